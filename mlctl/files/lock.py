@@ -1,0 +1,53 @@
+"""Advisory locks that the operating system lets go of when their holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class FileLock:
+    """An exclusive flock on a file. The file stays; only the lock comes and goes, so a kill leaves nothing to clean up."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    def acquire(self, *, blocking: bool = False) -> bool:
+        """Take the lock; False when another process holds it and `blocking` is not asked for. Raises OSError."""
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        except BaseException:
+            os.close(handle)
+            raise
+        self._handle = handle
+        return True
+
+    def release(self) -> None:
+        """Let go, if held."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    @property
+    def handle(self) -> int:
+        """The open file, to hand the lock on to a child process. Raises ValueError when the lock is not held."""
+        if self._handle is None:
+            raise ValueError("the lock is not held")
+        return self._handle
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock on a file right now. A file that does not exist is not locked."""
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    if lock.acquire():
+        lock.release()
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""Run one worker program: `python -m mlctl.runtime PROGRAM FOLDER`. The folder holds its job file and takes its result."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from pathlib import Path
+
+from mlctl.files import atomic
+from mlctl.runtime.report import Report
+from mlctl.types import job as contract
+from mlctl.types.diagnostic import Diagnostic, MlctlError
+from mlctl.types.job import JobResult, JobStatus
+
+# Each module has `main(params, report) -> JobResult`.
+PROGRAMS = {
+    "profile": "mlctl.runtime.profile.program",
+    "checks": "mlctl.runtime.checks.program",
+    "features": "mlctl.runtime.features.program",
+    "train": "mlctl.runtime.trainer.program",
+    "evaluate": "mlctl.runtime.evaluate.program",
+    "server": "mlctl.runtime.server.program",
+    "monitor": "mlctl.runtime.monitor.program",
+}
+
+
+def main(program: str, folder: Path) -> int:
+    """Run the program and write what it returns, or how it failed, as the result."""
+    params = json.loads((folder / contract.JOB_FILE).read_bytes())["params"]
+    try:
+        module = importlib.import_module(PROGRAMS[program])
+        result: JobResult = module.main(params, Report(folder))
+    except MlctlError as error:
+        result = JobResult(JobStatus.FAILED, diagnostics=tuple(error.diagnostics))
+    except ModuleNotFoundError as error:
+        traceback.print_exc()
+        result = JobResult(JobStatus.FAILED, diagnostics=(missing_package(program, error),))
+    except Exception as error:  # the one place where a worker's bug becomes a diagnostic; the traceback is in its log
+        traceback.print_exc()
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        result = JobResult(
+            JobStatus.FAILED,
+            diagnostics=(Diagnostic("job.failed", f"{program}: {type(error).__name__}: {error}", f"raised at {last.filename}:{last.lineno}", f"the whole traceback is in {folder / contract.LOG_FILE}"),),
+        )
+    atomic.write_json(folder / contract.RESULT_FILE, result.to_json())
+    return 0 if result.status is JobStatus.DONE else 1
+
+
+def missing_package(program: str, error: ModuleNotFoundError) -> Diagnostic:
+    """The diagnostic for a package that an extra would have installed."""
+    extras = {"profile": "data", "checks": "data", "features": "features", "train": "train", "evaluate": "train", "server": "serve", "monitor": "data"}
+    return Diagnostic(
+        "extra.missing", f"the {program} program needs the package `{error.name}`, which is not installed", "mlctl's core is light; each stage's tools come with an extra", f"pip install 'mlctl[{extras[program]}]'"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
