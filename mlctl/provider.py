@@ -166,7 +166,9 @@ class Context:
     environment: str
     project: str
     lineage: str
-    settings: Mapping[str, Mapping[str, Json]]  # the project's blocks that are not resources: `tracking`, `feature_store`
+    settings: Mapping[
+        str, Mapping[str, Json]
+    ]  # the project's blocks that are not resources: `tracking`, `feature_store`
     digests: FileDigests
     progress: Callable[[Progress], None] = _ignore
     stop: threading.Event = field(default_factory=threading.Event)
@@ -177,7 +179,10 @@ class Context:
         path = (self.root / text).resolve()
         if not path.is_relative_to(self.root.resolve()):
             raise MlctlError.of(
-                "spec.path-outside", f"the path `{text}` leaves the project folder", "a project reads and writes only below the folder of its mlctl.yaml", "move the file into the project"
+                "spec.path-outside",
+                f"the path `{text}` leaves the project folder",
+                "a project reads and writes only below the folder of its mlctl.yaml",
+                "move the file into the project",
             )
         return path
 
@@ -277,7 +282,12 @@ _CLASSES: dict[type, dict[str, FieldClass]] = {}
 def _field_classes(spec: type[Spec]) -> dict[str, FieldClass]:
     """The marked class of each top-level field of a spec."""
     if spec not in _CLASSES:
-        _CLASSES[spec] = {name: item for name, info in spec.model_fields.items() for item in info.metadata if isinstance(item, FieldClass)}
+        _CLASSES[spec] = {
+            name: item
+            for name, info in spec.model_fields.items()
+            for item in info.metadata
+            if isinstance(item, FieldClass)
+        }
     return _CLASSES[spec]
 
 

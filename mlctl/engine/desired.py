@@ -16,7 +16,9 @@ from mlctl.types.value import Json, Unknown, digest
 IDENTITY_LENGTH = 16  # hex digits: 64 bits, far beyond the number of builds an address will ever have
 
 
-def desire(kind: Kind, address: Address, spec: Spec, inputs: Mapping[Address, Input | Unknown], ctx: Context) -> Desired:
+def desire(
+    kind: Kind, address: Address, spec: Spec, inputs: Mapping[Address, Input | Unknown], ctx: Context
+) -> Desired:
     """Put references in as far as they are known and compute the identity. Raises MlctlError."""
     raw: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
     settings = {f"project_{name}": dict(ctx.settings.get(name, {})) for name in sorted(kind.settings)}
@@ -24,12 +26,24 @@ def desire(kind: Kind, address: Address, spec: Spec, inputs: Mapping[Address, In
     try:
         values: dict[str, Any] = substitute(raw, outputs)
     except KeyError as error:
-        raise MlctlError.of("spec.unknown-output", f"there is no output `{error.args[0]}`", "the resource exists and has no output of that name", "see its outputs with `mlctl show`", address=str(address)) from None
+        raise MlctlError.of(
+            "spec.unknown-output",
+            f"there is no output `{error.args[0]}`",
+            "the resource exists and has no output of that name",
+            "see its outputs with `mlctl show`",
+            address=str(address),
+        ) from None
     if values != raw and not any(isinstance(value, Unknown) for value in inputs.values()):
         try:
             spec = type(spec).model_validate(values)
         except ValidationError as error:
-            raise MlctlError.of("spec.bad-output", f"an output does not fit where it is used: {error.errors()[0]['msg']}", "", "", address=str(address)) from None
+            raise MlctlError.of(
+                "spec.bad-output",
+                f"an output does not fit where it is used: {error.errors()[0]['msg']}",
+                "",
+                "",
+                address=str(address),
+            ) from None
     parts: dict[str, str | Unknown] = {}
     if kind.family is Family.BUILD:
         parts = _parts(kind, spec, raw, settings, inputs, ctx)
@@ -40,13 +54,22 @@ def desire(kind: Kind, address: Address, spec: Spec, inputs: Mapping[Address, In
     return Desired(address, spec, {**values, **settings}, dict(inputs), parts, identity)
 
 
-def _parts(kind: Kind, spec: Spec, raw: Mapping[str, Json], settings: Mapping[str, Json], inputs: Mapping[Address, Input | Unknown], ctx: Context) -> dict[str, str | Unknown]:
+def _parts(
+    kind: Kind,
+    spec: Spec,
+    raw: Mapping[str, Json],
+    settings: Mapping[str, Json],
+    inputs: Mapping[Address, Input | Unknown],
+    ctx: Context,
+) -> dict[str, str | Unknown]:
     """What the content key of a build is made of: effective fields, inputs by digest, and what the kind adds.
 
     References stand in it as they are written, since the digest of the input says what is behind them.
     """
     metadata = metadata_fields(type(spec))
-    parts: dict[str, str | Unknown] = {"spec": digest([{name: value for name, value in raw.items() if name not in metadata}, settings])}
+    parts: dict[str, str | Unknown] = {
+        "spec": digest([{name: value for name, value in raw.items() if name not in metadata}, settings])
+    }
     for address, value in sorted(inputs.items()):
         parts[f"input:{address}"] = value if isinstance(value, Unknown) else value.digest
     if isinstance(kind, Keyed):

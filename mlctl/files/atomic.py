@@ -27,7 +27,13 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 def write_json(path: Path, value: Any, *, mode: int = 0o600) -> None:
     """Replace a file by the JSON text of a value. Raises OSError, TypeError for what JSON cannot hold, ValueError for NaN."""
-    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass"), mode=mode)
+    write_bytes(
+        path,
+        (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode(
+            "utf-8", "surrogatepass"
+        ),
+        mode=mode,
+    )
 
 
 def sync_folder(folder: Path) -> None:

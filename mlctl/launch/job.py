@@ -53,7 +53,9 @@ def state(folder: Path) -> JobState:
     return JobState.DONE if result.status is JobStatus.DONE else JobState.FAILED
 
 
-def run(program: str, params: Mapping[str, Any], folder: Path, ctx: Context, *, environment: Mapping[str, str] | None = None) -> JobResult:
+def run(
+    program: str, params: Mapping[str, Any], folder: Path, ctx: Context, *, environment: Mapping[str, str] | None = None
+) -> JobResult:
     """Run `python -m mlctl.runtime PROGRAM FOLDER` and wait, handing its progress to `ctx.progress`.
 
     A job of the same parameters that still runs is joined; one that was done is not run again. The working directory is
@@ -78,7 +80,13 @@ def run(program: str, params: Mapping[str, Any], folder: Path, ctx: Context, *, 
     if result is None:
         raise _died(program, folder, process)
     if result.status is JobStatus.PREEMPTED:
-        raise MlctlError.of("job.stopped", f"{program} was stopped at a checkpoint", "it was asked to stop", "run `mlctl apply` again: it goes on from there", exit_code=ExitCode.INTERRUPTED)
+        raise MlctlError.of(
+            "job.stopped",
+            f"{program} was stopped at a checkpoint",
+            "it was asked to stop",
+            "run `mlctl apply` again: it goes on from there",
+            exit_code=ExitCode.INTERRUPTED,
+        )
     if result.status is JobStatus.FAILED:
         raise MlctlError(result.diagnostics)
     return result
@@ -102,7 +110,14 @@ def stop(folder: Path, grace_seconds: float = _STOP_GRACE_SECONDS) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _start(program: str, wanted: dict[str, Any], folder: Path, lock: FileLock, ctx: Context, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def _start(
+    program: str,
+    wanted: dict[str, Any],
+    folder: Path,
+    lock: FileLock,
+    ctx: Context,
+    environment: Mapping[str, str] | None,
+) -> subprocess.Popen[bytes]:
     for name in (contract.RESULT_FILE, contract.EVENTS_FILE, contract.PROCESS_FILE):
         (folder / name).unlink(missing_ok=True)
     atomic.write_json(folder / contract.JOB_FILE, wanted)
@@ -183,5 +198,8 @@ def _died(program: str, folder: Path, process: subprocess.Popen[bytes] | None) -
     tail = log.read_text(errors="replace").strip().splitlines()[-12:] if log.exists() else []
     how = f"exit code {process.returncode}" if process is not None else "it was started by an earlier command"
     return MlctlError.of(
-        "job.died", f"the {program} program ended without a result ({how})", "it was killed, ran out of memory, or crashed; the end of its log:\n" + "\n".join(tail), f"see the whole log in {log}; then run `mlctl apply` again"
+        "job.died",
+        f"the {program} program ended without a result ({how})",
+        "it was killed, ran out of memory, or crashed; the end of its log:\n" + "\n".join(tail),
+        f"see the whole log in {log}; then run `mlctl apply` again",
     )

@@ -21,7 +21,9 @@ class Address:
         """Read `section.name`. Raises ValueError when the text has another shape."""
         match = _ADDRESS.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is not an address; an address reads `section.name`, for example `training.churn`")
+            raise ValueError(
+                f"{text!r} is not an address; an address reads `section.name`, for example `training.churn`"
+            )
         return cls(match[1], match[2])
 
     def __str__(self) -> str:

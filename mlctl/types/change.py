@@ -141,7 +141,10 @@ class Plan:
     def summary(self) -> dict[str, int]:
         """Counts by action, in the order of the `change_summary` line. Resume and adopt count as runs."""
         names = {Action.RESUME: Action.RUN, Action.ADOPT: Action.RUN, Action.DELETE: Action.DELETE}
-        counts = {action.value: 0 for action in (Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE, Action.RUN, Action.NOOP)}
+        counts = {
+            action.value: 0
+            for action in (Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE, Action.RUN, Action.NOOP)
+        }
         for change in self.changes:
             counts[names.get(change.action, change.action).value] += 1
         return counts

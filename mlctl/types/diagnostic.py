@@ -59,7 +59,7 @@ class Diagnostic:
     path: tuple[str | int, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class MlctlError(Exception):
     """An expected failure: bad input, a refused call, a tool that is down. Carries all diagnostics at once."""
 
@@ -67,7 +67,16 @@ class MlctlError(Exception):
     exit_code: ExitCode = field(default=ExitCode.ERROR)
 
     @classmethod
-    def of(cls, code: str, summary: str, why: str = "", fix: str = "", *, address: str = "", exit_code: ExitCode = ExitCode.ERROR) -> MlctlError:
+    def of(
+        cls,
+        code: str,
+        summary: str,
+        why: str = "",
+        fix: str = "",
+        *,
+        address: str = "",
+        exit_code: ExitCode = ExitCode.ERROR,
+    ) -> MlctlError:
         """An error of a single diagnostic."""
         return cls([Diagnostic(code, summary, why, fix, address=address)], exit_code)
 

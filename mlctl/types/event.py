@@ -82,4 +82,11 @@ class Progress:
 
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object."""
-        return {"type": "progress", "message": self.message, "done": self.done, "total": self.total, "unit": self.unit, "metrics": self.metrics}
+        return {
+            "type": "progress",
+            "message": self.message,
+            "done": self.done,
+            "total": self.total,
+            "unit": self.unit,
+            "metrics": self.metrics,
+        }

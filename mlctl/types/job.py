@@ -43,7 +43,16 @@ class JobResult:
             "status": self.status,
             "outputs": dict(self.outputs),
             "gate": None if self.gate is None else asdict(self.gate),
-            "diagnostics": [{"code": item.code, "summary": item.summary, "why": item.why, "fix": item.fix, "severity": item.severity} for item in self.diagnostics],
+            "diagnostics": [
+                {
+                    "code": item.code,
+                    "summary": item.summary,
+                    "why": item.why,
+                    "fix": item.fix,
+                    "severity": item.severity,
+                }
+                for item in self.diagnostics
+            ],
         }
 
     @classmethod
@@ -54,5 +63,8 @@ class JobResult:
             status=JobStatus(stored["status"]),
             outputs=stored["outputs"],
             gate=None if gate is None else Gate(gate["passed"], gate["summary"], tuple(gate["details"])),
-            diagnostics=tuple(Diagnostic(item["code"], item["summary"], item["why"], item["fix"], Severity(item["severity"])) for item in stored["diagnostics"]),
+            diagnostics=tuple(
+                Diagnostic(item["code"], item["summary"], item["why"], item["fix"], Severity(item["severity"]))
+                for item in stored["diagnostics"]
+            ),
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from mlctl.types.address import Address, ObjectKey
+from mlctl.types.address import ObjectKey
 from mlctl.types.value import Json, digest
 
 FORMAT = 1
@@ -104,11 +104,3 @@ class State:
     lineage: str
     serial: int = 0
     objects: Mapping[ObjectKey, Record] = field(default_factory=dict)
-
-    def current(self, address: Address) -> Record | None:
-        """The object that was made or chosen last for an address."""
-        return max((record for key, record in self.objects.items() if key.address == address), key=lambda record: record.sequence, default=None)
-
-    def with_record(self, record: Record) -> State:
-        """The same state with one record put in its place."""
-        return replace(self, objects={**self.objects, record.key: record})

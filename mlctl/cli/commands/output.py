@@ -1,0 +1,54 @@
+"""mlctl output: outputs of resources."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_app, open_workspace
+from mlctl.types.diagnostic import MlctlError, did_you_mean
+
+app = make_app()
+
+
+@app.command(
+    help="Print outputs of what was made: all, those of one address, or one value as plain text.\n\n"
+    "Examples:\n\n  mlctl output\n\n  mlctl output deployments.churn_api\n\n  curl $(mlctl output deployments.churn_api.url)/healthz"
+)
+def output(
+    name: Annotated[str | None, typer.Argument(help="An address, or an address and an output.")] = None,
+    project: ProjectDir = DEFAULT_DIR,
+    file: ProjectFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print them."""
+    records, _ = open_workspace(project, file).records()
+    if name is None:
+        for address, record in records.items():
+            _print(address, dict(record.outputs), as_json)
+        return 0
+    if name in records:
+        _print(name, dict(records[name].outputs), as_json)
+        return 0
+    address, _, key = name.rpartition(".")
+    if address in records and key in records[address].outputs:
+        value = records[address].outputs[key]
+        print(value if isinstance(value, str) and not as_json else json.dumps(value, ensure_ascii=False))
+        return 0
+    known = {*records, *(f"{address}.{key}" for address, record in records.items() for key in record.outputs)}
+    raise MlctlError.of(
+        "cli.unknown-name",
+        f"there is no output `{name}`",
+        "",
+        did_you_mean(name, known) or "see all with `mlctl output`",
+    )
+
+
+def _print(address: str, outputs: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        emit_json({"type": "outputs", "address": address, "outputs": outputs})
+        return
+    for key, value in outputs.items():
+        print(f"{address}.{key} = {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")

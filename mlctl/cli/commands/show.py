@@ -1,0 +1,57 @@
+"""mlctl show: all that is known of one object."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from mlctl.cli.options import (
+    DEFAULT_DIR,
+    AsJson,
+    ProjectDir,
+    ProjectFile,
+    addresses,
+    emit_json,
+    make_app,
+    open_workspace,
+)
+from mlctl.types.diagnostic import MlctlError, did_you_mean
+
+app = make_app()
+
+
+@app.command(
+    help="Show all that is known of one object: spec as applied, outputs, inputs, gate, provenance.\n\n"
+    "Examples:\n\n  mlctl show training.churn\n\n  mlctl show evaluations.churn_gate --json | jq .outputs.metrics"
+)
+def show(
+    address: Annotated[str, typer.Argument(help="The address, for example training.churn.")],
+    project: ProjectDir = DEFAULT_DIR,
+    file: ProjectFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print one record."""
+    (wanted,) = addresses([address])
+    ledger, _ = open_workspace(project, file).reader()
+    record = ledger.current(wanted)
+    if record is None:
+        raise MlctlError.of(
+            "cli.unknown-name",
+            f"there is no `{address}` in the state",
+            "",
+            did_you_mean(address, {str(item.key.address) for item in ledger}),
+        )
+    stored = {"address": address, "key": str(record.key), **record.to_json()}
+    if as_json:
+        emit_json({"type": "object", **stored})
+        return 0
+    for name, value in stored.items():
+        if not isinstance(value, dict):
+            print(f"{name}: {value}")
+            continue
+        print(f"{name}:")
+        for key, item in value.items():
+            print(f"  {key}: {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}")
+    return 0

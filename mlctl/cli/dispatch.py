@@ -1,0 +1,92 @@
+"""Run one command by name. Every error leaves through here as diagnostics and an exit code, never as a traceback."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import typer
+from typer._click.exceptions import Abort, ClickException, Exit, UsageError
+
+from mlctl import __version__
+from mlctl.cli.catalogue import commands
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, did_you_mean
+
+
+def dispatch(name: str, arguments: list[str]) -> int:
+    """Import the command's module and run it. Its exit code is what it returns, or what its error says."""
+    if name not in commands():
+        return fail(
+            [
+                Diagnostic(
+                    "cli.unknown-command",
+                    f"there is no command `{name}`",
+                    "",
+                    did_you_mean(name, commands()) or "see `mlctl --help`",
+                )
+            ],
+            ExitCode.ERROR,
+        )
+    module = importlib.import_module(f"mlctl.cli.commands.{name}")
+    app: typer.Typer = module.app
+    as_json = "--json" in arguments
+    try:
+        code = typer.main.get_command(app).main(args=arguments, prog_name=f"mlctl {name}", standalone_mode=False)
+        return int(code or 0)
+    except Exit as stop:
+        return stop.exit_code
+    except UsageError as error:
+        return fail(
+            [Diagnostic("cli.usage", error.format_message(), "", f"see `mlctl {name} --help`")],
+            ExitCode.ERROR,
+            as_json=as_json,
+        )
+    except ClickException as error:
+        return fail([Diagnostic("cli.error", error.format_message())], ExitCode.ERROR, as_json=as_json)
+    except (Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except MlctlError as error:
+        return fail(list(error.diagnostics), error.exit_code, as_json=as_json)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return fail([_report(error, [name, *arguments])], ExitCode.BUG, as_json=as_json)
+
+
+def fail(diagnostics: list[Diagnostic], code: ExitCode, *, as_json: bool = False) -> int:
+    """Show diagnostics, on stderr for people and on stdout as JSON lines for machines."""
+    if as_json:
+        from mlctl.views.json.diagnostics import to_json
+
+        for item in diagnostics:
+            print(json.dumps(to_json(item)))
+    else:
+        from mlctl.views.human import diagnostics as view
+        from mlctl.views.human.style import wants_color, width
+
+        sys.stdout.flush()
+        print(view.render(diagnostics, color=wants_color(sys.stderr), width=width()).rstrip(), file=sys.stderr)
+    return code
+
+
+def _report(error: Exception, arguments: list[str]) -> Diagnostic:
+    """Write a report of a bug, and say where it is."""
+    text = f"mlctl {__version__}, Python {platform.python_version()}, {platform.platform()}\narguments: {arguments}\n\n{''.join(traceback.format_exception(error))}"
+    path = Path.cwd() / f"mlctl-bug-{time.strftime('%Y%m%d-%H%M%S')}.txt"
+    try:
+        path.write_text(text)
+        where = f"please report it with the file {path}"
+    except OSError:
+        where = f"please report it with this trace:\n{text}"
+    return Diagnostic(
+        "bug.internal",
+        f"mlctl has a bug: {type(error).__name__}: {error}",
+        "this should never happen, and nothing of the state is lost",
+        where,
+    )

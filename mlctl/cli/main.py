@@ -1,0 +1,55 @@
+"""The entry point: finds the command, runs it, and turns every end into an exit code and a message."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+_VALUED = {"-C", "--project", "-f", "--file"}
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe (head, less) went away: not an error of ours
+        sys.stderr.close()
+        code = 0
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and give its exit code. Only --version and the root help are answered without imports."""
+    leading, rest = _split(arguments)
+    if rest and rest[0] in ("--version", "version") and len(rest) == 1:
+        from mlctl import __version__
+
+        print(f"mlctl {__version__}")
+        return 0
+    if not rest or rest[0] in ("-h", "--help", "help"):
+        from mlctl.cli.catalogue import help_text
+
+        sys.stdout.write(help_text())
+        return 0 if rest else 1
+    from mlctl.cli.dispatch import dispatch
+
+    return dispatch(rest[0], [*rest[1:], *leading])
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Project options that stand before the command, and the command with all that follows."""
+    leading: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        name, equals, _ = rest[0].partition("=")
+        if name not in _VALUED or (not equals and len(rest) < 2):
+            break
+        take = 1 if equals else 2
+        leading += rest[:take]
+        rest = rest[take:]
+    return leading, rest
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""How every object of the state is doing, by cheap evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mlctl.engine.ledger import Ledger
+from mlctl.provider import Condition, Context, Describes, Kind
+from mlctl.types.address import Address
+from mlctl.types.state import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One object: its condition in a word, when it was made, and what there is to say."""
+
+    address: Address
+    condition: str
+    at: str
+    detail: str
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing has to be done about it."""
+        return self.condition in (Condition.READY, Condition.RUNNING)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {"address": str(self.address), "condition": self.condition, "at": self.at, "detail": self.detail}
+
+
+def survey(ledger: Ledger, kinds: Callable[[str], Kind], ctx: Context) -> list[Health]:
+    """The current object of each address, in order of addresses. Raises what a kind raises when it cannot be asked."""
+    current = [ledger.current(address) for address in sorted({record.key.address for record in ledger})]
+    return [_health(record, kinds(record.key.address.section), ctx) for record in current if record is not None]
+
+
+def _health(record: Record, kind: Kind, ctx: Context) -> Health:
+    seen = kind.read(record, ctx)
+    at = str(record.provenance.get("at", ""))
+    if seen is None:
+        return Health(record.key.address, "unfinished" if not record.complete else "gone", at, "")
+    condition: str = seen.condition
+    if not record.complete and seen.condition is Condition.READY:
+        condition = "unfinished"
+    if record.gate is not None and not record.gate.passed and record.complete:
+        return Health(record.key.address, "gate not passed", at, record.gate.summary)
+    described = kind.describe(record) if isinstance(kind, Describes) and record.complete else ""
+    return Health(
+        record.key.address,
+        condition,
+        at,
+        seen.detail or described or (record.gate.summary if record.gate is not None else ""),
+    )

@@ -1,0 +1,75 @@
+"""The records of one environment in memory, indexed by address and by who uses whom."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+
+from mlctl.types.address import Address, ObjectKey
+from mlctl.types.state import Record, State
+
+
+class Ledger:
+    """A changeable view of a state. Safe to use from several threads."""
+
+    def __init__(self, state: State) -> None:
+        self.lineage = state.lineage
+        self.serial = state.serial
+        self._lock = threading.RLock()
+        self._records: dict[ObjectKey, Record] = {}
+        self._by_address: dict[Address, dict[ObjectKey, Record]] = {}
+        self._sequence = 0
+        for record in state.objects.values():
+            self.put(record)
+
+    def __iter__(self) -> Iterator[Record]:
+        with self._lock:
+            return iter(list(self._records.values()))
+
+    def get(self, key: ObjectKey) -> Record | None:
+        """The record of one object."""
+        return self._records.get(key)
+
+    def at(self, address: Address) -> list[Record]:
+        """All objects of an address, the one made or chosen last first."""
+        with self._lock:
+            return sorted(self._by_address.get(address, {}).values(), key=lambda record: -record.sequence)
+
+    def current(self, address: Address) -> Record | None:
+        """The object of an address that was made or chosen last."""
+        with self._lock:
+            return max(self._by_address.get(address, {}).values(), key=lambda record: record.sequence, default=None)
+
+    def put(self, record: Record) -> None:
+        """Add or replace one record."""
+        with self._lock:
+            self._records[record.key] = record
+            self._by_address.setdefault(record.key.address, {})[record.key] = record
+            self._sequence = max(self._sequence, record.sequence)
+
+    def drop(self, key: ObjectKey) -> None:
+        """Forget one record; forgotten already is fine."""
+        with self._lock:
+            self._records.pop(key, None)
+            self._by_address.get(key.address, {}).pop(key, None)
+
+    def next_sequence(self) -> int:
+        """A number larger than that of every record so far."""
+        with self._lock:
+            self._sequence += 1
+            return self._sequence
+
+    def users(self, keys: Iterable[ObjectKey]) -> dict[ObjectKey, set[ObjectKey]]:
+        """For each of some objects, the others that were made with it."""
+        wanted = set(keys)
+        found: dict[ObjectKey, set[ObjectKey]] = {key: set() for key in wanted}
+        for record in self:
+            for use in record.uses:
+                if use.key in wanted and use.key != record.key:
+                    found[use.key].add(record.key)
+        return found
+
+    def state(self) -> State:
+        """What stands in the ledger now."""
+        with self._lock:
+            return State(self.lineage, self.serial, dict(self._records))

@@ -1,0 +1,50 @@
+"""Durations and percentages as people write them in a project file."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+
+
+def parse_duration(text: object) -> float:
+    """Seconds of `7d`, `90s`, `1.5h`, `5ms`. A plain number is refused: it has no unit. Raises ValueError."""
+    if isinstance(text, str) and (match := _DURATION.fullmatch(text.strip())):
+        return float(match[1]) * _UNITS[match[2]]
+    raise ValueError(
+        f"{text!r} is not a duration; write a number and a unit, for example `5ms`, `60s`, `10m`, `6h`, `7d`, `2w`"
+    )
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest exact way to write seconds as a duration: 604800 is `7d`, 90 is `90s`."""
+    for unit in ("d", "h", "m", "s"):
+        amount = seconds / _UNITS[unit]
+        if amount >= 1 and amount == int(amount):
+            return f"{int(amount)}{unit}"
+    return f"{seconds * 1000:g}ms"
+
+
+def parse_share(text: object) -> float:
+    """A share between 0 and 1, written `15%` or `0.15`. Raises ValueError."""
+    value: float | None = None
+    if isinstance(text, str) and text.strip().endswith("%"):
+        value = float(text.strip()[:-1]) / 100
+    elif isinstance(text, int | float) and not isinstance(text, bool):
+        value = float(text)
+    if value is None or not 0 <= value <= 1:
+        raise ValueError(f"{text!r} is not a share; write `15%` or `0.15`")
+    return value
+
+
+# In a spec: `ttl: Duration` takes `7d` and holds seconds; it goes into state as the canonical text, so `7d` and `168h` are the same.
+Duration = Annotated[
+    float,
+    BeforeValidator(lambda value: value if isinstance(value, float) else parse_duration(value)),
+    PlainSerializer(format_duration, return_type=str),
+]
+Share = Annotated[float, BeforeValidator(parse_share)]

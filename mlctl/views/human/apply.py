@@ -1,0 +1,115 @@
+"""An apply as people watch it: a line for each step, a live line for each that runs, and a table of what came of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from mlctl.types.address import Address
+from mlctl.types.event import Event, StepDone, StepFailed, StepGate, StepProgress, StepSkipped, StepStarted
+from mlctl.types.state import Gate
+from mlctl.views.human import diagnostics
+from mlctl.views.human.plan import why
+from mlctl.views.human.style import Paint, columns, interactive, seconds, wants_color, width
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+_QUIET_SECONDS = 5.0  # without a terminal, how often a running step may write a line
+
+
+class ApplyView:
+    """Shows events as they come. On a terminal running steps have a live line; elsewhere a line every few seconds."""
+
+    def __init__(self, stream: TextIO = sys.stdout) -> None:
+        self.stream = stream
+        self.paint = Paint(wants_color(stream))
+        self._running: dict[Address, tuple[float, StepProgress | None]] = {}
+        self._told: dict[Address, float] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> ApplyView:
+        if interactive(self.stream):
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(file=self.stream, highlight=False, no_color=not self.paint.color)
+            self._live = Live(console=console, refresh_per_second=8, transient=True, get_renderable=self._status)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case StepStarted(change):
+                self._running[change.address] = (time.monotonic(), None)
+                self._line(f"{change.action.symbol:>3} {change.address}: {change.action} ({why(change)})")
+            case StepProgress(address):
+                self._progress(address, event)
+            case StepDone(change, _, took, reused):
+                self._running.pop(change.address, None)
+                how = "reused, nothing to do" if reused else f"done in {seconds(took)}"
+                self._line(self.paint("  ✓ ", "green") + f"{change.address}: {how}")
+            case StepGate(address, gate):
+                self._gate(address, gate)
+            case StepFailed(change, found, took, resumable):
+                self._running.pop(change.address, None)
+                tail = "; it can be resumed" if resumable else ""
+                self._line(self.paint("  ✗ ", "red") + f"{change.address}: failed after {seconds(took)}{tail}")
+                self._line(diagnostics.render(found, color=self.paint.color, width=width()).rstrip())
+            case StepSkipped(change, because, reason):
+                self._line(self.paint("  · ", "dim") + f"{change.address}: skipped, because of {because}: {reason}")
+
+    def _gate(self, address: Address, gate: Gate) -> None:
+        mark = self.paint("passed", "green") if gate.passed else self.paint("NOT PASSED", "red", "bold")
+        self._line(f"    gate {address}: {mark}, {gate.summary}")
+        for detail in gate.details if not gate.passed else ():
+            self._line(f"         {detail}")
+
+    def _progress(self, address: Address, event: StepProgress) -> None:
+        began, _ = self._running.get(address, (time.monotonic(), None))
+        self._running[address] = (began, event)
+        now = time.monotonic()
+        if self._live is None and now - self._told.get(address, began) >= _QUIET_SECONDS:
+            self._told[address] = now
+            self._line(f"    {address}: {describe(event, now - began)}")
+
+    def _line(self, text: str) -> None:
+        if self._live is not None:
+            from rich.text import Text
+
+            self._live.console.print(Text.from_ansi(text))
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def _status(self) -> Text:
+        from rich.text import Text
+
+        now = time.monotonic()
+        rows = [
+            [f"  {address}", "starting" if event is None else describe(event, now - began), seconds(now - began)]
+            for address, (began, event) in list(self._running.items())
+        ]
+        return Text("\n".join(columns(rows)))
+
+
+def describe(event: StepProgress, elapsed: float) -> str:
+    """How far a step is: the share done, its rate, the time left and its figures."""
+    parts = [event.message]
+    if event.done is not None and event.total:
+        parts.append(
+            f"{event.done / event.total:.0%} ({event.done:g} of {event.total:g}{' ' + event.unit if event.unit else ''})"
+        )
+        if event.done > 0 and elapsed > 1:
+            parts.append(f"{seconds(elapsed * (event.total - event.done) / event.done)} left")
+    elif event.done is not None:
+        parts.append(f"{event.done:g} {event.unit}".rstrip())
+    parts += [f"{name} {value:.4g}" for name, value in event.metrics.items()]
+    return ", ".join(parts)

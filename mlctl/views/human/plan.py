@@ -1,0 +1,121 @@
+"""A plan as people read it: what was changed outside, what would change and why, and a line that sums it up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from mlctl.types.change import Action, Change, FieldChange, Plan, Reason
+from mlctl.types.value import Unknown
+from mlctl.views.human.style import Paint
+
+_COLORS = {
+    Action.CREATE: "green", Action.UPDATE: "yellow", Action.REPLACE: "magenta", Action.DELETE: "red",
+    Action.RUN: "cyan", Action.RESUME: "cyan", Action.ADOPT: "cyan", Action.NOOP: "dim",
+}  # fmt: skip
+_WORDS = {
+    Reason.NEW: "not made yet", Reason.SPEC: "the project changed", Reason.INPUT: "an input changed", Reason.INPUT_UNKNOWN: "if its inputs change",
+    Reason.CONTENT: "files changed", Reason.METADATA: "metadata only, nothing runs", Reason.GONE: "gone", Reason.BROKEN: "broken",
+    Reason.DRIFTED: "changed outside mlctl", Reason.UNFINISHED: "was cut off", Reason.RUNNING: "still running",
+    Reason.REMOVED: "no longer in the project", Reason.SUPERSEDED: "replaced by a newer one", Reason.CACHED: "made before, reused",
+    Reason.SAME: "unchanged", Reason.REQUESTED: "asked for",
+}  # fmt: skip
+_FIELDS_SHOWN = 12
+
+
+def render(plan: Plan, *, color: bool = False, verbose: bool = False) -> str:
+    """The whole plan as text. Unchanged resources are counted, and listed with `verbose`."""
+    paint = Paint(color)
+    lines: list[str] = []
+    drifted = [change for change in plan if change.drift]
+    if drifted:
+        lines += [paint("Changed outside mlctl", "bold")]
+        lines += [f"  ! {change.address}: {change.detail or _WORDS[change.reason]}" for change in drifted]
+        lines += [""]
+    shown = [change for change in plan if change.effective or verbose]
+    width = max((len(str(change.address)) for change in shown), default=0)
+    for change in shown:
+        lines += list(_change(change, width, paint))
+    failing = [change for change in plan if change.gate is not None and not change.gate.passed and not change.effective]
+    if failing:
+        lines += [""] if lines else []
+        lines += [
+            f"{paint('gate not passed', 'red')} {change.address}: {change.gate.summary}"
+            for change in failing
+            if change.gate is not None
+        ]
+    return "\n".join([*lines, *([""] if lines else []), summary(plan, paint)]) + "\n"
+
+
+def summary(plan: Plan, paint: Paint) -> str:
+    """The last line: counts of what would be done, or that there is nothing to do."""
+    counts = plan.summary()
+    if plan.empty:
+        return paint(f"No changes. {_count(counts['unchanged'], 'resource')} as the project asks.", "green")
+    words = [
+        ("create", "to create"),
+        ("update", "to update"),
+        ("replace", "to replace"),
+        ("run", "to run"),
+        ("destroy", "to destroy"),
+    ]
+    parts = [f"{counts[name]} {text}" for name, text in words if counts[name]]
+    held = f" {len(plan.blocked)} held back by a gate." if plan.blocked else ""
+    return f"{paint('Plan:', 'bold')} {', '.join(parts)}, {counts['unchanged']} unchanged.{held}"
+
+
+def why(change: Change) -> str:
+    """The reason of one change in a few words."""
+    words = (
+        change.detail
+        if change.detail and change.reason in (Reason.BROKEN, Reason.GONE, Reason.UNFINISHED, Reason.RUNNING)
+        else _WORDS[change.reason]
+    )
+    kind = (
+        f" [{change.field_class}]"
+        if change.field_class is not None and change.reason in (Reason.SPEC, Reason.METADATA)
+        else ""
+    )
+    return f"{words}{kind}"
+
+
+def _change(change: Change, width: int, paint: Paint) -> Iterator[str]:
+    action = (
+        "run if needed"
+        if change.conditional and change.action is Action.RUN
+        else f"{change.action} if needed"
+        if change.conditional
+        else str(change.action)
+    )
+    held = f"  (held back by the gate {change.blocked_by})" if change.blocked_by is not None else ""
+    yield f"{paint(f'{change.action.symbol:>3}', _COLORS[change.action])} {str(change.address).ljust(width)}  {action}: {why(change)}{held}"
+    for item in change.fields[:_FIELDS_SHOWN]:
+        yield f"      {_field(item)}"
+    if len(change.fields) > _FIELDS_SHOWN:
+        yield f"      and {len(change.fields) - _FIELDS_SHOWN} more"
+
+
+def _field(item: FieldChange) -> str:
+    if item.observed != item.old:
+        return f"{item.path}: {value(item.observed)} now, {value(item.new)} wanted"
+    if item.path.startswith("input:") and isinstance(item.new, Unknown):
+        return f"{item.path.removeprefix('input:')} may change"
+    return f"{item.path.removeprefix('input:')}: {value(item.old)} -> {value(item.new)}"
+
+
+def value(item: Any) -> str:
+    """A value short enough for a line; digests are cut."""
+    if isinstance(item, Unknown):
+        return str(item)
+    if item is None:
+        return "(none)"
+    text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)
+    if len(text) in (32, 64) and all(letter in "0123456789abcdef" for letter in text):
+        return text[:8]
+    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

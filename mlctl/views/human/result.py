@@ -1,0 +1,79 @@
+"""What came of an apply: a table of outcomes, and the one command to go on with."""
+
+from __future__ import annotations
+
+from mlctl.engine.applier import Applied
+from mlctl.types.diagnostic import ExitCode
+from mlctl.views.human.style import Paint, columns, seconds
+
+
+def counts(applied: Applied) -> dict[str, int]:
+    """Steps by outcome."""
+    return {
+        "done": sum(1 for step in applied.done if not step.reused),
+        "reused": sum(1 for step in applied.done if step.reused),
+        "failed": len(applied.failed),
+        "skipped": len(applied.skipped),
+        "gates_failed": sum(1 for gate in applied.gates if not gate.gate.passed),
+    }
+
+
+def render(applied: Applied, *, color: bool = False) -> str:
+    """The table and the closing line."""
+    paint = Paint(color)
+    rows: list[list[str]] = []
+    for done in applied.done:
+        rows.append(
+            [
+                "reused" if done.reused else "done",
+                str(done.change.address),
+                str(done.change.action),
+                seconds(done.seconds),
+            ]
+        )
+    for failed in applied.failed:
+        state = "resumable" if failed.resumable else "failed"
+        rows.append(
+            [
+                state,
+                str(failed.change.address),
+                str(failed.change.action),
+                failed.diagnostics[0].summary if failed.diagnostics else "",
+            ]
+        )
+    for skipped in applied.skipped:
+        rows.append(
+            [
+                "skipped",
+                str(skipped.change.address),
+                str(skipped.change.action),
+                f"because of {skipped.because}: {skipped.why}",
+            ]
+        )
+    lines = ["", *columns(rows), ""] if rows else []
+    return "\n".join([*lines, _closing(applied, paint)])
+
+
+def _closing(applied: Applied, paint: Paint) -> str:
+    tally = counts(applied)
+    took = seconds(applied.seconds)
+    match applied.exit_code:
+        case ExitCode.OK:
+            reused = f", {tally['reused']} reused" if tally["reused"] else ""
+            return paint(f"Applied: {tally['done']} done{reused} in {took}.", "green")
+        case ExitCode.GATE_FAILED:
+            failing = ", ".join(str(gate.address) for gate in applied.gates if not gate.gate.passed)
+            return (
+                paint(f"Held back by a gate: {failing}. What it guards was left as it was.", "red")
+                + f"\nLook into it with: mlctl show {failing.split(', ')[0]}"
+            )
+        case ExitCode.INTERRUPTED:
+            return paint(f"Interrupted after {took}; nothing is lost.", "yellow") + "\nGo on with: mlctl apply"
+        case _:
+            return (
+                paint(
+                    f"Not all is done: {tally['done']} done, {tally['failed']} failed, {tally['skipped']} skipped in {took}.",
+                    "red",
+                )
+                + "\nGo on, once it is mended, with: mlctl apply"
+            )

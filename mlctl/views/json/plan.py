@@ -1,0 +1,89 @@
+"""A plan and an apply as JSON lines for machines. Every line has a `type`; the first names the version of the format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from mlctl.views.json.diagnostics import to_json
+
+from mlctl import __version__
+from mlctl.types.change import Change, Plan
+from mlctl.types.event import Event, StepDone, StepFailed, StepGate, StepProgress, StepSkipped, StepStarted
+from mlctl.types.value import Unknown
+
+FORMAT = 1
+
+
+def header() -> dict[str, Any]:
+    """The first line of every stream."""
+    return {"type": "version", "mlctl": __version__, "format": FORMAT}
+
+
+def lines(plan: Plan) -> Iterator[dict[str, Any]]:
+    """A plan: drift, changes, and the summary as the last line."""
+    for change in plan:
+        if change.drift:
+            yield {"type": "drift", "address": str(change.address), "reason": change.reason, "detail": change.detail}
+    for change in plan:
+        if change.effective:
+            yield {"type": "planned_change", **change_json(change)}
+    yield {"type": "change_summary", **plan.summary()}
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """One change with its reason and the fields that caused it."""
+    return {
+        "address": str(change.address),
+        "key": str(change.key) if change.key_known else None,
+        "action": change.action,
+        "reason": change.reason,
+        "class": change.field_class,
+        "conditional": change.conditional,
+        "detail": change.detail,
+        "blocked_by": None if change.blocked_by is None else str(change.blocked_by),
+        "fields": [
+            {"path": item.path, "old": _plain(item.old), "new": _plain(item.new), "observed": _plain(item.observed)}
+            for item in change.fields
+        ],
+    }
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """One event of an apply."""
+    match event:
+        case StepStarted(change):
+            return {"type": "apply_start", **_step(change)}
+        case StepProgress():
+            return {"type": "apply_progress", **{**asdict(event), "address": str(event.address)}}
+        case StepDone(change, record, seconds, reused):
+            outputs = {} if record is None else dict(record.outputs)
+            return {
+                "type": "apply_complete",
+                **_step(change),
+                "seconds": round(seconds, 3),
+                "reused": reused,
+                "outputs": outputs,
+            }
+        case StepFailed(change, diagnostics, seconds, resumable):
+            return {
+                "type": "apply_errored",
+                **_step(change),
+                "seconds": round(seconds, 3),
+                "resumable": resumable,
+                "diagnostics": [to_json(item) for item in diagnostics],
+            }
+        case StepSkipped(change, because, reason):
+            return {"type": "apply_skipped", **_step(change), "because": str(because), "why": reason}
+        case StepGate(address, gate):
+            return {"type": "gate", "address": str(address), **asdict(gate)}
+
+
+def _step(change: Change) -> dict[str, Any]:
+    return {"address": str(change.address), "action": change.action, "reason": change.reason}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it; what is not known yet is null with its source."""
+    return {"unknown": value.source} if isinstance(value, Unknown) else value
