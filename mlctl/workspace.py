@@ -69,11 +69,15 @@ class Workspace:
 
     def reader(self) -> tuple[Ledger, Context]:
         """The state as it is now and a context, for a command that changes nothing."""
-        ledger = Ledger(self.store.read())
+        ledger = self.ledger()
         return ledger, self.context(ledger)
 
-    def records(self) -> tuple[dict[str, Record], Context]:
-        """The current object of each address, by address, for commands that work on what was made."""
-        ledger, context = self.reader()
+    def ledger(self) -> Ledger:
+        """The state as it is now, whatever the project files look like."""
+        return Ledger(self.store.read())
+
+    def records(self) -> dict[str, Record]:
+        """The current object of each address, by address."""
+        ledger = self.ledger()
         found = {str(record.key.address): ledger.current(record.key.address) for record in ledger}
-        return {name: record for name, record in sorted(found.items()) if record is not None}, context
+        return {name: record for name, record in sorted(found.items()) if record is not None}

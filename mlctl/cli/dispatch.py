@@ -11,7 +11,8 @@ import traceback
 from pathlib import Path
 
 import typer
-from typer._click.exceptions import Abort, ClickException, Exit, UsageError
+from typer import Abort, Exit
+from typer._click.exceptions import ClickException, UsageError
 
 from mlctl import __version__
 from mlctl.cli.catalogue import commands

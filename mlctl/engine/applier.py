@@ -217,7 +217,7 @@ def _carry_out(
     if prior is not None and not change.effective:
         return change, prior
     if prior is not None and change.reason is Reason.METADATA:
-        record = with_metadata(kind, prior, desired)
+        record = replace(with_metadata(kind, prior, desired), sequence=session.ledger.next_sequence())
         session.record(record)
         return change, record
     run.tell(StepStarted(change))

@@ -39,6 +39,7 @@ class Journal:
         self._header = {"lineage": lineage, "serial": serial}
         self._handle: int | None = None
         self._lock = threading.Lock()
+        self.begun = False  # whether the file was made
 
     def append(self, key: ObjectKey, record: Record | None) -> None:
         """Write one line and make it durable. Raises OSError; the line then counts as not written."""
@@ -48,15 +49,11 @@ class Journal:
                 self._handle = os.open(
                     self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
                 )
+                self.begun = True
                 _write(self._handle, _line(self._header))
                 atomic.sync_folder(self.path.parent)
             _write(self._handle, line)
             os.fdatasync(self._handle)
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything was written."""
-        return self._handle is not None
 
     def close(self) -> None:
         """Close the file, if it was opened."""

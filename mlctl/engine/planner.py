@@ -43,8 +43,13 @@ def plan(
         elif change.action is Action.NOOP and change.gate is not None and not change.gate.passed:
             held[address] = address
         changes.append(change)
-    wanted = {change.address: change.key if change.key_known else None for change in changes}
-    removals = [_removal(record, project) for record in doomed(project, ledger, wanted, targets)]
+    settled = [change for change in changes if change.key_known and change.blocked_by is None]
+    # what is not sure to be made must not cost what is there
+    wanted: dict[Address, ObjectKey | None] = {
+        **dict.fromkeys(chosen),
+        **{change.address: change.key for change in settled},
+    }
+    removals = _removals(doomed(project, ledger, wanted, targets), changes, project, ledger)
     # a replacement is one line for the reader: its create half carries the removal of the old object
     replaced = {change.address for change in changes if change.action is Action.REPLACE}
     listed = (*changes, *(item for item in removals if item.address not in replaced))
@@ -75,6 +80,16 @@ def closure(project: Project, targets: Collection[Address]) -> set[Address]:
     return found
 
 
+def downstream(project: Project, addresses: Collection[Address]) -> set[Address]:
+    """Addresses and everything that depends on them. Raises MlctlError for one that is not in the project."""
+    _refuse_unknown(addresses, project.resources)
+    found = set(addresses)
+    for address in project.order:
+        if found & project.edges[address].keys():
+            found.add(address)
+    return found
+
+
 def doomed(
     project: Project, ledger: Ledger, wanted: dict[Address, ObjectKey | None], targets: Collection[Address] = ()
 ) -> list[Record]:
@@ -83,13 +98,16 @@ def doomed(
     `wanted` is the key asked for at each planned address, None while it is not known. With targets, an address that is
     not planned keeps all it has.
     """
-    gone = []
+    gone: list[Record] = []
+    kept: list[Record] = []
     for address in sorted({record.key.address for record in ledger}):
         if address in wanted:
-            gone += _superseded(project, ledger, address, wanted[address])
+            old, others = _superseded(project, ledger, address, wanted[address])
+            gone += old
+            kept += others
         elif address not in project.resources and (not targets or address in targets):
             gone += ledger.at(address)
-    return ordered_for_removal(ledger, gone)
+    return ordered_for_removal(ledger, _with_users(ledger, gone, within={record.key for record in kept}))
 
 
 def ordered_for_removal(ledger: Ledger, records: Iterable[Record]) -> list[Record]:
@@ -130,28 +148,42 @@ def _step(
     return change, Unknown(str(address))
 
 
-def _superseded(project: Project, ledger: Ledger, address: Address, wanted: ObjectKey | None) -> list[Record]:
-    """Objects of a planned address that are not the one asked for and are not worth keeping."""
+def _superseded(
+    project: Project, ledger: Ledger, address: Address, wanted: ObjectKey | None
+) -> tuple[list[Record], list[Record]]:
+    """Objects of a planned address other than the one asked for: those to remove, and builds worth keeping."""
     if wanted is None:
-        return []
+        return [], []
     others = [record for record in ledger.at(address) if record.key != wanted]
     if project.resources[address].kind.family is not Family.BUILD:
-        return others
+        return others, []
     done = [record for record in others if record.complete]
-    old = [record for record in others if not record.complete] + done[RETAINED_BUILDS:]
-    users = ledger.users(record.key for record in old) if old else {}
-    return [record for record in old if not users[record.key]]
+    return [record for record in others if not record.complete] + done[RETAINED_BUILDS:], done[:RETAINED_BUILDS]
 
 
-def _with_users(ledger: Ledger, records: list[Record]) -> list[Record]:
-    """The records, and all that was made with them, directly or through others."""
+def _with_users(ledger: Ledger, records: list[Record], within: Collection[ObjectKey] | None = None) -> list[Record]:
+    """The records, and what was made with them, directly or through others; `within` bounds which of that counts."""
     found = {record.key: record for record in records}
     waiting = list(found)
     while waiting:
-        users = set().union(*ledger.users(waiting).values()) - found.keys()
-        waiting = sorted(users)
+        users = {key for keys in ledger.users(waiting).values() for key in keys if within is None or key in within}
+        waiting = sorted(users - found.keys())
         found.update({record.key: record for record in map(ledger.get, waiting) if record is not None})
     return list(found.values())
+
+
+def _removals(records: list[Record], changes: list[Change], project: Project, ledger: Ledger) -> list[Change]:
+    """The changes for records to remove, users first. What a gate holds back keeps what it was made with."""
+    users = ledger.users(record.key for record in records)
+    gates = {change.address: change.blocked_by for change in changes if change.blocked_by is not None}
+    stuck = {record.key: gate for address, gate in gates.items() for record in ledger.at(address)}
+    removals = []
+    for record in records:
+        holder = next((stuck[key] for key in sorted(users[record.key]) if key in stuck), None)
+        if holder is not None:
+            stuck[record.key] = holder
+        removals.append(replace(_removal(record, project), blocked_by=holder))
+    return removals
 
 
 def _removal(record: Record, project: Project, reason: Reason | None = None) -> Change:

@@ -116,7 +116,7 @@ class LocalStore:
                     Severity.WARNING,
                 )
             )
-        if self.path.exists() and not self.journal_path.exists():
+        if not self.journal_path.exists():
             return stored
         return self._fold(stored, _merged(stored, entries))
 

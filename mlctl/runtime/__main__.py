@@ -42,7 +42,14 @@ def main(program: str, folder: Path) -> int:
         last = traceback.extract_tb(error.__traceback__)[-1]
         result = JobResult(
             JobStatus.FAILED,
-            diagnostics=(Diagnostic("job.failed", f"{program}: {type(error).__name__}: {error}", f"raised at {last.filename}:{last.lineno}", f"the whole traceback is in {folder / contract.LOG_FILE}"),),
+            diagnostics=(
+                Diagnostic(
+                    "job.failed",
+                    f"{program}: {type(error).__name__}: {error}",
+                    f"raised at {last.filename}:{last.lineno}",
+                    f"the whole traceback is in {folder / contract.LOG_FILE}",
+                ),
+            ),
         )
     atomic.write_json(folder / contract.RESULT_FILE, result.to_json())
     return 0 if result.status is JobStatus.DONE else 1
@@ -50,9 +57,20 @@ def main(program: str, folder: Path) -> int:
 
 def missing_package(program: str, error: ModuleNotFoundError) -> Diagnostic:
     """The diagnostic for a package that an extra would have installed."""
-    extras = {"profile": "data", "checks": "data", "features": "features", "train": "train", "evaluate": "train", "server": "serve", "monitor": "data"}
+    extras = {
+        "profile": "data",
+        "checks": "data",
+        "features": "features",
+        "train": "train",
+        "evaluate": "train",
+        "server": "serve",
+        "monitor": "data",
+    }
     return Diagnostic(
-        "extra.missing", f"the {program} program needs the package `{error.name}`, which is not installed", "mlctl's core is light; each stage's tools come with an extra", f"pip install 'mlctl[{extras[program]}]'"
+        "extra.missing",
+        f"the {program} program needs the package `{error.name}`, which is not installed",
+        "mlctl's core is light; each stage's tools come with an extra",
+        f"pip install 'mlctl[{extras[program]}]'",
     )
 
 

@@ -15,7 +15,9 @@ class Report:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def progress(self, message: str, done: float | None = None, total: float | None = None, unit: str = "", **metrics: float) -> None:
+    def progress(
+        self, message: str, done: float | None = None, total: float | None = None, unit: str = "", **metrics: float
+    ) -> None:
         """One line: what is going on, how far of how much, and any figures worth showing."""
         line = json.dumps(Progress(message, done, total, unit, metrics).to_json())
         with open(self.folder / contract.EVENTS_FILE, "a", encoding="utf-8") as stream:

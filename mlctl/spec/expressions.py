@@ -9,7 +9,7 @@ from typing import Any
 from mlctl.types.address import Address
 from mlctl.types.value import Json, Unknown
 
-_EXPRESSION = re.compile(r"\$\{([^}]*)\}")
+_EXPRESSION = re.compile(r"\$\{([^${}]*)\}")
 _OUTPUT = re.compile(r"([a-z][a-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -24,6 +24,11 @@ def expressions(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from expressions(item, (*path, index))
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether every `${` of a text begins a whole expression, with its `}`."""
+    return text.count("${") == sum(1 for _ in _EXPRESSION.finditer(text))
 
 
 def output_reference(inner: str) -> tuple[Address, str] | None:

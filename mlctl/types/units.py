@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
@@ -46,5 +46,15 @@ Duration = Annotated[
     float,
     BeforeValidator(lambda value: value if isinstance(value, float) else parse_duration(value)),
     PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^\\s*{_DURATION.pattern}\\s*$", "examples": ["60s", "7d"]}),
 ]
-Share = Annotated[float, BeforeValidator(parse_share)]
+Share = Annotated[
+    float,
+    BeforeValidator(parse_share),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "^[^%]+%\\s*$"}],
+            "examples": ["15%", 0.15],
+        }
+    ),
+]

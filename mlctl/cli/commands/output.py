@@ -24,7 +24,7 @@ def output(
     as_json: AsJson = False,
 ) -> int:
     """Print them."""
-    records, _ = open_workspace(project, file).records()
+    records = open_workspace(project, file).records()
     if name is None:
         for address, record in records.items():
             _print(address, dict(record.outputs), as_json)

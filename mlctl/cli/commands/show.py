@@ -34,7 +34,7 @@ def show(
 ) -> int:
     """Print one record."""
     (wanted,) = addresses([address])
-    ledger, _ = open_workspace(project, file).reader()
+    ledger = open_workspace(project, file).ledger()
     record = ledger.current(wanted)
     if record is None:
         raise MlctlError.of(

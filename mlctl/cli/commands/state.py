@@ -20,7 +20,7 @@ app = make_app()
 )
 def list_(project: ProjectDir = DEFAULT_DIR, file: ProjectFile = None, as_json: AsJson = False) -> int:
     """Print every key."""
-    ledger, _ = open_workspace(project, file).reader()
+    ledger = open_workspace(project, file).ledger()
     for record in sorted(ledger, key=lambda item: item.key):
         if as_json:
             emit_json(
@@ -41,7 +41,7 @@ def show(
     file: ProjectFile = None,
 ) -> int:
     """Print one record as JSON."""
-    ledger, _ = open_workspace(project, file).reader()
+    ledger = open_workspace(project, file).ledger()
     try:
         record = ledger.get(ObjectKey.parse(key))
     except ValueError as error:

@@ -1,0 +1,34 @@
+# The daily commands. Each does its own set-up.
+.PHONY: setup fmt check test quick golden docs bench quickstart soak
+
+setup:       ## make .venv with the locked versions
+	scripts/setup
+
+fmt: setup   ## format the code, mend what can be mended
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+check: setup ## format, lint, types, floors
+	scripts/check
+
+test:        ## everything CI runs
+	scripts/test
+
+quick: setup ## the tests that run no heavy tool
+	.venv/bin/pytest -m "not tools and not slow"
+
+golden: setup ## write the recorded outputs of the scenarios anew
+	MLCTL_GOLDEN=write .venv/bin/pytest tests/scenarios -q
+
+docs: setup  ## write the generated reference anew
+	.venv/bin/python scripts/gen_docs.py
+
+bench: setup ## the benchmarks, with ratios to their floors
+	.venv/bin/python scripts/bench/plan.py
+	.venv/bin/python scripts/bench/quickstart.py
+
+soak: setup  ## many random histories of the engine
+	MLCTL_HISTORIES=10000 .venv/bin/pytest tests/properties -q
+
+quickstart:  ## the main job
+	scripts/quickstart

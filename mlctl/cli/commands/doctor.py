@@ -1,0 +1,102 @@
+"""mlctl doctor: what this machine has, and what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, emit_json, make_app
+from mlctl.views.human.style import Paint, columns, wants_color
+
+app = make_app()
+
+# The package that an extra is for, and the extra's name.
+EXTRAS = {
+    "duckdb": "data", "great_expectations": "data", "evidently": "data", "feast": "features", "mlflow": "track", "torch": "train",
+    "deepspeed": "train", "peft": "train", "fastapi": "serve", "statsmodels": "stats", "vllm": "llm",
+}  # fmt: skip
+_OPTIONAL = {"vllm"}  # lives in an environment of its own
+_SPARE_BYTES = 5 * 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    text: str
+    fix: str = ""
+
+
+@app.command(
+    help="Check this machine: Python, packages of each extra, disk. With --deep every package is imported, which finds broken ones.\n\n"
+    "Examples:\n\n  mlctl doctor\n\n  mlctl doctor --deep",
+)
+def doctor(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Import every package, each in a process of its own (a minute).")
+    ] = False,
+    project: ProjectDir = DEFAULT_DIR,
+    as_json: AsJson = False,
+) -> int:
+    """Look and tell. Exit 1 when something is broken; a missing extra alone is not."""
+    found = [*_machine(project), *(_package(name, extra, deep) for name, extra in EXTRAS.items())]
+    paint = Paint(wants_color(sys.stdout))
+    if as_json:
+        for item in found:
+            emit_json({"type": "doctor", "name": item.name, "ok": item.ok, "text": item.text, "fix": item.fix})
+    else:
+        for item, line in zip(found, columns([[item.name, item.text, item.fix] for item in found]), strict=True):
+            mark = (
+                paint("✓", "green") if item.ok else paint("·" if item.fix.startswith("pip install") else "✗", "yellow")
+            )
+            print(f"{mark} {line}")
+    return 0 if all(item.ok or item.fix.startswith("pip install") for item in found) else 1
+
+
+def _machine(folder: Path) -> Iterator[Finding]:
+    yield Finding(
+        "python",
+        sys.version_info >= (3, 11),
+        f"{platform.python_version()} on {platform.platform()}",
+        "" if sys.version_info >= (3, 11) else "install Python 3.11",
+    )
+    free = shutil.disk_usage(folder).free
+    yield Finding(
+        "disk",
+        free > _SPARE_BYTES,
+        f"{free / 2**30:.0f} GiB free",
+        "" if free > _SPARE_BYTES else "free some space: models and checkpoints need it",
+    )
+    yield Finding("cpus", True, f"{len(os.sched_getaffinity(0))} usable")
+    gpus = shutil.which("nvidia-smi")
+    yield Finding("gpu", True, "nvidia-smi found" if gpus else "none; training and serving run on the CPU")
+
+
+def _package(name: str, extra: str, deep: bool) -> Finding:
+    try:
+        text = version(name.replace("_", "-"))
+    except PackageNotFoundError:
+        note = " (optional)" if name in _OPTIONAL else ""
+        return Finding(name, name in _OPTIONAL, f"not installed{note}", f"pip install 'mlctl[{extra}]'")
+    if deep:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {name}"], capture_output=True, text=True, timeout=300, check=False
+        )
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
+            return Finding(
+                name, False, f"{text}, does not import: {last[0]}", "reinstall the locked versions: scripts/setup"
+            )
+    return Finding(name, True, text)

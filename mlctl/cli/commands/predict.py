@@ -1,0 +1,58 @@
+"""mlctl predict: ask a deployment."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from mlctl.cli.options import DEFAULT_DIR, ProjectDir, ProjectFile, make_app, open_workspace, pick
+from mlctl.providers.fastapi.client import predict as ask
+from mlctl.types.diagnostic import MlctlError
+
+app = make_app()
+
+
+@app.command(
+    help="Ask a deployment for predictions, by entity keys or by feature values.\n\n"
+    "Examples:\n\n  mlctl predict churn_api --key user_id=42\n\n"
+    '  mlctl predict --data \'{"instances": [{"age": 30, "visits": 2}]}\'',
+)
+def predict(
+    deployment: Annotated[str | None, typer.Argument(help="May be left out when there is only one.")] = None,
+    key: Annotated[list[str] | None, typer.Option("--key", "-k", metavar="NAME=VALUE", help="An entity key.")] = None,
+    data: Annotated[str | None, typer.Option("--data", "-d", metavar="JSON", help="The body of the request.")] = None,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait.")] = 30.0,
+    project: ProjectDir = DEFAULT_DIR,
+    file: ProjectFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> int:
+    """Send one request and print the answer."""
+    if (key is None) == (data is None):
+        raise MlctlError.of("cli.usage", "give either `--key` or `--data`", "", "see `mlctl predict --help`")
+    record = pick(open_workspace(project, file).records(), "deployments", deployment)
+    answer = ask(record, _keys(key) if key is not None else _body(data or ""), timeout)
+    print(json.dumps(answer, ensure_ascii=False, indent=None if as_json else 2))
+    return 0
+
+
+def _keys(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` pairs as a request: whole numbers as numbers, the rest as text."""
+    body: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise MlctlError.of("cli.usage", f"`--key {pair}` is not NAME=VALUE", "", "for example `--key user_id=42`")
+        body[name] = int(value) if value.removeprefix("-").isdecimal() else value
+    return body
+
+
+def _body(text: str) -> dict[str, Any]:
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise MlctlError.of("cli.usage", f"`--data` is not JSON: {error}", "", "put it in single quotes") from None
+    if not isinstance(body, dict):
+        raise MlctlError.of("cli.usage", "`--data` takes a JSON object", "", 'for example `{"user_id": 42}`')
+    return body

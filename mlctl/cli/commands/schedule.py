@@ -1,0 +1,53 @@
+"""mlctl schedule: hand schedules to the machine's cron."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_app, open_workspace, pick
+from mlctl.providers.local.schedule import next_runs
+from mlctl.providers.local.schedule import render as crontab_line
+
+app = make_app()
+
+
+@app.command(
+    "render",
+    help="Print the crontab lines of schedules that were applied. mlctl has no daemon: cron runs them.\n\n"
+    "Examples:\n\n  mlctl schedule render\n\n  (crontab -l; mlctl schedule render) | crontab -",
+)
+def render(
+    name: Annotated[str | None, typer.Argument(help="The schedule; all of them when left out.")] = None,
+    project: ProjectDir = DEFAULT_DIR,
+    file: ProjectFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print one line for each."""
+    workspace = open_workspace(project, file)
+    records = workspace.records()
+    found = [record for address, record in records.items() if address.startswith("schedules.")]
+    if name is not None or not found:
+        found = [pick(records, "schedules", name)]
+    beside = Path(sys.executable).with_name("mlctl")  # cron has no PATH of ours, so the line names the program itself
+    executable = str(beside) if beside.exists() else shutil.which("mlctl") or "mlctl"
+    for record in found:
+        line = crontab_line(record, workspace.root, executable)
+        if as_json:
+            times = next_runs(str(record.outputs["cron"]), datetime.now().astimezone())
+            emit_json(
+                {
+                    "type": "schedule",
+                    "address": str(record.key.address),
+                    "line": line,
+                    "next": [t.isoformat() for t in times],
+                }
+            )
+        else:
+            print(line)
+    return 0

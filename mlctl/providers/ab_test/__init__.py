@@ -1,0 +1,1 @@
+"""Kinds for randomised experiments (A/B tests)."""

@@ -1,0 +1,1 @@
+"""Kinds that watch served models for drift, with reports drawn by Evidently."""

@@ -1,0 +1,37 @@
+"""The spec of a monitor: what is watched, what it is compared with, and when to raise an alarm."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mlctl.provider import Block, Reference, Spec
+from mlctl.stats.drift import MARGINS, Method
+from mlctl.types.units import Duration
+
+WEEK_SECONDS = 7 * 86400.0
+
+
+class DataDrift(Block):
+    """Tests of each feature and of the score. `margin` is the least effect worth an alarm, `window` how far back rows count."""
+
+    methods: Annotated[list[Method], Field(min_length=1)]
+    alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    correction: Literal["holm", "bh"] = "holm"
+    margin: dict[Method, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
+    min_rows: Annotated[int, Field(ge=30)] = 100
+    window: Duration = WEEK_SECONDS
+
+    @property
+    def margins(self) -> dict[Method, float]:
+        """The margin of each method that is used."""
+        return {method: self.margin.get(method, MARGINS[method]) for method in self.methods}
+
+
+class MonitorSpec(Spec):
+    """A monitor of a deployment against a training profile."""
+
+    deployment: Annotated[str, Reference("deployments")]
+    reference: Annotated[str, Field(min_length=1)]
+    data: DataDrift

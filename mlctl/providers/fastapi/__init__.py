@@ -1,0 +1,1 @@
+"""Deployments: a model behind an HTTP server on this machine."""

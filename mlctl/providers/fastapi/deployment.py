@@ -1,0 +1,185 @@
+"""The kind behind `deployments`: one HTTP server on this machine that serves a registered model, replaced without a gap."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+import mlctl
+from mlctl.launch import service
+from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
+from mlctl.providers.fastapi.client import health
+from mlctl.providers.fastapi.port import holder
+from mlctl.providers.fastapi.releases import converge, releases, stop_all
+from mlctl.providers.fastapi.spec import DeploymentSpec
+from mlctl.types import job as contract
+from mlctl.types.change import FieldChange, FieldClass
+from mlctl.types.diagnostic import Diagnostic, MlctlError
+from mlctl.types.jobs.server import Batching, PredictionLog, ServedFeatures, ServedModel, ServerJob, server_url
+from mlctl.types.state import Record
+from mlctl.types.value import Json, digest
+
+_HEALTH_SECONDS = 1.0
+
+
+class Deployment:
+    """Serves `name@alias` on a port. Any change of the block or of the model is a new process that takes the port over."""
+
+    section: ClassVar[str] = "deployments"
+    family: ClassVar[Family] = Family.SERVICE
+    spec: ClassVar[type[Spec]] = DeploymentSpec
+    identity: ClassVar[frozenset[str]] = frozenset()
+    field_class: ClassVar[FieldClass] = FieldClass.SERVING
+    settings: ClassVar[frozenset[str]] = frozenset()
+
+    def check(self, spec: DeploymentSpec, ctx: Context) -> Sequence[Diagnostic]:
+        """Refuse fields that would have no effect."""
+        if not spec.log.predictions and spec.log.features and "features" in spec.log.model_fields_set:
+            return [
+                Diagnostic(
+                    "deploy.log-without-predictions",
+                    "`features: true` has no effect without `predictions: true`",
+                    "features are logged with each prediction, and predictions are not logged",
+                    "set `predictions: true`, or remove `features`",
+                    path=("log", "features"),
+                )
+            ]
+        return ()
+
+    def read(self, prior: Record, ctx: Context) -> Observed | None:
+        """The lock of the recorded release tells whether it lives, its health answer whether it works and has the port."""
+        if prior.id is None:
+            return None
+        folder = ctx.folder(prior.key) / "releases" / prior.id
+        if not folder.is_dir():
+            return None
+        state, url = service.find(folder), str(prior.outputs.get("url", ""))
+        if not state.running:
+            who = holder(int(prior.outputs["port"])) if "port" in prior.outputs else ""
+            return Observed(
+                condition=Condition.BROKEN,
+                detail=f"the server is not running: {state.epitaph()}" + (f"; its port is taken: {who}" if who else ""),
+            )
+        found = health(url, _HEALTH_SECONDS)
+        if found is None:
+            return Observed(
+                condition=Condition.BROKEN, detail=f"the server (pid {state.pid}) runs and does not answer at {url}"
+            )
+        if (found.deployment, found.release) != (prior.key.address.name, prior.id):
+            return Observed(
+                condition=Condition.BROKEN,
+                detail=f"release {found.release} of {found.deployment} answers at {url}, and release {prior.id} of {prior.key.address.name} should",
+            )
+        return Observed()
+
+    def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
+        """Leaf by leaf; the version behind the alias comes in as an input."""
+        return diff_fields(desired, prior, seen)
+
+    def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
+        """Have exactly one server run, the one asked for. The old one serves until the new one does."""
+        evaluation = _evaluation(desired)
+        folder = ctx.folder(desired.key)
+        job = server_job(desired.address.name, desired.spec, evaluation.outputs, _relative(folder / "predictions", ctx))
+        if not ctx.path(job.model.folder).is_dir():
+            raise MlctlError.of(
+                "deploy.model-gone",
+                f"the model folder `{job.model.folder}` does not exist",
+                f"{evaluation.key.address} registered it as {job.model.name} version {job.model.version}",
+                "run `mlctl plan --refresh=deep`",
+                address=str(desired.address),
+            )
+        provenance: dict[str, Json] = {
+            "deployment": str(desired.address), "model": job.model.name, "version": job.model.version, "run_id": evaluation.outputs.get("run_id"),
+            "evaluation": str(evaluation.key), "evaluation_digest": evaluation.digest, "job_digest": digest(job.model_dump(mode="json")),
+            "lineage": ctx.lineage, "mlctl": mlctl.__version__, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }  # fmt: skip
+        release = converge(job, folder / "releases", provenance, ctx, str(desired.address))
+        url = server_url(job.host, job.port)
+        predictions = None if job.log is None else job.log.folder
+        outputs: dict[str, Json] = {
+            "url": url,
+            "port": job.port,
+            "model": job.model.name,
+            "version": job.model.version,
+            "predictions": predictions,
+            "digest": digest([url, predictions]),
+        }
+        return Outcome(release.name, outputs)
+
+    def delete(self, prior: Record, ctx: Context) -> None:
+        """Let all servers finish and remove their folders. The prediction log stays: it is the users' data, and not made again."""
+        folder = ctx.folder(prior.key)
+        stop_all(releases(folder / "releases"))
+        shutil.rmtree(folder / "releases", ignore_errors=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+    def log(self, prior: Record, ctx: Context) -> Path | None:
+        """What the current server has printed."""
+        path = ctx.folder(prior.key) / "releases" / (prior.id or "") / contract.LOG_FILE
+        return path if path.exists() else None
+
+    def describe(self, prior: Record) -> str:
+        """Where it is, and what it serves."""
+        return (
+            f"{prior.outputs['url']}  {prior.outputs['model']} v{prior.outputs['version']}"
+            if "url" in prior.outputs
+            else ""
+        )
+
+
+def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], predictions: str) -> ServerJob:
+    """What the server process is told. Two equal jobs are the same server."""
+    serving = evaluation["serving"]
+    return ServerJob(
+        deployment=name,
+        host=spec.serve.host,
+        port=spec.serve.port,
+        model=ServedModel(name=evaluation["name"], version=str(evaluation["version"]), folder=evaluation["model"]),
+        serving=ServedFeatures.model_validate(
+            {
+                **{field: serving.get(field) for field in ("columns", "join_key", "store")},
+                "views": serving.get("views") or [],
+            }
+        ),
+        batching=Batching(max_size=spec.serve.batching.max_size, max_wait_seconds=spec.serve.batching.max_wait),
+        timeout_seconds=spec.serve.timeout,
+        log=PredictionLog(folder=predictions, features=spec.log.features) if spec.log.predictions else None,
+    )
+
+
+def _evaluation(desired: Desired) -> Input:
+    """The evaluation that provides the model. Raises MlctlError when none does, or no version has ever passed it."""
+    name, _, alias = str(desired.spec.model).partition("@")
+    for item in desired.inputs.values():
+        if (
+            isinstance(item, Input)
+            and item.key.address.section == "evaluations"
+            and (item.outputs.get("name"), item.outputs.get("alias")) == (name, alias)
+        ):
+            if item.outputs.get("version") is None:
+                raise MlctlError.of(
+                    "deploy.no-champion",
+                    f"`{desired.spec.model}` has no version yet",
+                    f"no model has ever passed {item.key.address}",
+                    "look at the evaluation's verdict with `mlctl show`",
+                    address=str(desired.address),
+                )
+            return item
+    raise MlctlError.of(
+        "deploy.unknown-model",
+        f"no evaluation registers `{desired.spec.model}`",
+        "a deployment serves what an evaluation has let pass",
+        "add `register: {name: ..., alias: ...}` to an evaluation",
+        address=str(desired.address),
+    )
+
+
+def _relative(path: Path, ctx: Context) -> str:
+    """A path as it stands in state: from the project folder."""
+    return Path(os.path.relpath(path, ctx.root)).as_posix()

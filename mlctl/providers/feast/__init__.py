@@ -1,0 +1,1 @@
+"""Entities and feature views: windows over events, declared in Feast and served from its online store."""

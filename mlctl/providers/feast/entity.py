@@ -1,0 +1,51 @@
+"""The `entities` kind: what features are about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from mlctl.provider import Context, Desired, Family, Observed, Outcome, diff_fields
+from mlctl.providers.feast.layout import feast_name
+from mlctl.providers.feast.spec import EntitySpec
+from mlctl.types.change import FieldChange, FieldClass
+from mlctl.types.diagnostic import Diagnostic
+from mlctl.types.state import Record
+from mlctl.types.value import digest
+
+
+class Entity:
+    """An entity lives in the state alone until a feature view uses it.
+
+    A view declares its entity in the Feast registry together with itself, and takes it out with the last view that uses
+    it: Feast costs seconds to import, and an entity without views does nothing there.
+    """
+
+    section: ClassVar[str] = "entities"
+    family: ClassVar[Family] = Family.DEFINITION
+    spec: ClassVar[type[EntitySpec]] = EntitySpec
+    identity: ClassVar[frozenset[str]] = frozenset()
+    field_class: ClassVar[FieldClass] = FieldClass.FEATURES
+    settings: ClassVar[frozenset[str]] = frozenset()
+
+    def check(self, spec: EntitySpec, ctx: Context) -> Sequence[Diagnostic]:
+        """The schema says it all; whether the column exists is asked by each view, of its source."""
+        return ()
+
+    def read(self, prior: Record, ctx: Context) -> Observed | None:
+        """It is in the state, and that is all there is to it."""
+        return Observed()
+
+    def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
+        """Field by field."""
+        return diff_fields(desired, prior, seen)
+
+    def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
+        """Name it; a changed digest makes its views declare it anew."""
+        spec: Any = desired.spec
+        name = feast_name(desired.address.name)
+        outputs = {"name": name, "join_key": spec.key, "dtype": spec.dtype}
+        return Outcome(name, {**outputs, "digest": digest(outputs)})
+
+    def delete(self, prior: Record, ctx: Context) -> None:
+        """Nothing of its own to remove: its last view took it out of the registry."""

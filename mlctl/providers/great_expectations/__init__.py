@@ -1,0 +1,1 @@
+"""Data checks: short rules that run in DuckDB, and any expectation of Great Expectations by its own name."""

@@ -1,0 +1,1 @@
+"""PyTorch: training, alone or data-parallel, that survives a kill at any step."""

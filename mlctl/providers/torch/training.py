@@ -1,0 +1,218 @@
+"""The kind `training`: a model trained by PyTorch in worker processes, tracked in MLflow, once for each content key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mlctl.launch import job
+from mlctl.launch.job import JobState
+from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
+from mlctl.providers.torch.entrypoint import check_entrypoint, closure, code_parts
+from mlctl.providers.torch.spec import Ddp, Python, TrainingSpec
+from mlctl.types import job as contract
+from mlctl.types.change import FieldChange, FieldClass
+from mlctl.types.diagnostic import Diagnostic, MlctlError
+from mlctl.types.jobs.features import ViewSource
+from mlctl.types.jobs.tracking import TrackingTarget, tracking_settings
+from mlctl.types.jobs.train import CHECKPOINTS, ForgetRunJob, MlpModel, PythonModel, TableInput, TrainJob
+from mlctl.types.state import Record
+
+
+class Training:
+    """Trains in the object's own folder: table, checkpoints, run id, model. A repeat goes on from the newest checkpoint."""
+
+    section: ClassVar[str] = "training"
+    family: ClassVar[Family] = Family.BUILD
+    spec: ClassVar[type[Spec]] = TrainingSpec
+    identity: ClassVar[frozenset[str]] = frozenset()
+    field_class: ClassVar[FieldClass] = FieldClass.TRAINING
+    settings: ClassVar[frozenset[str]] = frozenset({"tracking"})
+
+    def check(self, spec: TrainingSpec, ctx: Context) -> Sequence[Diagnostic]:
+        """Fields that contradict each other, and the entry point of a `python` model."""
+        found = []
+        if spec.data.columns is not None and spec.data.features:
+            found.append(
+                Diagnostic(
+                    "training.columns-unused",
+                    "`columns` has no effect beside `features`",
+                    "the model reads the feature views; the labels only give key, time and target",
+                    "remove `columns`, or remove `features`",
+                    path=("data", "columns"),
+                )
+            )
+        if spec.data.columns is not None and spec.data.target in spec.data.columns:
+            found.append(
+                Diagnostic(
+                    "training.target-leak",
+                    f"the target `{spec.data.target}` is among its own features",
+                    "the model would only learn to copy it",
+                    "take it out of `columns`",
+                    path=("data", "columns"),
+                )
+            )
+        for name, many in (("columns", spec.data.columns or []), ("features", spec.data.features)):
+            found += [
+                Diagnostic(
+                    "training.duplicate", f"`{item}` stands twice in `{name}`", "", "name it once", path=("data", name)
+                )
+                for item in sorted({item for item in many if many.count(item) > 1})
+            ]
+        if isinstance(spec.strategy, Ddp) and spec.batch_size < spec.strategy.processes:
+            found.append(
+                Diagnostic(
+                    "training.batch-too-small",
+                    f"a batch of {spec.batch_size} rows cannot be shared by {spec.strategy.processes} processes",
+                    "`batch_size` counts the rows of all processes together",
+                    f"set `batch_size` to at least {spec.strategy.processes}",
+                    path=("batch_size",),
+                )
+            )
+        if isinstance(spec.model, Python):
+            found += check_entrypoint(spec.model, ctx)
+        return found
+
+    def parts(self, spec: TrainingSpec, ctx: Context) -> Mapping[str, str]:
+        """The project's own code that a `python` model runs."""
+        return code_parts(spec.model, ctx) if isinstance(spec.model, Python) else {}
+
+    def read(self, prior: Record, ctx: Context) -> Observed | None:
+        """Whether the model is there, or how far its training is, by files and locks alone."""
+        folder = ctx.folder(prior.key)
+        if prior.complete:
+            files = [prior.outputs.get(name) for name in ("model", "training_profile", "keys")]
+            return Observed() if all(isinstance(name, str) and (ctx.root / name).exists() for name in files) else None
+        state = job.state(folder)
+        if state is JobState.RUNNING:
+            return Observed(condition=Condition.RUNNING, detail=_position(folder))
+        if state is JobState.DONE:
+            return Observed(condition=Condition.RESUMABLE, detail="trained; its result was not noted yet")
+        position = _position(folder)
+        return Observed(condition=Condition.RESUMABLE, detail=position) if position else None
+
+    def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
+        """Leaf by leaf."""
+        return diff_fields(desired, prior, seen)
+
+    def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
+        """Train, or go on with it, or take the result that is there."""
+        folder = ctx.folder(desired.key)
+        if job.state(folder) is JobState.DONE and not _whole(folder, ctx):
+            (folder / contract.RESULT_FILE).unlink(
+                missing_ok=True
+            )  # files of the result are gone: make them again, from the last checkpoint if there is one
+        result = job.run("train", train_job(desired, ctx).model_dump(mode="json"), folder, ctx)
+        return Outcome(id=str(result.outputs["run_id"]), outputs=result.outputs)
+
+    def delete(self, prior: Record, ctx: Context) -> None:
+        """Stop it if it runs, mark its MLflow run as deleted, and remove its folder."""
+        folder = ctx.folder(prior.key)
+        job.stop(folder)
+        target = _target(str(prior.key), str(prior.key.address), prior.spec, ctx)
+        database = target.database(ctx.root)
+        if database is None or database.exists():
+            job.run("train", ForgetRunJob(tracking=target).model_dump(mode="json"), folder / "forget", ctx)
+        job.discard(folder)
+
+    def log(self, prior: Record, ctx: Context) -> Path | None:
+        """The log of the program and all its ranks."""
+        path = ctx.folder(prior.key) / contract.LOG_FILE
+        return path if path.exists() else None
+
+    def describe(self, prior: Record) -> str:
+        """The validation metrics and the size of the training."""
+        metrics = prior.outputs.get("metrics") or {}
+        shown = [
+            f"{name} {metrics[name]:.4f}"
+            for name in ("roc_auc", "accuracy", "rmse", "r2")
+            if isinstance(metrics.get(name), int | float)
+        ]
+        return "  ".join([*shown, f"{prior.outputs.get('rows', 0):,} rows"])
+
+
+def train_job(desired: Desired, ctx: Context) -> TrainJob:
+    """The parameters of the worker program. Raises MlctlError for inputs that do not go together."""
+    spec: TrainingSpec = desired.spec
+    views = [desired.input("feature_views", name).outputs for name in spec.data.features]
+    if len({view["join_key"] for view in views}) > 1:
+        raise MlctlError.of(
+            "training.mixed-entities",
+            "the feature views belong to different entities",
+            "one model is served by one key",
+            "take views of one entity, or build one view that joins them",
+            address=str(desired.address),
+        )
+    strategy = spec.strategy
+    return TrainJob(
+        tracking=_target(str(desired.key), str(desired.address), desired.values, ctx),
+        labels=TableInput.of(spec.data.labels, desired.input("datasets", spec.data.labels).outputs),
+        views=[ViewSource.from_outputs(view) for view in views],
+        view_digests={view["view"]: view["digest"] for view in views},
+        store=views[0]["store"] if views else None,
+        columns=spec.data.columns,
+        target=spec.data.target,
+        task=spec.task,
+        split_by=spec.data.split.by,
+        test_share=spec.data.split.test,
+        model=_model(spec, ctx),
+        strategy=strategy.type,
+        processes=strategy.processes if isinstance(strategy, Ddp) else 1,
+        precision=spec.precision,
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        optimizer=spec.optimizer.type,
+        lr=spec.optimizer.lr,
+        weight_decay=spec.optimizer.weight_decay,
+        checkpoint_every=spec.checkpoint.every,
+        checkpoint_keep=spec.checkpoint.keep,
+        seed=spec.seed,
+    )
+
+
+def _model(spec: TrainingSpec, ctx: Context) -> MlpModel | PythonModel:
+    if not isinstance(spec.model, Python):
+        return MlpModel(hidden=spec.model.hidden, dropout=spec.model.dropout)
+    root = ctx.root.resolve()
+    files = closure(spec.model, ctx)
+    file = ctx.path(spec.model.file).relative_to(root).as_posix()
+    return PythonModel(
+        file=file,
+        function=spec.model.function,
+        params=spec.model.params,
+        closure=[path.relative_to(root).as_posix() for path in files],
+        code_digest=ctx.digests.tree(files, root),
+    )
+
+
+def _target(key: str, address: str, values: Mapping[str, Any], ctx: Context) -> TrackingTarget:
+    """Where this object is tracked, by the project settings as they were when it was asked for."""
+    uri, experiment = tracking_settings(values.get("project_tracking"), ctx.project)
+    owner = {"owner": values["owner"]} if values.get("owner") else {}
+    return TrackingTarget(
+        uri=uri,
+        experiment=experiment,
+        lineage=ctx.lineage,
+        address=address,
+        object=key,
+        labels={**owner, **values.get("tags", {})},
+    )
+
+
+def _whole(folder: Path, ctx: Context) -> bool:
+    """Whether the files that a finished job put out are there."""
+    stored = json.loads((folder / contract.RESULT_FILE).read_bytes())["outputs"]
+    return all((ctx.root / stored[name]).exists() for name in ("model", "training_profile", "keys"))
+
+
+def _position(folder: Path) -> str:
+    """`step 450 of 1200` of the newest checkpoint, or nothing."""
+    for path in sorted((folder / CHECKPOINTS).glob("step-*.json"), reverse=True):
+        try:
+            stored = json.loads(path.read_bytes())
+            return f"step {stored['step']} of {stored['total']}"
+        except (OSError, ValueError, KeyError):
+            continue
+    return ""

@@ -1,0 +1,1 @@
+"""The `checks` program: the verdict on a dataset."""

@@ -1,0 +1,1 @@
+"""The `evaluate` program: scores a candidate and the champion on the same rows, judges, and registers what passes."""

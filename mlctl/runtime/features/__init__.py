@@ -1,0 +1,1 @@
+"""Features: windows computed by DuckDB, declared and served through Feast, joined point in time."""

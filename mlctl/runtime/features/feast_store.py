@@ -1,0 +1,190 @@
+"""The one place that speaks to Feast: declare a view, fill its online table, take it away again.
+
+Feast writes its registry file in place and has no lock on it. Here every change is made to a copy, under a lock, and
+swapped in, so that a kill leaves the old registry and two views can be applied at once.
+"""
+
+# ruff: noqa: S608 (names go through quote())
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlctl.files.lock import FileLock
+from mlctl.runtime.profile.database import quote
+from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.features import EVENT_TIMESTAMP, DeleteParams, Marks, MaterializeParams, Store
+
+LINEAGE_TAG = "mlctl.lineage"
+OBJECT_TAG = "mlctl.object"
+_LOCK_FILE = "lock"
+_REGISTRY_SECONDS = 60  # how old a registry may be in the eyes of a running server
+
+
+def open_store(store: Store, registry: Path | None = None) -> Any:
+    """A Feast FeatureStore on the files of a store, or on another registry file. Imports Feast: 5 to 10 s.
+
+    The process works in UTC from here on: Feast's SQLite store reads and writes event times through the local time zone,
+    so that a writer and a reader in different zones would not agree on them.
+    """
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    from feast import FeatureStore, RepoConfig
+    from feast.repo_config import RegistryConfig
+
+    config = RepoConfig(
+        project=store.project,
+        provider="local",
+        registry=RegistryConfig(
+            registry_type="file", path=str(registry or store.registry), cache_ttl_seconds=_REGISTRY_SECONDS
+        ),
+        offline_store=store.offline.model_dump(),
+        online_store=store.online.model_dump(),
+        entity_key_serialization_version=3,
+    )
+    return FeatureStore(config=config)
+
+
+def online_table(store: Store, view: str) -> str:
+    """The name that Feast gives the SQLite table of a view."""
+    return f"{store.project}_{view}"
+
+
+@contextmanager
+def changing(store: Store) -> Iterator[Any]:
+    """A FeatureStore whose changes of the registry become visible together, when the block ends well."""
+    import feast  # noqa: F401  # before the lock is taken: it takes seconds, and others wait
+
+    registry = Path(store.registry)
+    registry.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(registry.parent / _LOCK_FILE)
+    lock.acquire(blocking=True)
+    beside = registry.with_name(f".{registry.name}.new")
+    try:
+        beside.unlink(missing_ok=True)
+        if registry.exists():
+            shutil.copyfile(registry, beside)
+        yield open_store(store, beside)
+        os.replace(beside, registry)
+    finally:
+        beside.unlink(missing_ok=True)
+        lock.release()
+
+
+def check_ours(feast_store: Any, params: MaterializeParams) -> None:
+    """Refuse to overwrite a view, source or entity that somebody else declared. Raises MlctlError."""
+    found = {
+        "feature view": (params.view, feast_store.list_all_feature_views()),
+        "data source": (params.view, feast_store.list_data_sources()),
+        "entity": (params.entity, feast_store.list_entities()),
+    }
+    for what, (name, objects) in found.items():
+        for item in objects:
+            if item.name == name and item.tags.get(LINEAGE_TAG) != params.marks.lineage:
+                raise MlctlError.of(
+                    "provider.not-ours",
+                    f"Feast has a {what} named `{name}` that mlctl did not make",
+                    f"it is in {params.store.registry} without the mark of this project's state",
+                    "give yours another name, or remove that one with Feast",
+                )
+
+
+def declare(feast_store: Any, params: MaterializeParams) -> None:
+    """Put the view, its source and its entity into the registry, and make the online table."""
+    from feast import Entity, FeatureView, Field, FileSource, ValueType
+    from feast.types import Float32, Float64, Int64, String
+
+    types = {"float64": Float64, "float32": Float32, "int64": Int64, "string": String}
+    entity_tags = {LINEAGE_TAG: params.marks.lineage}
+    tags = _tags(params.marks)
+    entity = Entity(
+        name=params.entity,
+        join_keys=[params.join_key],
+        value_type=ValueType.INT64 if params.key_type == "int64" else ValueType.STRING,
+        tags=entity_tags,
+    )
+    source = FileSource(name=params.view, path=params.snapshot, timestamp_field=EVENT_TIMESTAMP, tags=tags)
+    view = FeatureView(
+        name=params.view,
+        entities=[entity],
+        ttl=timedelta(seconds=params.ttl_seconds or 0),  # zero is Feast's way to say that values do not expire
+        schema=[
+            Field(name=params.join_key, dtype=types[params.key_type]),
+            *(Field(name=item.name, dtype=types[item.dtype]) for item in params.features),
+        ],
+        source=source,
+        online=params.online,
+        tags=tags,
+    )
+    if params.online:
+        _share_readers(params.store)
+    feast_store.apply([entity, source, view])
+    _remove_unused_entities(feast_store, params.marks)
+
+
+def fill_online(feast_store: Any, params: MaterializeParams, until: datetime) -> int:
+    """Materialize the snapshots of one moment, the latest of every key, and drop rows of keys and features that are no more.
+
+    Gives back the number of values in the online table. Readers see the old value or the new one of a key, never none.
+    """
+    table = quote(online_table(params.store, params.view))
+    with closing(sqlite3.connect(params.store.online.path)) as connection:
+        # Rows that are written again lose this mark, because the source has no column of creation times.
+        with connection:
+            connection.execute(f"UPDATE {table} SET created_ts = 0")
+        feast_store.materialize(until, until, feature_views=[params.view])
+        with connection:
+            connection.execute(f"DELETE FROM {table} WHERE created_ts IS NOT NULL")
+        (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(rows)
+
+
+def remove(params: DeleteParams) -> None:
+    """Take the view, its source, its online table and entities that nothing uses out of the store, if they are ours."""
+    with changing(params.store) as feast_store:
+        doomed = [
+            item
+            for item in [*feast_store.list_feature_views(), *feast_store.list_data_sources()]
+            if item.name == params.view and _is_ours(item, params.marks)
+        ]
+        if doomed:
+            feast_store.apply([], objects_to_delete=doomed, partial=False)
+        _remove_unused_entities(feast_store, params.marks)
+
+
+def drop_online_table(store: Store, view: str) -> None:
+    """Remove the online table of a view that is not served any more. Gone already is success."""
+    if Path(store.online.path).exists():
+        with closing(sqlite3.connect(store.online.path)) as connection, connection:
+            connection.execute(f"DROP TABLE IF EXISTS {quote(online_table(store, view))}")
+
+
+def _tags(marks: Marks) -> dict[str, str]:
+    return {LINEAGE_TAG: marks.lineage, OBJECT_TAG: marks.object}
+
+
+def _is_ours(item: Any, marks: Marks) -> bool:
+    return bool(item.tags.get(LINEAGE_TAG) == marks.lineage)
+
+
+def _remove_unused_entities(feast_store: Any, marks: Marks) -> None:
+    """Remove entities of ours that no view uses: the last view of one was deleted, or uses another now."""
+    used = {name for view in feast_store.list_all_feature_views() for name in view.entities}
+    unused = [item for item in feast_store.list_entities() if item.name not in used and _is_ours(item, marks)]
+    if unused:
+        feast_store.apply([], objects_to_delete=unused, partial=False)
+
+
+def _share_readers(store: Store) -> None:
+    """Let servers read the online store while it is written."""
+    Path(store.online.path).parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(store.online.path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")

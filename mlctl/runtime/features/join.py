@@ -1,0 +1,135 @@
+"""The point-in-time join: features for rows of labels, as they were known at each row's own time."""
+
+# ruff: noqa: S608 (names go through quote(), texts through literal())
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlctl.runtime.features.sql import KEY_TYPES, columns_of, only_row, write_parquet
+from mlctl.runtime.profile.database import database, literal, quote
+from mlctl.runtime.profile.source import detect, relation
+from mlctl.types.diagnostic import MlctlError, did_you_mean
+from mlctl.types.jobs.features import EVENT_TIMESTAMP, LabelSource, ViewSource, key_type_of
+from mlctl.types.jobs.profile import Source
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedTable:
+    """What a join wrote: the labels' own columns first, then the features in the order of the views.
+
+    `columns` maps each column to its DuckDB type in lower case, `features` lists the feature columns among them, and
+    `missing` counts the rows in which a feature is null (no snapshot yet, expired, or null in the snapshot itself).
+    """
+
+    path: Path
+    rows: int
+    columns: dict[str, str]
+    features: tuple[str, ...]
+    missing: dict[str, int]
+
+
+def point_in_time_join(labels: LabelSource, views: Sequence[ViewSource], output: Path) -> JoinedTable:
+    """Write a parquet file with every row of the labels, in their order, and the features known at that row's time.
+
+    For a row at time t a view gives its latest snapshot of the row's key with `event_timestamp <= t`, and, if the view
+    has a ttl, `event_timestamp >= t - ttl` (inclusive at both ends, as Feast's get_historical_features). A row that
+    finds none keeps its place with null features. The labels need a column of each view's join key. Naive times are
+    UTC. Relative paths start at the working directory, which for a worker program is the project folder. The file is
+    written beside and swapped in. Raises MlctlError: `features.missing-column`, `features.name-collision`,
+    `features.key-type`, `features.snapshot-gone`, `data.unreadable`.
+    """
+    for view in views:
+        if not Path(view.path).is_file():
+            raise MlctlError.of(
+                "features.snapshot-gone",
+                f"the snapshots of {view.view} are gone",
+                f"there is no file {view.path}",
+                "run `mlctl apply`: the plan finds it missing and makes it again",
+            )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".join-", dir=output.parent) as spill, database(Path(spill)) as connection:
+        columns = labels.columns or detect(connection, labels.files, labels.format)
+        # A table of its own gives every row an id in the order of the files.
+        table = relation(Source(files=labels.files, format=labels.format, columns=columns))
+        connection.execute(f"CREATE TEMP TABLE labels AS SELECT * FROM {table}")
+        found = columns_of(connection, "labels")
+        _check(found, labels, views)
+        write_parquet(connection, _join_query(labels, views), output)
+        return _describe(connection, views, output)
+
+
+def _check(found: dict[str, str], labels: LabelSource, views: Sequence[ViewSource]) -> None:
+    """Refuse labels that cannot be joined, and names that would stand for two columns. Raises MlctlError."""
+    for name in dict.fromkeys([labels.timestamp, *(view.join_key for view in views)]):
+        if name not in found:
+            raise MlctlError.of(
+                "features.missing-column",
+                f"the labels have no column `{name}`",
+                "a point-in-time join needs the keys of its views and a timestamp",
+                did_you_mean(name, found),
+            )
+    if not found[labels.timestamp].startswith(("timestamp", "date")):
+        raise MlctlError.of(
+            "features.not-a-timestamp",
+            f"the column `{labels.timestamp}` of the labels is {found[labels.timestamp]}, not a timestamp",
+            "",
+            "write it as a timestamp or a date",
+        )
+    taken = {name: "the labels" for name in found}
+    for view in views:
+        kind = found[view.join_key]
+        if key_type_of(kind) != view.key_type:
+            raise MlctlError.of(
+                "features.key-type",
+                f"`{view.join_key}` is {kind} in the labels and {view.key_type} in {view.view}",
+                "keys of two types never match",
+                f"write `{view.join_key}` as {view.key_type} in the labels, or change the `dtype` of the entity",
+            )
+        for feature in view.features:
+            if feature in taken:
+                raise MlctlError.of(
+                    "features.name-collision",
+                    f"`{feature}` is in both {taken[feature]} and {view.view}",
+                    "a joined table has each name once",
+                    "rename the feature",
+                )
+            taken[feature] = view.view
+
+
+def _join_query(labels: LabelSource, views: Sequence[ViewSource]) -> str:
+    moment = f"CAST(labels.{quote(labels.timestamp)} AS TIMESTAMP)"
+    fields, joins = ["labels.*"], []
+    for index, view in enumerate(views):
+        side = f"view_{index}"
+        alive = (
+            "true"
+            if view.ttl_seconds is None
+            else f"{side}.{EVENT_TIMESTAMP} >= {moment} - to_seconds({view.ttl_seconds})"
+        )
+        fields += [f"CASE WHEN {alive} THEN {side}.{quote(name)} END AS {quote(name)}" for name in view.features]
+        table = f"read_parquet({literal(view.path)})"
+        key = f"CAST(labels.{quote(view.join_key)} AS {KEY_TYPES[view.key_type]})"
+        joins.append(
+            f"ASOF LEFT JOIN {table} AS {side} ON {key} = {side}.{quote(view.join_key)} AND {moment} >= {side}.{EVENT_TIMESTAMP}"
+        )
+    return f"SELECT {', '.join(fields)} FROM labels {' '.join(joins)} ORDER BY labels.rowid"
+
+
+def _describe(connection: Any, views: Sequence[ViewSource], output: Path) -> JoinedTable:
+    table = f"read_parquet({literal(str(output))})"
+    features = tuple(name for view in views for name in view.features)
+    rows, *filled = only_row(
+        connection, f"SELECT {', '.join(['count(*)', *(f'count({quote(name)})' for name in features)])} FROM {table}"
+    )
+    return JoinedTable(
+        output,
+        rows,
+        columns_of(connection, table),
+        features,
+        {name: rows - count for name, count in zip(features, filled, strict=True)},
+    )

@@ -1,0 +1,99 @@
+"""The `features` program: materialize a view, delete one, prove parity, or read online features."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+from pydantic import TypeAdapter
+
+from mlctl.runtime.features import feast_store, parity, windows
+from mlctl.runtime.features.online import OnlineFeatures
+from mlctl.runtime.profile.database import database
+from mlctl.runtime.report import Report
+from mlctl.types.job import JobResult, JobStatus
+from mlctl.types.jobs.features import DeleteParams, FeaturesJob, GetParams, MaterializeParams, ParityParams
+from mlctl.types.value import Json, digest
+
+_JOB: TypeAdapter[FeaturesJob] = TypeAdapter(FeaturesJob)
+
+
+def main(params: dict[str, Any], report: Report) -> JobResult:
+    """Do what `op` says. Raises MlctlError."""
+    job = _JOB.validate_python(params)
+    if isinstance(job, MaterializeParams):
+        return JobResult(JobStatus.DONE, _materialize(job, report))
+    if isinstance(job, DeleteParams):
+        feast_store.remove(job)
+        feast_store.drop_online_table(job.store, job.view)
+        return JobResult(JobStatus.DONE)
+    if isinstance(job, ParityParams):
+        return JobResult(JobStatus.DONE, parity.compare(job, report).model_dump(mode="json"))
+    return JobResult(JobStatus.DONE, {"rows": _get(job)})
+
+
+def _materialize(params: MaterializeParams, report: Report) -> dict[str, Json]:
+    """Snapshots first, beside the old ones; then, under the store's lock, everything is put in its place."""
+    snapshot = Path(params.snapshot)
+    fresh = snapshot.with_name(f".{snapshot.name}.new")
+    report.progress("computing windows")
+    with database(report.folder) as connection:
+        made = windows.compute(connection, params, fresh)
+    report.progress(f"{made.rows:,} snapshots of {made.keys:,} keys", made.rows, made.rows, "rows")
+    online_until = windows.last_known(made.until, params.grid_seconds, datetime.now(UTC))
+    with feast_store.changing(params.store) as store:
+        feast_store.check_ours(store, params)
+        content = blake3().update_mmap(fresh).hexdigest()
+        size = fresh.stat().st_size
+        os.replace(fresh, snapshot)
+        report.progress("declaring the view in Feast")
+        feast_store.declare(store, params)
+        online_rows = 0
+        if params.online:
+            report.progress("materializing to the online store")
+            online_rows = feast_store.fill_online(store, params, online_until)
+        else:
+            feast_store.drop_online_table(params.store, params.view)
+    features = {item.name: item.dtype for item in params.features}
+    return {
+        "view": params.view,
+        "entity": params.entity,
+        "join_key": params.join_key,
+        "dtype": params.key_type,
+        "features": features,
+        "offline": params.snapshot,
+        "rows": made.rows,
+        "keys": made.keys,
+        "since": made.since.isoformat(),
+        "until": made.until.isoformat(),
+        "grid_seconds": params.grid_seconds,
+        "ttl_seconds": params.ttl_seconds,
+        "online": params.online,
+        "store": params.store.model_dump(mode="json"),
+        "evidence": {
+            "snapshot_bytes": size,
+            "snapshot_blake3": content,
+            "online_table": feast_store.online_table(params.store, params.view),
+            "online_rows": online_rows,
+            "online_until": online_until.isoformat(),
+        },
+        "digest": digest(
+            [
+                made.digest,
+                params.view,
+                params.join_key,
+                params.key_type,
+                list(features.items()),
+                params.grid_seconds,
+                params.ttl_seconds,
+            ]
+        ),
+    }
+
+
+def _get(params: GetParams) -> list[dict[str, Json]]:
+    lookup = OnlineFeatures(params.store, params.views, params.join_key)
+    return [{params.join_key: key, **row} for key, row in zip(params.keys, lookup.get(params.keys), strict=True)]

@@ -1,0 +1,105 @@
+"""The prediction log: one JSON line for each prediction, in one file for each day (UTC).
+
+A request never waits for it: rows go through a bounded queue to a thread of its own, and are counted when dropped.
+Lines reach the operating system at least once a second, so a kill loses at most that; they are not fsync'd, since a
+prediction log is a sample to learn from and not a ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+_FLUSH_SECONDS = 0.5
+_CAPACITY = 10_000
+_LATE: Mapping[str, Any] = {}
+
+
+class PredictionWriter:
+    """Writes rows to `FOLDER/YYYY-MM-DD.jsonl`. Two servers may write to one folder at once: each write appends whole lines."""
+
+    def __init__(self, folder: Path, on_drop: Callable[[int], None], capacity: int = _CAPACITY) -> None:
+        self._folder = folder
+        self._on_drop = on_drop
+        self._queue: queue.Queue[Mapping[str, Any] | None] = queue.Queue(capacity)
+        self._failing = False
+        folder.mkdir(parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Queue a row; its `ts` says which day's file it goes to. Never blocks and never raises."""
+        try:
+            self._queue.put_nowait(row)
+        except queue.Full:
+            self._on_drop(1)
+
+    def close(self) -> None:
+        """Write what is queued, and end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        item = self._queue.get()
+        while item is not None:
+            rows: dict[str, list[str]] = {}
+            deadline = time.monotonic() + _FLUSH_SECONDS
+            while item is not None:
+                self._encode(item, rows)
+                item = self._next(deadline)
+                if item is _LATE:
+                    break
+            for day, lines in rows.items():
+                self._append(self._folder / f"{day}.jsonl", lines)
+            if item is _LATE:
+                item = self._queue.get()
+
+    def _next(self, deadline: float) -> Mapping[str, Any] | None:
+        """The next row, None at the end, `_LATE` when it is time to write what there is."""
+        left = deadline - time.monotonic()
+        try:
+            return self._queue.get(timeout=left) if left > 0 else _LATE
+        except queue.Empty:
+            return _LATE
+
+    def _encode(self, row: Mapping[str, Any], rows: dict[str, list[str]]) -> None:
+        try:
+            line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError):  # a row that JSON cannot hold must not end the log
+            self._on_drop(1)
+            return
+        rows.setdefault(row["ts"][:10], []).append(line)
+
+    def _append(self, path: Path, lines: list[str]) -> None:
+        """Add lines to a file. When that fails they are dropped and counted: serving goes on with a full disk."""
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                data = ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+                if _torn(handle):
+                    data = (
+                        b"\n" + data
+                    )  # somebody was killed, or the disk was full, in the middle of a line: it stays alone
+                written = os.write(handle, data)
+                if written < len(data):
+                    raise OSError(f"only {written} of {len(data)} bytes fitted")
+            finally:
+                os.close(handle)
+            self._failing = False
+        except OSError as error:
+            self._on_drop(len(lines))
+            if not self._failing:
+                print(f"the prediction log cannot be written: {error}", flush=True)
+            self._failing = True
+
+
+def _torn(handle: int) -> bool:
+    """Whether a file does not end with a whole line."""
+    size = os.fstat(handle).st_size
+    return size > 0 and os.pread(handle, 1, size - 1) != b"\n"

@@ -1,0 +1,114 @@
+"""MLflow as every worker program uses it: a store that is ready, an experiment, and runs that are found again by our marks.
+
+A run or version counts as ours by its tags alone, so that a crash between making one and noting it makes no second one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+
+from mlctl.files.lock import FileLock
+from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.tracking import LINEAGE_TAG, OBJECT_TAG, SQLITE, TrackingTarget
+
+_SOURCE_TAG, _NAME_TAG = "mlflow.source.name", "mlflow.runName"
+
+
+@contextlib.contextmanager
+def tracking_errors(uri: str) -> Iterator[None]:
+    """MLflow's own errors in our words. Everything done meanwhile can be repeated."""
+    try:
+        yield
+    except MlflowException as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MlctlError.of(
+            "tracking.failed",
+            f"MLflow did not do what it was asked for: {first}",
+            f"the tracking store is {uri}",
+            "check that it can be reached and written to, then run the command again",
+        ) from None
+
+
+def connect(target: TrackingTarget) -> MlflowClient:
+    """A client of the store, which is made when it does not exist. Call inside `tracking_errors`."""
+    path = target.database(Path.cwd())
+    if path is None:
+        return MlflowClient(tracking_uri=target.uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    lock.acquire(blocking=True)  # two programs that meet an empty database would both build its tables
+    try:
+        try:
+            with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
+                database.execute("PRAGMA journal_mode=WAL")  # a write then costs a third; the file remembers it
+        except sqlite3.Error as error:
+            raise MlctlError.of(
+                "tracking.bad-database",
+                f"the tracking database {path} cannot be opened",
+                str(error),
+                "move the file away, or name another in `tracking.mlflow.uri`",
+            ) from None
+        client = MlflowClient(tracking_uri=f"{SQLITE}{path.resolve()}")
+        client.search_experiments(max_results=1)
+    finally:
+        lock.release()
+    return client
+
+
+def experiment_id(client: MlflowClient, target: TrackingTarget) -> str:
+    """The experiment of the project, made or restored when it is missing."""
+    path = target.database(Path.cwd())
+    found = client.get_experiment_by_name(target.experiment)
+    if found is None:
+        place = (path.parent / "mlartifacts").resolve().as_uri() if path is not None else None
+        with contextlib.suppress(MlflowException):  # another program made it meanwhile
+            return str(
+                client.create_experiment(target.experiment, artifact_location=place, tags={LINEAGE_TAG: target.lineage})
+            )
+        found = client.get_experiment_by_name(target.experiment)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def own_runs(client: MlflowClient, target: TrackingTarget) -> list[Any]:
+    """The runs of this object that are not deleted, oldest first."""
+    found = client.get_experiment_by_name(target.experiment)
+    if found is None:
+        return []
+    mine = f"tags.`{OBJECT_TAG}` = '{target.object}' AND tags.`{LINEAGE_TAG}` = '{target.lineage}'"
+    return list(
+        client.search_runs(
+            [found.experiment_id],
+            filter_string=mine,
+            run_view_type=ViewType.ACTIVE_ONLY,
+            order_by=["attributes.start_time ASC"],
+        )
+    )
+
+
+def open_run(client: MlflowClient, target: TrackingTarget, tags: Mapping[str, str]) -> Any:
+    """The one run of this object, made when there is none, marked as running."""
+    runs = own_runs(client, target)
+    if not runs:
+        name = target.address.partition(".")[2]
+        everything = {_NAME_TAG: name, _SOURCE_TAG: "mlctl", **tags, **target.labels, **target.marks()}
+        return client.create_run(experiment_id(client, target), tags=everything, run_name=name)
+    client.update_run(runs[0].info.run_id, status="RUNNING")
+    set_tags(client, runs[0], {**tags, **target.labels})
+    return client.get_run(runs[0].info.run_id)
+
+
+def set_tags(client: MlflowClient, run: Any, tags: Mapping[str, str]) -> None:
+    """Set the tags that are not so already; each costs a write."""
+    for name, value in tags.items():
+        if run.data.tags.get(name) != value:
+            client.set_tag(run.info.run_id, name, value)

@@ -1,0 +1,65 @@
+"""The problems of a load, each with its place, and all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlctl.spec.source import Source
+from mlctl.spec.validation import Problem, YamlPath
+from mlctl.types.address import Address
+from mlctl.types.diagnostic import Diagnostic, Severity
+
+
+class Report:
+    """Collects diagnostics; a bad project is told about as a whole."""
+
+    def __init__(self) -> None:
+        self.diagnostics: list[Diagnostic] = []
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything is an error."""
+        return any(item.severity is Severity.ERROR for item in self.diagnostics)
+
+    def at(
+        self,
+        source: Source,
+        path: YamlPath,
+        code: str,
+        summary: str,
+        why: str,
+        fix: str,
+        *,
+        key: bool = False,
+        address: Address | None = None,
+    ) -> None:
+        """Add a problem of a value, or with `key` of its name."""
+        where = source.where_key(path) if key else source.where(path)
+        self.diagnostics.append(
+            Diagnostic(code, summary, why, fix, where=where, address="" if address is None else str(address), path=path)
+        )
+
+    def problem(self, source: Source, path: YamlPath, problem: Problem, address: Address | None) -> None:
+        """Add a problem of a block that stands at `path`."""
+        key = problem.at_key or not problem.path
+        self.at(
+            source,
+            (*path, *problem.path),
+            problem.code,
+            problem.summary,
+            problem.why,
+            problem.fix,
+            key=key,
+            address=address,
+        )
+
+    def sorted(self, sources: Sequence[Source]) -> list[Diagnostic]:
+        """Everything in the order of the files and their lines, each problem once."""
+        rank = {source.name: index for index, source in enumerate(sources)}
+
+        def place(item: Diagnostic) -> tuple[int, int, int]:
+            return (
+                (-1, 0, 0) if item.where is None else (rank.get(item.where.file, 0), item.where.line, item.where.column)
+            )
+
+        return sorted(dict.fromkeys(self.diagnostics), key=place)

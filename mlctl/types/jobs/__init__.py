@@ -1,0 +1,1 @@
+"""The typed parameters of each worker program, one file a program."""

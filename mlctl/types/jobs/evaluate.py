@@ -1,0 +1,59 @@
+"""Parameters of the `evaluate` worker program."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from mlctl.types.jobs.tracking import TrackingTarget
+from mlctl.types.jobs.train import Candidate, TableInput
+
+BINARY_METRICS = frozenset({"roc_auc", "accuracy", "log_loss", "f1", "precision", "recall", "brier"})
+REGRESSION_METRICS = frozenset({"rmse", "mae", "r2"})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae"})
+
+
+class Bar(BaseModel):
+    """What one metric must reach."""
+
+    min: float | None = None
+    max: float | None = None
+    versus_champion: bool = False
+    margin: float = 0.0
+
+
+class Registration(BaseModel):
+    """The name and alias under which a model that passes is registered."""
+
+    name: str
+    alias: str
+
+
+class EvaluateJob(BaseModel):
+    """Judge a candidate on a dataset, next to the champion, and register it when it passes."""
+
+    op: Literal["evaluate"] = "evaluate"
+    tracking: TrackingTarget
+    candidate: Candidate
+    dataset: TableInput
+    require: dict[str, Bar]
+    register_as: Registration | None
+
+
+class PromoteJob(BaseModel):
+    """Point the alias at a candidate that an earlier evaluation let through."""
+
+    op: Literal["promote"] = "promote"
+    tracking: TrackingTarget
+    candidate: Candidate
+    register_as: Registration
+    metrics: dict[str, float]
+
+
+class WithdrawJob(BaseModel):
+    """Take back what an evaluation registered."""
+
+    op: Literal["withdraw"] = "withdraw"
+    tracking: TrackingTarget
+    register_as: Registration

@@ -1,0 +1,1 @@
+"""Text for a person at a terminal; legible without colour."""

@@ -1,0 +1,91 @@
+"""The journal keeps every line it said it kept, and drops what a kill cut off."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlctl.engine import journal
+from mlctl.engine.journal import Journal
+from mlctl.types.address import ObjectKey
+from mlctl.types.state import Pending, Record
+
+KEYS = [ObjectKey.parse(f"builds.a{number}#{number:04x}") for number in range(4)]
+
+
+def written(path: Path) -> bytes:
+    log = Journal(path, "lineage", 3)
+    log.append(KEYS[0], Record(KEYS[0], pending=Pending.APPLY, sequence=1))
+    log.append(KEYS[0], Record(KEYS[0], id="zero", outputs={"digest": "d"}, sequence=2))
+    log.append(KEYS[1], None)
+    log.append(KEYS[2], Record(KEYS[2], id="two", sequence=3))
+    log.close()
+    return path.read_bytes()
+
+
+def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
+    written(tmp_path / "j")
+    entries = journal.read(tmp_path / "j")
+    assert entries is not None
+    assert (entries.lineage, entries.serial, entries.damaged) == ("lineage", 3, 0)
+    assert [key for key, _ in entries.records] == [KEYS[0], KEYS[0], KEYS[1], KEYS[2]]
+    assert entries.records[1][1] == Record(KEYS[0], id="zero", outputs={"digest": "d"}, sequence=2)
+    assert entries.records[2][1] is None
+
+
+def test_nothing_is_written_until_something_is_appended(tmp_path: Path) -> None:
+    log = Journal(tmp_path / "j", "lineage", 0)
+    log.close()
+    assert not (tmp_path / "j").exists()
+    assert not log.begun
+    assert journal.read(tmp_path / "j") is None
+
+
+def test_every_truncation_of_the_last_line_keeps_the_lines_before_it(tmp_path: Path) -> None:
+    data = written(tmp_path / "j")
+    start = data.rindex(b"\n", 0, -1) + 1
+    for end in range(start, len(data) - 1):
+        (tmp_path / "cut").write_bytes(data[:end])
+        entries = journal.read(tmp_path / "cut")
+        assert entries is not None
+        assert entries.damaged == 0
+        assert len(entries.records) == 3
+
+
+def test_every_flipped_byte_of_the_last_line_keeps_the_lines_before_it(tmp_path: Path) -> None:
+    data = written(tmp_path / "j")
+    start = data.rindex(b"\n", 0, -1) + 1
+    for place in range(start, len(data)):
+        for bit in range(8):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << bit
+            (tmp_path / "flipped").write_bytes(flipped)
+            entries = journal.read(tmp_path / "flipped")
+            assert entries is not None
+            assert [key for key, _ in entries.records[:3]] == [KEYS[0], KEYS[0], KEYS[1]]
+            assert all(record is None or record.key in KEYS for _, record in entries.records)
+
+
+def test_a_damaged_line_inside_is_counted(tmp_path: Path) -> None:
+    data = written(tmp_path / "j")
+    lines = data.split(b"\n")
+    lines[2] = lines[2].replace(b"zero", b"xero")
+    (tmp_path / "j").write_bytes(b"\n".join(lines))
+    entries = journal.read(tmp_path / "j")
+    assert entries is not None
+    assert entries.damaged == 1
+    assert len(entries.records) == 3
+
+
+@given(data=st.binary(max_size=400))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+def test_any_bytes_are_read_without_an_error(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "any").write_bytes(data)
+    journal.read(tmp_path / "any")
+
+
+def test_a_second_writer_cannot_open_the_same_journal(tmp_path: Path) -> None:
+    written(tmp_path / "j")
+    with pytest.raises(FileExistsError):
+        Journal(tmp_path / "j", "lineage", 3).append(KEYS[0], None)

@@ -1,0 +1,159 @@
+"""State on disk: one writer, atomic folds, recovery of what a kill left, generations."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlctl.engine.store import GENERATIONS, LocalStore
+from mlctl.types.address import ObjectKey
+from mlctl.types.diagnostic import ExitCode, MlctlError
+from mlctl.types.state import Gate, Pending, Record, Use
+
+KEY = ObjectKey.parse("builds.a#1")
+OTHER = ObjectKey.parse("things.b#")
+FULL = Record(
+    KEY, "id", {"value": 1}, {"spec": "s"}, (Use(OTHER, "d"),), {"digest": "x"}, Gate(False, "no", ("a", "b")), Pending.APPLY, 7, {"by": "me"}
+)  # fmt: skip
+
+
+def test_a_new_environment_has_an_empty_state(tmp_path: Path) -> None:
+    state = LocalStore(tmp_path).read()
+    assert (state.serial, state.objects) == (0, {})
+    assert not (tmp_path / "state.json").exists()
+
+
+def test_every_field_of_a_record_survives(tmp_path: Path) -> None:
+    with LocalStore(tmp_path).session("test") as session:
+        session.record(FULL)
+    assert LocalStore(tmp_path).read().objects == {KEY: FULL}
+
+
+def test_lineage_is_fixed_at_birth_and_the_serial_grows_with_the_content(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    with store.session("test") as session:
+        session.record(Record(KEY, sequence=1))
+    first = store.read()
+    with store.session("test"):
+        pass
+    with store.session("test") as session:
+        session.record(Record(KEY, sequence=1))
+    assert store.read() == first
+    with store.session("test") as session:
+        session.record(Record(KEY, id="new", sequence=2))
+    assert (store.read().lineage, store.read().serial) == (first.lineage, first.serial + 1)
+
+
+def test_a_killed_session_is_read_and_then_folded(tmp_path: Path) -> None:
+    live, dead = tmp_path / "live", tmp_path / "dead"
+    with LocalStore(live).session("test") as session:
+        session.record(Record(OTHER, sequence=1))
+    with LocalStore(live).session("test") as session:
+        session.record(FULL)
+        session.forget(OTHER)
+        shutil.copytree(live, dead)  # what a SIGKILL at this moment leaves
+    store = LocalStore(dead)
+    assert store.read().objects == {KEY: FULL}
+    assert (dead / "journal.jsonl").exists(), "reading writes nothing"
+    with store.session("test"):
+        pass
+    assert not (dead / "journal.jsonl").exists()
+    assert store.read().objects == {KEY: FULL}
+
+
+def test_a_first_apply_that_was_killed_keeps_its_lineage(tmp_path: Path) -> None:
+    live, dead = tmp_path / "live", tmp_path / "dead"
+    with LocalStore(live).session("test") as session:
+        session.record(FULL)
+        shutil.copytree(live, dead)
+    assert LocalStore(dead).read().lineage == LocalStore(live).read().lineage
+    assert LocalStore(dead).read().objects == {KEY: FULL}
+
+
+def test_a_journal_that_was_folded_before_the_kill_is_not_played_again(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    with store.session("test") as session:
+        session.record(Record(KEY, id="old", sequence=1))
+    with store.session("test") as session:
+        session.record(Record(KEY, id="new", sequence=2))
+        journal = (tmp_path / "journal.jsonl").read_bytes()
+    (tmp_path / "journal.jsonl").write_bytes(journal)  # the kill came between the rename and the unlink
+    with store.session("test") as session:
+        session.record(Record(KEY, id="newest", sequence=3))
+    record = store.read().objects[KEY]
+    assert record.id == "newest"
+
+
+def test_two_writers_at_once_and_who_holds_the_lock(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    with store.session("apply"), pytest.raises(MlctlError) as caught, LocalStore(tmp_path).session("destroy"):
+        pass
+    assert caught.value.exit_code is ExitCode.LOCKED
+    assert "running `apply`" in str(caught.value)
+
+
+def test_readers_need_no_lock(tmp_path: Path) -> None:
+    with LocalStore(tmp_path).session("apply") as session:
+        session.record(FULL)
+        assert LocalStore(tmp_path).read().objects == {KEY: FULL}
+
+
+def test_equal_states_are_equal_bytes(tmp_path: Path) -> None:
+    for folder, keys in ((tmp_path / "a", [KEY, OTHER]), (tmp_path / "b", [OTHER, KEY])):
+        with LocalStore(folder).session("test") as session:
+            for number, key in enumerate(sorted(keys)):
+                session.record(Record(key, sequence=number))
+    first, second = (json.loads((tmp_path / name / "state.json").read_text()) for name in "ab")
+    assert list(first["objects"]) == list(second["objects"])
+    assert {**first, "lineage": ""} == {**second, "lineage": ""}
+
+
+def test_generations_are_kept_and_bounded(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    for number in range(GENERATIONS + 5):
+        with store.session("test") as session:
+            session.record(Record(KEY, sequence=number))
+    kept = sorted((tmp_path / "generations").glob("*.json"))
+    assert len(kept) == GENERATIONS
+    assert json.loads(kept[-1].read_text())["serial"] == store.read().serial - 1
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"format": 1}', b"\xff\xfe"])
+def test_a_damaged_state_file_is_a_clear_error(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "state.json").write_bytes(data)
+    with pytest.raises(MlctlError) as caught:
+        LocalStore(tmp_path).read()
+    assert caught.value.diagnostics[0].code == "state.damaged"
+    assert (tmp_path / "state.json").read_bytes() == data
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"format": 99, "lineage": "l", "serial": 1, "objects": {}}')
+    with pytest.raises(MlctlError) as caught:
+        LocalStore(tmp_path).read()
+    assert caught.value.diagnostics[0].code == "state.newer-format"
+
+
+def test_the_state_is_for_its_owner_only(tmp_path: Path) -> None:
+    with LocalStore(tmp_path).session("test") as session:
+        session.record(FULL)
+        assert (tmp_path / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_damage_inside_a_journal_is_told_and_a_copy_kept(tmp_path: Path) -> None:
+    live, dead = tmp_path / "live", tmp_path / "dead"
+    with LocalStore(live).session("test") as session:
+        session.record(FULL)
+        session.record(Record(OTHER, sequence=1))
+        shutil.copytree(live, dead)
+    lines = (dead / "journal.jsonl").read_bytes().split(b"\n")
+    lines[1] = b"00000000 {}"
+    (dead / "journal.jsonl").write_bytes(b"\n".join(lines))
+    store = LocalStore(dead)
+    with store.session("test"):
+        pass
+    assert set(store.read().objects) == {OTHER}
+    assert [item.code for item in store.warnings] == ["state.journal-damaged"]
+    assert len(list(dead.glob("journal.damaged-*.jsonl"))) == 1

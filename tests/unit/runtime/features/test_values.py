@@ -1,0 +1,84 @@
+"""Rules about single values: time to live, and the verdict of a parity run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from mlctl.runtime.features.values import is_alive, judge
+from mlctl.types.jobs.features import ParityParams, ViewSource
+
+PARAMS = ParityParams.model_validate(
+    {
+        "source": ViewSource(
+            view="v", join_key="id", key_type="int64", path="v.parquet", features={"a": "float64"}, ttl_seconds=None
+        ),
+        "store": {
+            "project": "p",
+            "registry": "r",
+            "online": {"type": "sqlite", "path": "o"},
+            "offline": {"type": "duckdb"},
+        },
+        "at": "2026-01-01T00:00:00+00:00",
+        "tolerance": 1e-5,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "now", "ttl", "alive"),
+    [
+        (100, 100, 10, True),  # known at this very moment
+        (100, 99.999, 10, False),  # not known yet
+        (100, 110, 10, True),  # exactly as old as allowed
+        (100, 110.001, 10, False),
+        (100, 1e12, None, True),
+        (100, 99, None, False),
+    ],
+)
+def test_a_value_is_alive_from_its_event_time_to_its_ttl(
+    seconds: float, now: float, ttl: int | None, alive: bool
+) -> None:
+    assert is_alive(seconds, now, ttl) is alive
+
+
+@pytest.mark.parametrize(
+    ("offline", "online", "passed"),
+    [
+        (1.0, 1.0, True),
+        (None, None, True),
+        (1.0, 1.0 + 9e-6, True),
+        (1.0, 1.0 + 2e-5, False),
+        (-100.0, -100.01, False),
+        (0.0, 1e-15, True),
+        (0.0, 1e-12, False),
+        (None, 0.0, False),
+        (0.0, None, False),
+        (1.0, math.nan, False),
+        (None, math.nan, True),
+        (1.0, math.inf, False),
+        (3, 3.0, True),
+    ],
+)
+def test_the_verdict_on_one_value(offline: Any, online: Any, passed: bool) -> None:
+    found = judge(PARAMS, [(1, {"a": offline}, {"a": online})])
+    assert found.passed is passed
+    assert (found.keys, found.values) == (1, 1)
+    assert found.mismatched + found.null_mismatches == (0 if passed else 1)
+
+
+def test_the_worst_difference_is_named() -> None:
+    rows: list[Any] = [(1, {"a": 1.0}, {"a": 1.1}), (2, {"a": 1.0}, {"a": 1.5}), (3, {"a": 1.0}, {"a": 1.2})]
+    found = judge(PARAMS, rows)
+    assert found.worst is not None
+    assert (found.worst.key, found.worst.offline, found.worst.online) == (2, 1.0, 1.5)
+    assert (found.mismatched, found.max_relative) == (3, 0.5)
+
+
+def test_a_missing_value_is_worse_than_any_figure() -> None:
+    found = judge(PARAMS, [(1, {"a": 1.0}, {"a": None}), (2, {"a": 1.0}, {"a": 900.0})])
+    assert found.worst is not None
+    assert (found.worst.key, found.worst.relative) == (1, None)
+    assert (found.null_mismatches, found.mismatched, found.max_relative) == (1, 1, 899.0)

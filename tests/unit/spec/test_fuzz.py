@@ -1,0 +1,78 @@
+"""Whatever stands in a project file, loading it gives a project or diagnostics, soon."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlctl.types.diagnostic import MlctlError
+from mlctl.views.human.diagnostics import render
+from mlctl.views.json.diagnostics import to_json
+from tests.unit.spec.toys import GOOD, context, load
+
+SECONDS = 2.0
+
+# Pieces that mean something to YAML, to mlctl or to a terminal.
+_PIECES = st.sampled_from(
+    [
+        "\t", "\n", "\r", "  ", ": ", ":", "- ", "? ", "*a", "&a ", "<<: ", "!x ", "!!str ", "|", ">", "{", "}", "[", "]", ",", "'", '"',
+        "#", "%YAML 1.1", "---", "...", "${", "}", "${training.churn.x}", "${a", "null", "~", ".nan", "1e999", "0x", "true", "\x00",
+        "\x1b[31m", "\u202e", "\ud7ff", "\ufeff", "\x85", "\u2028", "🚲", "datasets", "trips", "labels", "churn@champion", "depends_on: [",
+        "include: ['**']\n", "training.churn", "project: ", "9" * 400, "[" * 70, "a" * 3000,
+    ]
+)  # fmt: skip
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """The good project with parts cut, repeated, swapped or replaced."""
+    text = GOOD
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.integers(0, 40)))
+        piece = draw(_PIECES | st.text(max_size=8) | st.just(text[start:end] * 2) | st.just(""))
+        text = text[:start] + piece + text[end:]
+    data = text.encode("utf-8", "surrogatepass")
+    if draw(st.booleans()) and data:
+        place = draw(st.integers(0, len(data) - 1))
+        data = data[:place] + draw(st.binary(max_size=3)) + data[place + draw(st.integers(0, 2)) :]
+    return data
+
+
+def _load(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        started = time.process_time()
+        try:
+            project = load(folder, data)
+        except MlctlError as error:
+            assert error.diagnostics
+            for item in error.diagnostics:
+                assert item.code.startswith("spec.")
+                assert item.summary
+                to_json(item)
+            text = render(error.diagnostics, width=80)
+            assert text.replace("\n", "").isprintable()
+        else:
+            project.check(context(folder))
+            assert set(project.order) == set(project.resources)
+        assert time.process_time() - started < SECONDS
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated())
+def test_mutated_projects(data: bytes) -> None:
+    _load(data)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=400)
+    | st.lists(_PIECES, max_size=40).map(lambda items: "".join(items).encode("utf-8", "surrogatepass"))
+)
+def test_random_bytes(data: bytes) -> None:
+    _load(data)

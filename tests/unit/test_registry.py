@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlctl.registry import KINDS, SETTINGS, Registry
+from mlctl.types.diagnostic import Diagnostic, MlctlError
+from tests.unit.spec.toys import SETTINGS as TOY_SETTINGS
+from tests.unit.spec.toys import DatasetSpec, Toy, Tracking
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry over entry points of modules in a folder, as an installed package of a third party would have them."""
+    (tmp_path / "third_good.py").write_text(
+        "from tests.unit.spec.toys import DatasetSpec, Toy, Tracking\n"
+        "def tables():\n    return Toy('tables', DatasetSpec)\n"
+        "def misnamed():\n    return Toy('other', DatasetSpec)\n"
+        "class Half:\n    section = 'half'\n"
+        "def raises():\n    raise RuntimeError('no licence')\n"
+    )
+    (tmp_path / "third_needs.py").write_text("import surely_not_installed.part\n")
+    (tmp_path / "third_syntax.py").write_text("def (:\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entries = [
+        EntryPoint("tables", "third_good:tables", KINDS),
+        EntryPoint("misnamed", "third_good:misnamed", KINDS),
+        EntryPoint("half", "third_good:Half", KINDS),
+        EntryPoint("raises", "third_good:raises", KINDS),
+        EntryPoint("absent", "third_good:Nothing", KINDS),
+        EntryPoint("gone", "third_gone.kinds:Gone", KINDS),
+        EntryPoint("needs", "third_needs:Needs", KINDS),
+        EntryPoint("syntax", "third_syntax:Syntax", KINDS),
+        EntryPoint("twice", "third_good:tables", KINDS),
+        EntryPoint("twice", "third_other:tables", KINDS),
+        EntryPoint("tracking", "third_good:Tracking", SETTINGS),
+        EntryPoint("no_model", "third_good:tables", SETTINGS),
+    ]
+
+    def entry_points(*, group: str) -> list[EntryPoint]:
+        return [entry for entry in entries if entry.group == group]
+
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    return Registry()
+
+
+def refused(call: Any, name: str) -> Diagnostic:
+    with pytest.raises(MlctlError) as caught:
+        call(name)
+    (diagnostic,) = caught.value.diagnostics
+    assert f"`{name}`" in diagnostic.summary
+    return diagnostic
+
+
+def test_a_kind_is_made_once(installed: Registry) -> None:
+    kind = installed.kind("tables")
+    assert kind.section == "tables"
+    assert installed.kind("tables") is kind
+    assert installed.settings_model("tracking") is Tracking
+
+
+def test_names_are_known_without_an_import(installed: Registry) -> None:
+    assert "syntax" in installed.sections()
+    assert list(installed.settings()) == ["no_model", "tracking"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("misnamed", "it calls itself the kind of `other`"),
+        ("half", "it does not have all the methods of `mlctl.provider.Kind`"),
+        ("raises", "RuntimeError: no licence"),
+        ("absent", "AttributeError: module 'third_good' has no attribute 'Nothing'"),
+        ("gone", "there is no module `third_gone`"),
+    ],
+)
+def test_a_kind_that_does_not_work_is_told_about(installed: Registry, name: str, why: str) -> None:
+    found = refused(installed.kind, name)
+    assert (found.code, found.why) == ("kind.broken", why)
+
+
+def test_a_syntax_error_of_a_third_party_is_no_traceback(installed: Registry) -> None:
+    assert refused(installed.kind, "syntax").why.startswith("SyntaxError:")
+
+
+def test_a_missing_package_comes_with_the_line_that_installs_it(installed: Registry) -> None:
+    found = refused(installed.kind, "needs")
+    assert (found.code, found.fix) == ("extra.missing", "pip install surely_not_installed")
+
+
+def test_a_missing_package_of_ours_comes_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(self: EntryPoint) -> Any:
+        raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
+
+    monkeypatch.setattr(EntryPoint, "load", load)
+    assert refused(Registry().kind, "datasets").fix == "pip install 'mlctl[data]'"
+    assert refused(Registry().kind, "training").fix == "pip install 'mlctl[train]'"
+
+
+def test_two_packages_with_one_name_are_a_conflict(installed: Registry) -> None:
+    found = refused(installed.kind, "twice")
+    assert found.code == "kind.conflict"
+    assert "`third_good:tables` and `third_other:tables`" in found.why
+
+
+def test_what_is_not_installed_is_said_so(installed: Registry) -> None:
+    found = refused(installed.kind, "table")
+    assert (found.code, found.fix) == ("kind.missing", "did you mean `tables`?")
+    assert refused(installed.settings_model, "store").code == "kind.broken"
+    assert refused(installed.settings_model, "no_model").why == "it is no pydantic model"
+
+
+def test_of_knows_only_what_it_is_given() -> None:
+    registry = Registry.of(Toy("datasets", DatasetSpec), settings=TOY_SETTINGS)
+    assert (list(registry.sections()), list(registry.settings())) == (["datasets"], ["tracking"])
+    assert registry.settings_model("tracking") is Tracking
+    assert refused(registry.kind, "training").code == "kind.missing"
+
+
+def test_our_own_sections_are_installed_and_listing_them_imports_no_kind() -> None:
+    code = (
+        "import sys; from mlctl.registry import Registry; names = Registry().sections(); "
+        "print(','.join(names)); print([name for name in sys.modules if name.startswith('mlctl.providers.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names, imported = done.stdout.splitlines()
+    assert {"datasets", "training", "deployments", "schedules"} <= set(names.split(","))
+    assert imported == "[]"
