@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from mlctl.engine import provenance
 from mlctl.engine.decide import decide, with_metadata
-from mlctl.engine.desired import desire
+from mlctl.engine.desired import as_input, desire
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.planner import doomed
 from mlctl.engine.store import Session
@@ -198,7 +198,7 @@ def _step(run: _Run, project: Project, change: Change) -> None:
         _fail(run, resource.kind, change, error, time.monotonic() - started)
         return
     if change.effective:
-        run.live[address] = Input(record.key, record.outputs, record.digest)
+        run.live[address] = as_input(resource.kind, record)
         run.tell(StepDone(change, record, time.monotonic() - started))
         _judge(run, record)
     else:
@@ -264,7 +264,7 @@ def _reuse(run: _Run, record: Record, change: Change) -> None:
     if change.reason is Reason.CACHED:
         record = replace(record, sequence=run.session.ledger.next_sequence())
         run.session.record(record)
-    run.live[record.key.address] = Input(record.key, record.outputs, record.digest)
+    run.live[record.key.address] = as_input(run.kinds(record.key.address.section), record)
     _judge(run, record)
 
 

@@ -11,9 +11,16 @@ from mlctl.provider import Context, Desired, Family, Input, Keyed, Kind, Spec, m
 from mlctl.spec.expressions import substitute
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.state import Record
 from mlctl.types.value import Json, Unknown, digest
 
 IDENTITY_LENGTH = 16  # hex digits: 64 bits, far beyond the number of builds an address will ever have
+
+
+def as_input(kind: Kind, record: Record) -> Input:
+    """A made object as its dependents see it. One that can be replaced by another with the same outputs differs by identity."""
+    replaceable = kind.family is not Family.BUILD and record.key.identity
+    return Input(record.key, record.outputs, f"{record.digest}@{record.key.identity}" if replaceable else record.digest)
 
 
 def desire(

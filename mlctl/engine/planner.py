@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from mlctl.engine.decide import decide
-from mlctl.engine.desired import desire
+from mlctl.engine.desired import as_input, desire
 from mlctl.engine.ledger import Ledger
 from mlctl.provider import Context, Family, Input
 from mlctl.spec.project import Project
@@ -49,7 +49,8 @@ def plan(
         **dict.fromkeys(chosen),
         **{change.address: change.key for change in settled},
     }
-    removals = _removals(doomed(project, ledger, wanted, targets), changes, project, ledger)
+    moving = {change.key for change in changes if change.effective}
+    removals = _removals(doomed(project, ledger, wanted, targets, moving), changes, project, ledger)
     # a replacement is one line for the reader: its create half carries the removal of the old object
     replaced = {change.address for change in changes if change.action is Action.REPLACE}
     listed = (*changes, *(item for item in removals if item.address not in replaced))
@@ -91,12 +92,17 @@ def downstream(project: Project, addresses: Collection[Address]) -> set[Address]
 
 
 def doomed(
-    project: Project, ledger: Ledger, wanted: dict[Address, ObjectKey | None], targets: Collection[Address] = ()
+    project: Project,
+    ledger: Ledger,
+    wanted: dict[Address, ObjectKey | None],
+    targets: Collection[Address] = (),
+    moving: Collection[ObjectKey] = (),
 ) -> list[Record]:
     """What the project no longer asks for, dependents first: removed addresses, replaced objects, builds beyond the retained.
 
     `wanted` is the key asked for at each planned address, None while it is not known. With targets, an address that is
-    not planned keeps all it has.
+    not planned keeps all it has. What an object that stays was made with stays too, unless that object is `moving`: about
+    to be made anew.
     """
     gone: list[Record] = []
     kept: list[Record] = []
@@ -107,7 +113,14 @@ def doomed(
             kept += others
         elif address not in project.resources and (not targets or address in targets):
             gone += ledger.at(address)
-    return ordered_for_removal(ledger, _with_users(ledger, gone, within={record.key for record in kept}))
+    found = {record.key: record for record in _with_users(ledger, gone, within={record.key for record in kept})}
+    users = ledger.users(found)
+    needed = [key for key in found if users[key] - found.keys() - set(moving)]
+    while needed:
+        key = needed.pop()
+        if (record := found.pop(key, None)) is not None:
+            needed += [use.key for use in record.uses if use.key in found]
+    return ordered_for_removal(ledger, found.values())
 
 
 def ordered_for_removal(ledger: Ledger, records: Iterable[Record]) -> list[Record]:
@@ -144,7 +157,7 @@ def _step(
     change = replace(decide(resource.kind, desired, ledger, ctx, refresh=refresh), after=frozenset(edges))
     record = ledger.get(change.key)
     if record is not None and (change.action is Action.NOOP or change.reason is Reason.METADATA):
-        return change, Input(record.key, record.outputs, record.digest)
+        return change, as_input(resource.kind, record)
     return change, Unknown(str(address))
 
 

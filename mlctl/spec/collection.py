@@ -14,6 +14,8 @@ from mlctl.types.address import NAME, Address
 from mlctl.types.diagnostic import Diagnostic, MlctlError, SourceRange
 from mlctl.types.value import Json
 
+NAME_LIMIT = 100  # names become names of folders
+NAME_RULE = f"a name begins with a letter and goes on with letters, digits, `_` and `-`, {NAME_LIMIT} at most"
 _MAIN_ONLY = ("project", "owner", "include")
 
 
@@ -220,13 +222,13 @@ class Collected:
         for name, block in value.items():
             address = Address(section, name)
             path = (section, name)
-            if not NAME.fullmatch(name):
+            if not is_name(name):
                 self.report.at(
                     source,
                     path,
                     "spec.bad-name",
                     f"{shown(name)} cannot be the name of a resource",
-                    "a name begins with a letter and goes on with letters, digits, `_` and `-`",
+                    NAME_RULE,
                     "rename it",
                     key=True,
                 )
@@ -244,6 +246,11 @@ class Collected:
             else:
                 self.homes[address] = source
                 self.values[address] = block
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a project or a resource."""
+    return len(text) <= NAME_LIMIT and NAME.fullmatch(text) is not None
 
 
 def displayed(path: Path) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from mlctl.spec.collection import NAME_LIMIT
 from mlctl.spec.project import Kinds, Owner
 from mlctl.types.address import NAME
 
+_NAMES = {"pattern": f"^{NAME.pattern}$", "maxLength": NAME_LIMIT}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -26,7 +28,7 @@ def project_schema(kinds: Kinds) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "project": {
             "type": "string",
-            "pattern": f"^{NAME.pattern}$",
+            **_NAMES,
             "description": "The name of the project in the tools it uses.",
         },
         "owner": references[Owner, "validation"],
@@ -42,7 +44,7 @@ def project_schema(kinds: Kinds) -> dict[str, Any]:
         properties[section] = {
             "type": ["object", "null"],
             "description": _first_line(kind.spec.__doc__),
-            "propertyNames": {"pattern": f"^{NAME.pattern}$"},
+            "propertyNames": _NAMES,
             "additionalProperties": references[kind.spec, "validation"],
         }
     return {

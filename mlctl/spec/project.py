@@ -13,17 +13,18 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from mlctl.provider import Block, Context, Kind, Spec
-from mlctl.spec.collection import Collected
+from mlctl.spec.collection import NAME_RULE, Collected, is_name
 from mlctl.spec.graph import Edges, Graph, cycles, order
 from mlctl.spec.report import Report
 from mlctl.spec.source import Source
 from mlctl.spec.suggest import Suggestions, found, shown
 from mlctl.spec.validation import YamlPath, validate
-from mlctl.types.address import NAME, Address
+from mlctl.types.address import Address
 from mlctl.types.diagnostic import Diagnostic, MlctlError, SourceRange
 from mlctl.types.value import Json, digest
 
 PROJECT_FILE = "mlctl.yaml"
+_CHAIN_ENDS = 4  # how much of a long cycle is told from each end
 
 
 class Owner(Block):
@@ -183,13 +184,13 @@ class _Loader:
                 f"{found(name)} stands there",
                 "put quotes around it",
             )
-        elif not NAME.fullmatch(name):
+        elif not is_name(name):
             self.report.at(
                 main,
                 ("project",),
                 "spec.bad-name",
                 f"{shown(name)} cannot be the name of a project",
-                "a name begins with a letter and goes on with letters, digits, `_` and `-`",
+                NAME_RULE,
                 "rename it",
             )
         made = self._block(main, ("owner",), Owner, owner, "owner")
@@ -290,15 +291,12 @@ class _Loader:
         for cycle in cycles(graph.edges, ordered):
             first, second = cycle[0], cycle[1 % len(cycle)]
             path = (first.section, first.name, *graph.places[first, second])
-            shape = " → ".join(str(address) for address in (*cycle, first))
-            summary = (
-                f"{first} depends on itself" if len(cycle) == 1 else f"these resources wait for each other: {shape}"
-            )
+            summary = f"these resources wait for each other: {_chain([*cycle, first])}"
             self.report.at(
                 self.files.homes[first],
                 path,
                 "spec.cycle",
-                summary,
+                f"{first} depends on itself" if len(cycle) == 1 else summary,
                 f"{first} names {second} here; none of them could come first",
                 "remove one of the references",
                 address=first,
@@ -314,3 +312,11 @@ class _Loader:
             **resources,
             **{name: self.files.heading.get(name) for name in ("project", "owner")},
         }
+
+
+def _chain(addresses: Sequence[Address]) -> str:
+    """`a → b → a`; of a long chain the beginning and the end."""
+    names = [str(address) for address in addresses]
+    if len(names) > 2 * _CHAIN_ENDS + 1:
+        names[_CHAIN_ENDS:-_CHAIN_ENDS] = [f"… {len(names) - 2 * _CHAIN_ENDS} more …"]
+    return " → ".join(names)

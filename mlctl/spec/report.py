@@ -9,12 +9,15 @@ from mlctl.spec.validation import Problem, YamlPath
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import Diagnostic, Severity
 
+_LIMIT = 1_000  # more than anyone reads, and each takes time to place
+
 
 class Report:
     """Collects diagnostics; a bad project is told about as a whole."""
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
+        self.left_out = 0
 
     @property
     def failed(self) -> bool:
@@ -34,6 +37,9 @@ class Report:
         address: Address | None = None,
     ) -> None:
         """Add a problem of a value, or with `key` of its name."""
+        if len(self.diagnostics) >= _LIMIT:
+            self.left_out += 1
+            return
         where = source.where_key(path) if key else source.where(path)
         self.diagnostics.append(
             Diagnostic(code, summary, why, fix, where=where, address="" if address is None else str(address), path=path)
@@ -62,4 +68,10 @@ class Report:
                 (-1, 0, 0) if item.where is None else (rank.get(item.where.file, 0), item.where.line, item.where.column)
             )
 
-        return sorted(dict.fromkeys(self.diagnostics), key=place)
+        found = sorted(dict.fromkeys(self.diagnostics), key=place)
+        if self.left_out:
+            summary = f"{self.left_out:,} more problems are not shown"
+            found.append(
+                Diagnostic("spec.more-problems", summary, "these are the first ones", "correct them and run again")
+            )
+        return found

@@ -16,6 +16,7 @@ from mlctl.types.diagnostic import Diagnostic, MlctlError, SourceRange
 from mlctl.types.value import Json
 
 DEPTH_LIMIT = 60
+NODE_LIMIT = 500_000  # names and values in one file; ten thousand resources have about 150,000
 ALIAS_LIMIT = 200_000  # nodes that aliases may add to those written in the file
 _PROBLEM_LIMIT = 100
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -28,6 +29,10 @@ YamlPath = tuple[str | int, ...]
 
 class _TooDeep(Exception):
     """Stops the composer, which would overflow the C stack."""
+
+
+class _TooMany(Exception):
+    """Stops the composer, which would take all memory."""
 
 
 class _Composer(CParser):
@@ -48,6 +53,8 @@ class _Composer(CParser):
         self.nodes += 1
         if self.depth > DEPTH_LIMIT:
             raise _TooDeep
+        if self.nodes > NODE_LIMIT:
+            raise _TooMany
 
     def ascend_resolver(self) -> None:
         self.depth -= 1
@@ -98,6 +105,15 @@ class Source:
                     "look for a missing bracket or an anchor that holds itself",
                 )
             )
+        except _TooMany:
+            source.diagnostics.append(
+                Diagnostic(
+                    "spec.too-large",
+                    f"{name} holds more than {NODE_LIMIT:,} names and values",
+                    "a project file describes resources; one of this size is usually data",
+                    "if it is the right file, split it and name the parts in `include`",
+                )
+            )
         except MlctlError as error:
             source.diagnostics.extend(error.diagnostics)
         except MarkedYAMLError as error:
@@ -135,7 +151,7 @@ class Source:
         if self._root is None:
             try:
                 self._root = _Composer(self.text).get_single_node()
-            except (YAMLError, _TooDeep):
+            except (YAMLError, _TooDeep, _TooMany):
                 return None
         if self._root is None:
             return None

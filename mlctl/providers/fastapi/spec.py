@@ -68,7 +68,10 @@ class DeploymentSpec(Spec):
     """A model that answers requests."""
 
     model: Annotated[
-        str, Provided("model"), AfterValidator(_registered), Field(description="`name@alias` that an evaluation registers")
+        str,
+        Provided("model"),
+        AfterValidator(_registered),
+        Field(description="`name@alias` that an evaluation registers"),
     ]
     serve: ServeSpec
     log: LogSpec = LogSpec()

@@ -104,7 +104,11 @@ class Schedule:
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
         """Write down what will run. No clock: the same spec gives the same outputs."""
         spec: ScheduleSpec = desired.spec
-        outputs = {"cron": spec.cron, "targets": list(spec.targets), "command": arguments(spec.run, spec.targets)}
+        outputs = {
+            "cron": " ".join(spec.cron.split()),
+            "targets": list(spec.targets),
+            "command": arguments(spec.run, spec.targets),
+        }
         return Outcome(str(desired.address), {**outputs, "digest": digest(outputs)})
 
     def delete(self, prior: Record, ctx: Context) -> None:
@@ -150,7 +154,7 @@ def render(record: Record, root: Path, executable: str) -> str:
             f"the command is {command!r}",
             "move the project to a folder without one in its name",
         )
-    return f"{record.outputs['cron'].strip()} " + command.replace("%", r"\%")  # cron turns a bare % into a line break
+    return f"{record.outputs['cron']} " + command.replace("%", r"\%")  # cron turns a bare % into a line break
 
 
 def _is_address(text: str) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from mlctl.provider import Block, Metadata, Reference, Spec
-from mlctl.types.units import parse_share
+from mlctl.types.units import Share
 from mlctl.types.value import Json
 
 _EVERY = re.compile(r"([1-9][0-9]*)\s*(steps?|epochs?)")
@@ -32,7 +32,7 @@ class Split(Block):
     """Which rows are held back to validate on: the latest ones, or a random draw with the training's seed."""
 
     by: Literal["time", "random"] = "time"
-    test: Annotated[float, BeforeValidator(parse_share), Field(gt=0, lt=1)] = 0.2
+    test: Annotated[Share, Field(gt=0, lt=1)] = 0.2
 
 
 class Data(Block):

@@ -48,7 +48,7 @@ def run(
     results = batch.validate(suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SAMPLE})
     verdicts = {}
     for result in results.results:
-        item = json.loads(json.dumps(result.to_json_dict()))  # some numpy scalars pass for numbers until they are compared
+        item = json.loads(json.dumps(result.to_json_dict(), default=_native))
         index = item["expectation_config"]["meta"]["index"]
         verdict = _no_rows(rules[index], frame) or judge(rules[index], item)
         if positions := _positions(item):
@@ -122,6 +122,11 @@ def _build(index: int, rule: Expectation) -> Any:
             said,
             "see the expectation in the gallery of Great Expectations",
         ) from None
+
+
+def _native(item: Any) -> Json:
+    """A numpy value that Great Expectations leaves in its results."""
+    return item.item() if hasattr(item, "item") else str(item)
 
 
 def _positions(item: Mapping[str, Any]) -> list[int]:

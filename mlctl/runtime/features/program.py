@@ -39,25 +39,46 @@ def _materialize(params: MaterializeParams, report: Report) -> dict[str, Json]:
     """Snapshots first, beside the old ones; then, under the store's lock, everything is put in its place."""
     snapshot = Path(params.snapshot)
     fresh = snapshot.with_name(f".{snapshot.name}.new")
-    report.progress("computing windows")
-    with database(report.folder) as connection:
-        made = windows.compute(connection, params, fresh)
-    report.progress(f"{made.rows:,} snapshots of {made.keys:,} keys", made.rows, made.rows, "rows")
-    online_until = windows.last_known(made.until, params.grid_seconds, datetime.now(UTC))
-    with feast_store.changing(params.store) as store:
-        feast_store.check_ours(store, params)
-        content = blake3().update_mmap(fresh).hexdigest()
-        size = fresh.stat().st_size
-        os.replace(fresh, snapshot)
-        report.progress("declaring the view in Feast")
-        feast_store.declare(store, params)
-        online_rows = 0
-        if params.online:
-            report.progress("materializing to the online store")
-            online_rows = feast_store.fill_online(store, params, online_until)
-        else:
-            feast_store.drop_online_table(params.store, params.view)
+    try:
+        report.progress("computing windows")
+        with database(report.folder) as connection:
+            made = windows.compute(connection, params, fresh)
+        report.progress(f"{made.rows:,} snapshots of {made.keys:,} keys", made.rows, made.rows, "rows")
+        evidence: dict[str, Json] = {
+            "snapshot_bytes": fresh.stat().st_size,
+            "snapshot_blake3": blake3().update_mmap(fresh).hexdigest(),
+        }
+        with feast_store.changing(params.store) as store:
+            feast_store.check_ours(store, params)
+            os.replace(fresh, snapshot)
+            report.progress("declaring the view in Feast")
+            feast_store.declare(store, params)
+            evidence |= _serve(store, params, made, report)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return _outputs(params, made, evidence)
+
+
+def _serve(store: Any, params: MaterializeParams, made: windows.Snapshots, report: Report) -> dict[str, Json]:
+    """Bring the online table of the view to the last snapshot that is known by now, or see that there is none."""
+    until = windows.last_known(made.until, params.grid_seconds, datetime.now(UTC))
+    rows = 0
+    if params.online:
+        report.progress("materializing to the online store")
+        rows = feast_store.fill_online(store, params, until)
+    else:
+        feast_store.drop_online_table(params.store, params.view)
+    return {
+        "online_table": feast_store.online_table(params.store, params.view),
+        "online_rows": rows,
+        "online_until": until.isoformat(),
+    }
+
+
+def _outputs(params: MaterializeParams, made: windows.Snapshots, evidence: dict[str, Json]) -> dict[str, Json]:
+    """What dependents may read. The digest is of what training and serving would see of the view."""
     features = {item.name: item.dtype for item in params.features}
+    schema = [params.view, params.join_key, params.key_type, features, params.grid_seconds, params.ttl_seconds]
     return {
         "view": params.view,
         "entity": params.entity,
@@ -73,24 +94,8 @@ def _materialize(params: MaterializeParams, report: Report) -> dict[str, Json]:
         "ttl_seconds": params.ttl_seconds,
         "online": params.online,
         "store": params.store.model_dump(mode="json"),
-        "evidence": {
-            "snapshot_bytes": size,
-            "snapshot_blake3": content,
-            "online_table": feast_store.online_table(params.store, params.view),
-            "online_rows": online_rows,
-            "online_until": online_until.isoformat(),
-        },
-        "digest": digest(
-            [
-                made.digest,
-                params.view,
-                params.join_key,
-                params.key_type,
-                list(features.items()),
-                params.grid_seconds,
-                params.ttl_seconds,
-            ]
-        ),
+        "evidence": evidence,
+        "digest": digest([made.digest, *schema]),
     }
 
 

@@ -20,7 +20,6 @@ from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.profile import Format, Source
 
 _DELIMITERS = (",", "\t", ";", "|")
-_ISO_DATES = (None, "%Y-%m-%d", "%Y/%m/%d")
 _WHOLE = ("tinyint", "smallint", "integer", "bigint")
 _NESTED = ("struct", "map", "list", "union", "variant")
 
@@ -98,7 +97,8 @@ def _detect_csv(connection: Any, files: Sequence[str]) -> dict[str, str]:
 
 def _sniff(connection: Any, file: str, names: Sequence[str], mark: str) -> list[str]:
     """The type of each column, from all lines of one file."""
-    query = f"SELECT Columns AS columns, DateFormat AS dates, TimestampFormat AS times FROM sniff_csv({literal(file)}, {_dialect(mark)}, sample_size=-1)"
+    # A date is one only in ISO 8601; else 1/2/2024 would become a date by whatever the other rows happen to allow.
+    query = f"SELECT Columns AS columns FROM sniff_csv({literal(file)}, {_dialect(mark)}, dateformat='%Y-%m-%d', sample_size=-1)"
     try:
         found = one_row(connection, query)
     except Exception as error:
@@ -106,11 +106,7 @@ def _sniff(connection: Any, file: str, names: Sequence[str], mark: str) -> list[
             # The sniffer does not say which line it stumbled over; reading every field as text does.
             one_row(connection, f"SELECT count(columns(*)) FROM {_csv([file], dict.fromkeys(names, 'varchar'))}")
         raise
-    iso = found["dates"] in _ISO_DATES and found["times"] in _ISO_DATES
-    return [
-        item["type"].lower() if iso or not item["type"].startswith(("DATE", "TIMESTAMP")) else "varchar"
-        for item in found["columns"]
-    ]
+    return [item["type"].lower() for item in found["columns"]]
 
 
 def _wider(one: str, other: str) -> str:

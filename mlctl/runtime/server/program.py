@@ -27,7 +27,7 @@ def main(params: dict[str, object], report: Report) -> JobResult:
     from mlctl.runtime.server.serve import run  # uvicorn and FastAPI: 0.4 s
 
     began = time.monotonic()
-    service = _Service(job, folder, report)
+    service = _Service(job, folder)
     ready_file = {
         "deployment": job.deployment, "release": folder.name, "model": job.model.name, "version": job.model.version,
         "url": server_url(job.host, job.port),
@@ -56,7 +56,7 @@ def main(params: dict[str, object], report: Report) -> JobResult:
 class _Service:
     """The parts of the server, put together."""
 
-    def __init__(self, job: ServerJob, folder: Path, report: Report) -> None:
+    def __init__(self, job: ServerJob, folder: Path) -> None:
         from mlctl.runtime.server.app import ROLE, ModelServer
         from mlctl.runtime.server.batcher import Batcher
         from mlctl.runtime.server.log import PredictionWriter
@@ -64,13 +64,11 @@ class _Service:
         from mlctl.runtime.server.predictor import Lookup, Predictor
 
         metrics = Metrics(job.deployment, job.model.name, job.model.version, ROLE)
-        report.progress(f"loading {job.model.name} version {job.model.version}")
         from mlctl.runtime.server.model import load  # torch and MLflow: 3 s
 
         model = load(Path(job.model.folder), job.serving.columns)
         lookup: Lookup | None = None
         if job.serving.store is not None and job.serving.join_key is not None:
-            report.progress("opening the feature store")
             from mlctl.runtime.features.online import OnlineFeatures  # Feast: 4-6 s more, only with feature views
 
             lookup = OnlineFeatures(job.serving.store, job.serving.views, job.serving.join_key)

@@ -6,8 +6,10 @@ DuckDB and Feast stay out of the pytest process, and many steps pay for one impo
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +33,13 @@ def execute(step: dict[str, Any]) -> Any:
     connection.execute("SET TimeZone = 'UTC'")
     for statement in step["sql"]:
         rows = connection.execute(statement).fetchall()
+    return rows
+
+
+def sqlite(step: dict[str, Any]) -> Any:
+    with closing(sqlite3.connect(step["path"])) as connection, connection:
+        for statement in step["sql"]:
+            rows = connection.execute(statement).fetchall()
     return rows
 
 
@@ -96,7 +105,7 @@ def registry(step: dict[str, Any]) -> Any:
 
 
 STEPS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    step.__name__: step for step in (execute, compute, join, history, online, worker, foreign, registry)
+    step.__name__: step for step in (execute, sqlite, compute, join, history, online, worker, foreign, registry)
 }
 
 

@@ -30,7 +30,12 @@ def ctx(tmp_path: Path) -> Context:
 
 
 def features(draw: random.Random, shift: float = 0.0) -> dict[str, object]:
-    return {"amount": draw.lognormvariate(3, 1), "age": draw.gauss(40 + 12 * shift, 12), "baskets": float(draw.randint(0, 4)), "city": draw.choices(CITIES, [5, 3, 2])[0]}
+    return {
+        "amount": draw.lognormvariate(3, 1),
+        "age": draw.gauss(40 + 12 * shift, 12),
+        "baskets": float(draw.randint(0, 4)),
+        "city": draw.choices(CITIES, [5, 3, 2])[0],
+    }
 
 
 def score(row: dict[str, object]) -> float:
@@ -41,7 +46,15 @@ def write_profile(root: Path, rows: int = 3000) -> None:
     draw = random.Random(1)
     data = [features(draw) for _ in range(rows)]
     columns = {
-        name: {"kind": "numeric", "count": rows, "nulls": 0, "sample": [row[name] for row in data][:2000], "quantiles": [], "edges": [], "shares": []}
+        name: {
+            "kind": "numeric",
+            "count": rows,
+            "nulls": 0,
+            "sample": [row[name] for row in data][:2000],
+            "quantiles": [],
+            "edges": [],
+            "shares": [],
+        }
         for name in ("amount", "age", "baskets")
     }
     shares = {city: sum(row["city"] == city for row in data) / rows for city in CITIES}
@@ -63,17 +76,33 @@ def write_log(root: Path, rows: int, *, shift: float = 0.0, seed: int = 2, **fie
         for index in range(rows):
             values = features(draw, shift)
             row = {
-                "ts": (NOW - timedelta(hours=20) + timedelta(seconds=index)).isoformat(), "request_id": f"r{index}", "deployment": "shops_api", "model": "shops", "version": "1",
-                "role": "stable", "key": {"household_id": index}, "features": values, "score": score(values), "prediction": 1, "latency_seconds": 0.002, "code": 200,
-            }  # fmt: skip
+                "ts": (NOW - timedelta(hours=20) + timedelta(seconds=index)).isoformat(),
+                "request_id": f"r{index}",
+                "deployment": "shops_api",
+                "model": "shops",
+                "version": "1",
+                "role": "stable",
+                "key": {"household_id": index},
+                "features": values,
+                "score": score(values),
+                "prediction": 1,
+                "latency_seconds": 0.002,
+                "code": 200,
+            }
             stream.write(json.dumps({**row, **fields}) + "\n")
     return path
 
 
 def apply(ctx: Context, **data: object) -> Record:
     write_profile(ctx.root)
-    deployment = Record(ObjectKey(Address("deployments", "shops_api"), ""), outputs={"predictions": PREDICTIONS, "digest": "d"})
-    values = {"deployment": "shops_api", "reference": "profile.json", "data": {"methods": ["ks", "psi", "wasserstein", "chi_square"], **data}}
+    deployment = Record(
+        ObjectKey(Address("deployments", "shops_api"), ""), outputs={"predictions": PREDICTIONS, "digest": "d"}
+    )
+    values = {
+        "deployment": "shops_api",
+        "reference": "profile.json",
+        "data": {"methods": ["ks", "psi", "wasserstein", "chi_square"], **data},
+    }
     return apply_once(Monitor(), "monitors.shops_drift", values, ctx, {"deployments.shops_api": deployment})
 
 
@@ -83,7 +112,9 @@ def test_same_distribution_is_ok_and_a_page_is_drawn(ctx: Context) -> None:
     result = run_monitor(record, ctx, NOW)
     assert (result.verdict, result.exit_code) == (Verdict.OK, ExitCode.OK)
     assert result.outputs["rows"] == 600
-    assert result.outputs["tests"] == 3 * 3 + 2 + 3  # three numeric features and the score by three methods, one category by two
+    assert (
+        result.outputs["tests"] == 3 * 3 + 2 + 3
+    )  # three numeric features and the score by three methods, one category by two
     assert set(result.outputs["columns"]) == {"amount", "age", "baskets", "city", "prediction score"}
     page = (ctx.root / str(result.outputs["report"])).read_text()
     assert re.search(r"<script[^>]+src=", page) is None

@@ -39,7 +39,11 @@ def main(folder: Path) -> None:
     frame.to_parquet(folder / "values.parquet", coerce_timestamps="us", allow_truncated_timestamps=True)
     household = Entity(name="household", join_keys=["household_id"], value_type=ValueType.INT64)
     source = FileSource(name="values", path=str(folder / "values.parquet"), timestamp_field="event_timestamp")
-    schema = [Field(name="household_id", dtype=Int64), Field(name="amount", dtype=Float64), Field(name="visits", dtype=Int64)]
+    schema = [
+        Field(name="household_id", dtype=Int64),
+        Field(name="amount", dtype=Float64),
+        Field(name="visits", dtype=Int64),
+    ]
     view = FeatureView(name="spending", entities=[household], schema=schema, source=source, ttl=timedelta(0))
     store.apply([household, view])
     store.write_to_online_store("spending", frame)

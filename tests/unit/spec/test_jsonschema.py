@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
+from mlctl.registry import Registry
 from mlctl.spec.jsonschema import project_schema
+from mlctl.spec.project import load_project
+from mlctl.spec.source import Source
 from tests.unit.spec.toys import GOOD, registry
 
 
@@ -55,3 +59,15 @@ def test_fields_have_their_descriptions_and_blocks_refuse_others() -> None:
     objects = [item for item in schema["$defs"].values() if item.get("type") == "object"]
     assert objects
     assert all(item["additionalProperties"] is False for item in objects)
+
+
+SPECS = sorted(Path(__file__).parents[3].glob("specs/*/mlctl.yaml"))
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.parent.name)
+def test_the_example_projects_load_and_fit_the_schema_of_the_installed_kinds(path: Path) -> None:
+    load_project(path.parent, Registry())
+    schema = project_schema(Registry())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(Source.parse(path).value)
+    assert [f"{error.json_path}: {error.message}" for error in errors] == []

@@ -304,60 +304,6 @@ owner: {team: t, phone: 5}
 
 
 @pytest.mark.parametrize(
-    ("field", "code", "summary", "fix"),
-    [
-        ("churn@champoin", "spec.dangling-reference", "nothing in this project provides the model `churn@champoin`", "did you mean `churn@champion`?"),
-        ("${evaluations.gat.model}", "spec.dangling-reference", "there is no `gat` in `evaluations`", "did you mean `gate`?"),
-        ("${evaluation.gate.model}", "spec.dangling-reference", "this project has no section `evaluation`", "did you mean `evaluations`?"),
-        ("${var.model}", "spec.bad-expression", "`${var.model}` cannot be resolved", "write the value itself"),
-        ("${env.MODEL}", "spec.bad-expression", "`${env.MODEL}` cannot be resolved", "write the value itself"),
-        ("${evaluations.gate}", "spec.bad-expression", "`${evaluations.gate}` cannot be resolved", "write `${section.name.output}`, for example `${training.churn.model}`"),
-        ("a ${b", "spec.bad-expression", "an expression in deployments.d.model is not closed", "write `${section.name.output}`"),
-        ("${}", "spec.bad-expression", "`${}` cannot be resolved", "write `${section.name.output}`, for example `${training.churn.model}`"),
-    ],
-)  # fmt: skip
-def test_names_and_expressions_that_lead_nowhere(tmp_path: Path, field: str, code: str, summary: str, fix: str) -> None:
-    text = f"project: x\nevaluations: {{gate: {{model: m, register: churn@champion}}}}\ndeployments: {{d: {{model: '{field}'}}}}\n"
-    (found,) = problems(tmp_path, text)
-    assert (found.code, found.summary, found.fix) == (code, summary, fix)
-    assert str(found.where) == "mlctl.yaml:3:26"
-
-
-def test_references_to_the_wrong_section(tmp_path: Path) -> None:
-    text = """\
-project: x
-datasets: {trips: {path: p}}
-evaluations: {gate: {model: m}}
-data_checks:
-  a: {dataset: evaluations.gate}
-  b: {dataset: gate}
-  c: {dataset: datasets.trips}
-  d: {dataset: "${datasets.trips.path}"}
-"""
-    assert [(item.code, item.summary, item.fix) for item in problems(tmp_path, text)] == [
-        ("spec.wrong-section", "data_checks.a.dataset takes a resource of `datasets`", "known here: `trips`"),
-        ("spec.wrong-section", "data_checks.b.dataset takes a resource of `datasets`", "known here: `trips`"),
-        ("spec.dangling-reference", "data_checks.c.dataset takes a name, not an address", "write `trips`"),
-        (
-            "spec.expression-outside-text",
-            "data_checks.d.dataset cannot be an expression",
-            "write the name of the resource",
-        ),
-    ]
-
-
-def test_one_name_is_provided_once(tmp_path: Path) -> None:
-    text = "project: x\nevaluations:\n  a: {model: m, register: c@x}\n  b: {model: m, register: c@x}\n"
-    (found,) = problems(tmp_path, text)
-    assert (found.code, str(found.where)) == ("spec.duplicate-provided", "mlctl.yaml:4:3")
-
-
-def test_nothing_is_said_about_users_of_a_block_that_is_wrong_itself(tmp_path: Path) -> None:
-    text = "project: x\nevaluations: {gate: {modell: m, register: c@x}}\ndeployments: {d: {model: c@x}, e: {model: '${evaluations.gate.m}'}}\n"
-    assert {item.address for item in problems(tmp_path, text)} == {"evaluations.gate"}
-
-
-@pytest.mark.parametrize(
     ("text", "code", "place"),
     [
         ("datasets: {}\n", "spec.missing-field", "1:1"),
@@ -372,6 +318,8 @@ def test_nothing_is_said_about_users_of_a_block_that_is_wrong_itself(tmp_path: P
         ("[project, x]\n", "spec.wrong-type", "1:1"),
         ("just text\n", "spec.wrong-type", "1:1"),
         ("project: x\ndatasets: {a b: {path: p}}\n", "spec.bad-name", "2:12"),
+        (f"project: x\ndatasets: {{{'a' * 101}: {{path: p}}}}\n", "spec.bad-name", "2:12"),
+        (f"project: {'x' * 101}\n", "spec.bad-name", "1:10"),
         ("project: x\ndatasets: {a.b: {path: p}}\n", "spec.bad-name", "2:12"),
     ],
 )
@@ -391,6 +339,19 @@ def test_another_file_and_messages_from_another_folder(tmp_path: Path, monkeypat
     with pytest.raises(MlctlError) as caught:
         load_project(tmp_path, registry(), tmp_path / "other.yaml")
     assert str(caught.value.diagnostics[0].where) == f"{tmp_path}/other.yaml:1:10"
+
+
+def test_of_very_many_problems_the_first_are_told(tmp_path: Path) -> None:
+    found = problems(tmp_path, "project: x\ndatasets:\n" + "".join(f"  n{n}: {{pth: p}}\n" for n in range(2_000)))
+    assert len(found) == 1_001
+    assert (found[-1].code, found[-1].summary) == ("spec.more-problems", "3,000 more problems are not shown")
+
+
+def test_a_long_cycle_is_shortened(tmp_path: Path) -> None:
+    blocks = "".join(f"  n{n:03d}: {{model: m, depends_on: [evaluations.n{(n + 1) % 500:03d}]}}\n" for n in range(500))
+    (found,) = problems(tmp_path, f"project: x\nevaluations:\n{blocks}")
+    assert found.code == "spec.cycle"
+    assert "evaluations.n003 → … 493 more … → evaluations.n497" in found.summary
 
 
 def _large(folder: Path, count: int) -> None:

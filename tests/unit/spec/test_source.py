@@ -146,6 +146,13 @@ def test_deep_nesting_is_refused_before_the_stack_ends(opening: str) -> None:
     assert codes(Source.of_text("a.yaml", opening * 200_000)) == ["spec.too-deep"]
 
 
+def test_a_file_of_a_million_values_is_refused() -> None:
+    started = time.process_time()
+    (found,) = Source.of_text("a.yaml", "- a\n" * 1_000_000).diagnostics
+    assert (found.code, found.summary) == ("spec.too-large", "a.yaml holds more than 500,000 names and values")
+    assert time.process_time() - started < 5
+
+
 def test_deep_indentation_is_refused() -> None:
     assert codes(Source.of_text("a.yaml", "\n".join(" " * level + "a:" for level in range(1500)))) == ["spec.too-deep"]
 

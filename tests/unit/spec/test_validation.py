@@ -1,3 +1,5 @@
+# ruff: noqa: RUF012  pydantic copies defaults
+
 from __future__ import annotations
 
 import json

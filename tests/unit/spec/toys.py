@@ -1,5 +1,7 @@
 """Kinds that cost nothing, for tests of the spec floor: enough fields to be wrong in every way."""
 
+# ruff: noqa: RUF012  pydantic copies defaults
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence

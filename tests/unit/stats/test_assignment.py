@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -17,11 +18,17 @@ TEN_THOUSAND = [str(unit) for unit in range(10_000)]
     ("salt", "unit", "value"),
     [
         # GrowthBook SDK test cases (cases.json, "hash", version 2)
-        ("seed", "a", 0.0505), ("seed", "b", 0.2696), ("foo", "ab", 0.2575), ("foo", "def", 0.2019), ("90850943850283058242805", "123", 0.7516),
+        ("seed", "a", 0.0505),
+        ("seed", "b", 0.2696),
+        ("foo", "ab", 0.2575),
+        ("foo", "def", 0.2019),
+        ("90850943850283058242805", "123", 0.7516),
         # the same function in JavaScript (charCodeAt) on text that is not ASCII, which those cases lack: UTF-8 gives others
-        ("salt", "Zoë", 0.3722), ("salt", "日本", 0.2083), ("salt", "😀", 0.7735),
+        ("salt", "Zoë", 0.3722),
+        ("salt", "日本", 0.2083),
+        ("salt", "😀", 0.7735),
     ],
-)  # fmt: skip
+)
 def test_published_vectors(salt: str, unit: str, value: float) -> None:
     assert bucket(unit, salt) == value
 
@@ -38,7 +45,9 @@ def test_half_and_half_is_uniform_and_independent_of_another_experiment() -> Non
     values = [bucket(unit, "mail") for unit in TEN_THOUSAND]
     counts = Counter(int(value * 20) for value in values)
     assert sum((counts[index] - 500) ** 2 / 500 for index in range(20)) < 43.8
-    cells = Counter((value < 0.5, bucket(unit, "banner") < 0.5) for unit, value in zip(TEN_THOUSAND, values, strict=True))
+    cells = Counter(
+        (value < 0.5, bucket(unit, "banner") < 0.5) for unit, value in zip(TEN_THOUSAND, values, strict=True)
+    )
     rows = [sum(count for cell, count in cells.items() if cell[0] is side) for side in (True, False)]
     columns = [sum(count for cell, count in cells.items() if cell[1] is side) for side in (True, False)]
     expected = {(a, b): rows[not a] * columns[not b] / 10_000 for a in (True, False) for b in (True, False)}
@@ -47,7 +56,9 @@ def test_half_and_half_is_uniform_and_independent_of_another_experiment() -> Non
 
 def test_assignment_is_the_same_in_another_process() -> None:
     code = "from mlctl.stats.assignment import assign; print(''.join(assign(str(u), 's', {'control': 1, 't': 1})[0] for u in range(300)))"
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}).stdout.strip()
+    there = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+    ).stdout.strip()
     assert there == "".join(str(assign(str(unit), "s", {"control": 1, "t": 1}))[0] for unit in range(300))
 
 
@@ -59,8 +70,10 @@ def test_ranges_cover_everything_once(weights: dict[str, float]) -> None:
     arms = ranges(weights)
     assert arms[0].start == 0
     assert arms[-1].end == 1
-    assert all(before.end == after.start for before, after in zip(arms, arms[1:], strict=False))
-    assert all(arm.end - arm.start == pytest.approx(weights[arm.name] / sum(weights.values()), abs=1e-12) for arm in arms)
+    assert all(before.end == after.start for before, after in pairwise(arms))
+    assert all(
+        arm.end - arm.start == pytest.approx(weights[arm.name] / sum(weights.values()), abs=1e-12) for arm in arms
+    )
     assert all(choose(value / 10_000, arms) is not None for value in range(0, 10_000, 37))
 
 
@@ -78,7 +91,11 @@ def test_more_coverage_only_adds_units(weights: dict[str, float], one: float, ot
 def test_new_weights_of_two_arms_move_units_in_one_direction(one: int, other: int) -> None:
     less, more = sorted((one, other))
     moves = Counter(
-        (assign(unit, "s", {"control": less, "treatment": 100 - less}), assign(unit, "s", {"control": more, "treatment": 100 - more})) for unit in TEN_THOUSAND[:1000]
+        (
+            assign(unit, "s", {"control": less, "treatment": 100 - less}),
+            assign(unit, "s", {"control": more, "treatment": 100 - more}),
+        )
+        for unit in TEN_THOUSAND[:1000]
     )
     assert ("control", "treatment") not in moves
     assert moves["treatment", "control"] / 1000 == pytest.approx((more - less) / 100, abs=0.06)
@@ -91,4 +108,10 @@ def test_any_text_has_a_bucket(unit: str) -> None:
 
 def test_a_border_belongs_to_the_arm_that_begins_there() -> None:
     arms = (Arm("control", 0.0, 0.5), Arm("treatment", 0.5, 0.8))
-    assert [choose(value, arms) for value in (0.0, 0.4999, 0.5, 0.7999, 0.8)] == ["control", "control", "treatment", "treatment", None]
+    assert [choose(value, arms) for value in (0.0, 0.4999, 0.5, 0.7999, 0.8)] == [
+        "control",
+        "control",
+        "treatment",
+        "treatment",
+        None,
+    ]

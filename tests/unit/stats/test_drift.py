@@ -42,7 +42,9 @@ def test_chi_square_reference() -> None:
     found = drift.chi_square(*table)
     assert (found.statistic, found.p_value) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-12)
     assert found.effect == pytest.approx(0.5 - 40 / 140)  # only the first class lost share
-    kohavi = drift.chi_square([821_588.0, 815_482.0], [1e15, 1e15])  # sample ratio mismatch 821588 : 815482 against an even split
+    kohavi = drift.chi_square(
+        [821_588.0, 815_482.0], [1e15, 1e15]
+    )  # sample ratio mismatch 821588 : 815482 against an even split
     assert (kohavi.statistic, kohavi.p_value) == pytest.approx((22.7744, 1.82e-6), rel=1e-3)
 
 
@@ -53,13 +55,17 @@ def test_psi_by_hand() -> None:
     assert found.p_value < 1e-100
 
 
-@pytest.mark.parametrize(("n", "m", "point"), [(100, 100, 0.338), (500, 500, 0.0677), (1000, 1000, 0.0338), (10_000, 100_000, 0.00186)])
+@pytest.mark.parametrize(
+    ("n", "m", "point"), [(100, 100, 0.338), (500, 500, 0.0677), (1000, 1000, 0.0338), (10_000, 100_000, 0.00186)]
+)
 def test_psi_is_calibrated(n: int, m: int, point: float) -> None:
     """With ten classes the 95 % point of its null is (1/n + 1/m) chi2(9): published figures, and what noise does here."""
     assert stats.chi2.ppf(0.95, 9) * (1 / n + 1 / m) == pytest.approx(point, rel=6e-3)
     random = np.random.default_rng(n)
     shares = np.full(10, 0.1)
-    found = [drift.psi(random.multinomial(m, shares).tolist(), random.multinomial(n, shares).tolist()) for _ in range(1500)]
+    found = [
+        drift.psi(random.multinomial(m, shares).tolist(), random.multinomial(n, shares).tolist()) for _ in range(1500)
+    ]
     assert 0.035 < np.mean([item.p_value < 0.05 for item in found]) < 0.065
     assert 0.03 < np.mean([item.effect > point for item in found]) < 0.065
 
@@ -79,7 +85,7 @@ def test_false_alarms_of_one_test(method: str, draw: str, n: int) -> None:
 @pytest.mark.parametrize("method", TESTS)
 def test_half_a_standard_deviation_is_found(method: str) -> None:
     random = np.random.default_rng(3)
-    found = [TESTS[method](random.normal(size=1000), random.normal(0.5, 1, 600)) for _ in range(30)]
+    found = [TESTS[method](random.normal(size=1000), random.normal(0.5, 1, 600)) for _ in range(12)]
     assert all(item.p_value < 0.001 and item.effect >= MARGINS[Method(method)] for item in found)
 
 
@@ -142,10 +148,12 @@ def test_an_alarm_needs_significance_size_and_rows() -> None:
 
 def test_verdicts_of_columns_and_runs() -> None:
     tests = [
-        ("a", Method.KS, finding(1.0, 0.0, rows=5)), ("a", Method.PSI, finding(1.0, 0.0)),
+        ("a", Method.KS, finding(1.0, 0.0, rows=5)),
+        ("a", Method.PSI, finding(1.0, 0.0)),
         ("b", Method.KS, finding(1.0, 0.0, rows=5)),
-        ("c", Method.KS, finding(1.0, 0.0)), ("c", Method.PSI, finding(1e-9, 0.5)),
-    ]  # fmt: skip
+        ("c", Method.KS, finding(1.0, 0.0)),
+        ("c", Method.PSI, finding(1e-9, 0.5)),
+    ]
     columns = column_verdicts(decide(tests, 0.05, "bh", MARGINS, 100))
     assert columns == {"a": Verdict.OK, "b": Verdict.NO_DATA, "c": Verdict.ALARM}
     assert overall(columns) is Verdict.ALARM

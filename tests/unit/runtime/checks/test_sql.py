@@ -3,7 +3,14 @@
 from mlctl.runtime.checks import sql
 from mlctl.types.jobs.checks import Expectation, ForeignKey, NotNull, Range, Schema, Unique
 
-COLUMNS = {"id": "bigint", "price": "double", "t": "timestamp", "z": "timestamp with time zone", 'od"d': "varchar", "small": "float"}
+COLUMNS = {
+    "id": "bigint",
+    "price": "double",
+    "t": "timestamp",
+    "z": "timestamp with time zone",
+    'od"d': "varchar",
+    "small": "float",
+}
 TABLE = "read_parquet(['x.parquet'])"
 
 

@@ -37,7 +37,15 @@ def test_the_header_gives_names_and_separator(tmp_path: Path, text: str, names: 
     assert header(str(packed)) == (names, mark)
 
 
-@pytest.mark.parametrize(("raw", "code"), [(b"a,a\n", "data.bad-header"), (b"a,A\n", "data.bad-header"), (b"a,\n", "data.bad-header"), (b"caf\xe9,b\n", "data.not-utf8")])
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"a,a\n", "data.bad-header"),
+        (b"a,A\n", "data.bad-header"),
+        (b"a,\n", "data.bad-header"),
+        (b"caf\xe9,b\n", "data.not-utf8"),
+    ],
+)
 def test_bad_headers(tmp_path: Path, raw: bytes, code: str) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(raw)
@@ -56,7 +64,10 @@ def test_relations(tmp_path: Path) -> None:
         " auto_detect=false, columns={\"b\": 'varchar', \"a\": 'bigint'})"
     )
     assert relation(Source(files=["x", "y"], format="parquet", columns=columns)) == "read_parquet(['x', 'y'])"
-    assert relation(Source(files=["x"], format="jsonl", columns={"a": "json"})) == "read_json(['x'], format='newline_delimited', records=true, columns={\"a\": 'json'})"
+    assert (
+        relation(Source(files=["x"], format="jsonl", columns={"a": "json"}))
+        == "read_json(['x'], format='newline_delimited', records=true, columns={\"a\": 'json'})"
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,15 +96,23 @@ def test_statistics_queries() -> None:
     assert 'favg(("a")::DOUBLE / 1e+200)' in sampled
     assert "FILTER (sampled) AS q0 FROM (SELECT *, hash(row_number() OVER ()) % 4 = 0 AS sampled FROM T)" in sampled
     assert top_query("T", ["s"]) == (
-        "(SELECT 's' AS name, left(\"s\"::VARCHAR, 100) AS value, count(*) AS n FROM T WHERE \"s\" IS NOT NULL GROUP BY \"s\" ORDER BY n DESC, value LIMIT 5)"
+        '(SELECT \'s\' AS name, left("s"::VARCHAR, 100) AS value, count(*) AS n FROM T WHERE "s" IS NOT NULL GROUP BY "s" ORDER BY n DESC, value LIMIT 5)'
     )
 
 
 @pytest.mark.parametrize(
     ("kind", "message", "code"),
     [
-        ("InvalidInputException", 'Invalid Input Error: Malformed JSON in file "a.jsonl", at byte 10 in line 2: invalid UTF-8 encoding in string. ', "data.not-utf8"),
-        ("InvalidInputException", "Invalid Input Error: No magic bytes found at end of file 'a.parquet'", "data.unreadable"),
+        (
+            "InvalidInputException",
+            'Invalid Input Error: Malformed JSON in file "a.jsonl", at byte 10 in line 2: invalid UTF-8 encoding in string. ',
+            "data.not-utf8",
+        ),
+        (
+            "InvalidInputException",
+            "Invalid Input Error: No magic bytes found at end of file 'a.parquet'",
+            "data.unreadable",
+        ),
         ("InvalidInputException", "Error when sniffing\nEncoding: utf-8", "data.unreadable"),
         ("IOException", 'IO Error: No files found that match the pattern "a.csv"', "data.missing-file"),
         ("IOException", "IO Error: Could not write file: No space left on device", "data.disk-full"),
@@ -114,7 +133,14 @@ def test_hints_about_sql_are_cut() -> None:
 
 
 def test_the_digest_is_of_content_and_not_of_names() -> None:
-    outputs = {"path": "a", "files": ["a"], "format": "csv", "timestamp": None, "key": ["k"], "columns": {"k": "bigint"}}
+    outputs = {
+        "path": "a",
+        "files": ["a"],
+        "format": "csv",
+        "timestamp": None,
+        "key": ["k"],
+        "columns": {"k": "bigint"},
+    }
     same = dataset_digest({**outputs, "path": "b", "files": ["b"]}, ["1"])
     assert dataset_digest(outputs, ["1"]) == same
     assert dataset_digest(outputs, ["2"]) != same
