@@ -67,7 +67,7 @@ Metadata = FieldClass.METADATA
 class Block(BaseModel):
     """Base of every mapping inside a spec: unknown fields are refused, so that a typo cannot run with defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class Spec(Block):

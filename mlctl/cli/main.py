@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+
+# pydantic looks through every installed package for plugins of its own; that is a tenth of a plan's time, and we use none
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 _VALUED = {"-C", "--project", "-f", "--file"}
 

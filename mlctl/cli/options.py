@@ -54,6 +54,13 @@ def make_app() -> typer.Typer:
     )
 
 
+def make_group() -> typer.Typer:
+    """An application of several commands; without the callback Typer would take a lone command for the whole."""
+    app = make_app()
+    app.callback()(lambda: None)
+    return app
+
+
 def open_workspace(directory: Path, file: Path | None, refresh: str = "true") -> Workspace:
     """The project in a folder. Raises MlctlError when the folder does not exist."""
     if not directory.is_dir():
@@ -70,7 +77,7 @@ def open_workspace(directory: Path, file: Path | None, refresh: str = "true") ->
             "it takes `true`, `false` or `deep`",
             did_you_mean(refresh, ["true", "false", "deep"]),
         )
-    return Workspace(directory, file, deep=refresh == "deep")
+    return Workspace(directory, directory / file if file is not None else None, deep=refresh == "deep")
 
 
 def addresses(texts: list[str] | None) -> tuple[Address, ...]:

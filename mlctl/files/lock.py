@@ -43,11 +43,18 @@ class FileLock:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock on a file right now. A file that does not exist is not locked."""
-    if not path.exists():
+    """Whether some process holds the lock on a file right now. A file that does not exist is not locked.
+
+    The question is asked with a shared lock, so that two who ask at once do not take each other for the holder.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
-    lock = FileLock(path)
-    if lock.acquire():
-        lock.release()
-        return False
-    return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -65,16 +65,18 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     wanted = json.loads(json.dumps({"program": program, "params": dict(params)}))
     lock = FileLock(folder / contract.LOCK_FILE)
-    if lock.acquire():
-        same = _stored(folder) == wanted
+    process = None
+    while not lock.acquire():
+        if _stored(folder) == wanted:
+            break
+        stop(folder)  # what runs there is of other parameters, and its result would be too
+    else:
         done = _result(folder)
-        if same and done is not None and done.status is JobStatus.DONE:
+        if done is not None and done.status is JobStatus.DONE and _stored(folder) == wanted:
             lock.release()
             return done
         process = _start(program, wanted, folder, lock, ctx, environment)
         lock.release()
-    else:
-        process = None
     _wait(folder, ctx, process)
     result = _result(folder)
     if result is None:
@@ -105,8 +107,7 @@ def stop(folder: Path, grace_seconds: float = _STOP_GRACE_SECONDS) -> None:
     while is_locked(folder / contract.LOCK_FILE):
         late = time.monotonic() > deadline
         if late or not asked:
-            _signal(folder, signal.SIGKILL if late else signal.SIGTERM)
-            asked = True
+            asked = _signal(folder, signal.SIGKILL if late else signal.SIGTERM)
         time.sleep(_POLL_SECONDS)
 
 
@@ -132,7 +133,6 @@ def _start(
             start_new_session=True,
             pass_fds=(lock.handle,),
         )
-    atomic.write_json(folder / contract.PROCESS_FILE, {"pid": process.pid, "started": time.time()})
     return process
 
 
@@ -184,13 +184,14 @@ def _result(folder: Path) -> JobResult | None:
         return None
 
 
-def _signal(folder: Path, number: signal.Signals) -> None:
-    """Signal the job's own session. The lock is held, so the pid in the file is the job's and not a recycled one."""
+def _signal(folder: Path, number: signal.Signals) -> bool:
+    """Signal the job's own session; False while it has not said its pid. The lock is held, so the pid is no recycled one."""
     try:
         pid = json.loads((folder / contract.PROCESS_FILE).read_bytes())["pid"]
         os.killpg(pid, number)
     except (OSError, ValueError, KeyError):
-        return
+        return False
+    return True
 
 
 def _died(program: str, folder: Path, process: subprocess.Popen[bytes] | None) -> MlctlError:

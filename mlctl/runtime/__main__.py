@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -28,6 +30,8 @@ PROGRAMS = {
 
 def main(program: str, folder: Path) -> int:
     """Run the program and write what it returns, or how it failed, as the result."""
+    # the program says its own pid: whoever started it may have been killed before it could
+    atomic.write_json(folder / contract.PROCESS_FILE, {"pid": os.getpid(), "started": time.time()})
     params = json.loads((folder / contract.JOB_FILE).read_bytes())["params"]
     try:
         module = importlib.import_module(PROGRAMS[program])

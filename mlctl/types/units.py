@@ -13,7 +13,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 
 def parse_duration(text: object) -> float:
     """Seconds of `7d`, `90s`, `1.5h`, `5ms`. A plain number is refused: it has no unit. Raises ValueError."""
-    if isinstance(text, str) and (match := _DURATION.fullmatch(text.strip())):
+    if isinstance(text, str) and (match := _DURATION.fullmatch(text.strip())) and len(match[1]) <= 15:
         return float(match[1]) * _UNITS[match[2]]
     raise ValueError(
         f"{text!r} is not a duration; write a number and a unit, for example `5ms`, `60s`, `10m`, `6h`, `7d`, `2w`"
@@ -44,7 +44,7 @@ def parse_share(text: object) -> float:
 # In a spec: `ttl: Duration` takes `7d` and holds seconds; it goes into state as the canonical text, so `7d` and `168h` are the same.
 Duration = Annotated[
     float,
-    BeforeValidator(lambda value: value if isinstance(value, float) else parse_duration(value)),
+    BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^\\s*{_DURATION.pattern}\\s*$", "examples": ["60s", "7d"]}),
 ]

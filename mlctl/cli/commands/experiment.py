@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_app, open_workspace, pick
+from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_group, open_workspace, pick
 from mlctl.providers.ab_test.assignment import assign as arm_of
 from mlctl.providers.ab_test.report import size_report, size_text
 from mlctl.providers.ab_test.spec import ExperimentSpec
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 
-app = make_app()
+app = make_group()
 Name = Annotated[str | None, typer.Argument(help="The experiment; may be left out when there is only one.")]
 
 

@@ -13,7 +13,7 @@ from mlctl.cli.options import (
     ProjectDir,
     ProjectFile,
     emit_json,
-    make_app,
+    make_group,
     open_workspace,
     pick,
 )
@@ -24,7 +24,7 @@ from mlctl.types.address import Address
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.jobs.features import Parity
 
-app = make_app()
+app = make_group()
 View = Annotated[str | None, typer.Argument(help="The feature view; may be left out when there is only one.")]
 
 

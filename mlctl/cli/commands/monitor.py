@@ -13,14 +13,14 @@ from mlctl.cli.options import (
     ProjectFile,
     emit_json,
     graceful,
-    make_app,
+    make_group,
     open_workspace,
     pick,
 )
 from mlctl.providers.evidently.run import history, result_text, run_monitor
 from mlctl.types.diagnostic import ExitCode
 
-app = make_app()
+app = make_group()
 
 
 @app.command(

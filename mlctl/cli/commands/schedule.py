@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_app, open_workspace, pick
+from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_group, open_workspace, pick
 from mlctl.providers.local.schedule import next_runs
 from mlctl.providers.local.schedule import render as crontab_line
 
-app = make_app()
+app = make_group()
 
 
 @app.command(

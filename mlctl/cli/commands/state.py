@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_app, open_workspace
+from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_group, open_workspace
 from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 
-app = make_app()
+app = make_group()
 
 
 @app.command(

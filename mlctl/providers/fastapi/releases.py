@@ -75,7 +75,8 @@ def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Con
             if release not in working:  # it would not use a longer grace to finish anything
                 service.stop(release.folder, _HUNG_GRACE_SECONDS)
         wanted = _start(job, folder, provenance, ctx)
-    ctx.progress(Progress(f"starting the server with {job.model.name} version {job.model.version}"))
+    if wanted.state.ready is None:
+        ctx.progress(Progress(f"starting the server with {job.model.name} version {job.model.version}"))
     service.wait_ready(wanted.folder, ctx, _START_SECONDS)
     others = [release for release in releases(folder) if release.number != wanted.number]
     if any(release.state.running for release in others):

@@ -40,7 +40,7 @@ class FeatureView:
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """Snapshot file, registry and online table, by size, mark and row count. None when the snapshots are gone."""
-        if not (ctx.root / prior.outputs["offline"]).is_file():
+        if not prior.outputs or not (ctx.root / prior.outputs["offline"]).is_file():
             return None
         problem = layout.trouble(prior.key, prior.outputs, ctx)
         return Observed() if problem is None else Observed(condition=Condition.BROKEN, detail=problem)
@@ -63,7 +63,8 @@ class FeatureView:
         view = layout.feast_name(prior.key.address.name)
         folder = ctx.folder(prior.key)
         job.discard(folder / "materialize")
-        if layout.is_registered(prior.key, ctx):
+        # A table without our mark in the registry may be somebody else's: only Feast can tell.
+        if layout.is_registered(prior.key, ctx) or (layout.has_registry(ctx) and layout.has_online_table(view, ctx)):
             params = DeleteParams(view=view, store=layout.store_of(ctx), marks=layout.marks_of(prior.key, ctx))
             job.discard(folder / "delete")
             job.run(PROGRAM, params.model_dump(mode="json"), folder / "delete", ctx)
@@ -82,6 +83,8 @@ class FeatureView:
     def describe(self, prior: Record) -> str:
         """How much there is, up to when, and whether it is served."""
         outputs = prior.outputs
+        if not outputs:
+            return ""
         served = ", online" if outputs["online"] else ""
         return f"{outputs['rows']:,} snapshots of {outputs['keys']:,} keys until {outputs['until'][:16].replace('T', ' ')}{served}"
 

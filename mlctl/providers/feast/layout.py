@@ -52,6 +52,17 @@ def marks_of(key: ObjectKey, ctx: Context) -> Marks:
     return Marks(lineage=ctx.lineage, object=str(key))
 
 
+def has_registry(ctx: Context) -> bool:
+    """Whether the environment has a Feast registry."""
+    return (ctx.root / store_of(ctx).registry).is_file()
+
+
+def has_online_table(view: str, ctx: Context) -> bool:
+    """Whether the online store has a table for a view."""
+    store = store_of(ctx)
+    return _online_rows(ctx.root / store.online.path, f"{store.project}_{view}") is not None
+
+
 def is_registered(key: ObjectKey, ctx: Context) -> bool:
     """Whether the registry holds a view of ours for an object. Its mark is looked for in the bytes, without importing Feast."""
     try:
@@ -83,7 +94,7 @@ def trouble(key: ObjectKey, outputs: Mapping[str, Json], ctx: Context) -> str | 
 
 
 def drop_online_table(view: str, ctx: Context) -> None:
-    """Remove the online table of a view that no registry knows of. Gone already is success."""
+    """Remove the online table of a view where there is no registry any more. Gone already is success."""
     store = store_of(ctx)
     path = ctx.root / store.online.path
     if path.is_file():

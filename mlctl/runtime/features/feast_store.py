@@ -158,6 +158,8 @@ def remove(params: DeleteParams) -> None:
         if doomed:
             feast_store.apply([], objects_to_delete=doomed, partial=False)
         _remove_unused_entities(feast_store, params.marks)
+        if params.view not in {view.name for view in feast_store.list_all_feature_views()}:
+            drop_online_table(params.store, params.view)
 
 
 def drop_online_table(store: Store, view: str) -> None:

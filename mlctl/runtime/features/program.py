@@ -28,7 +28,6 @@ def main(params: dict[str, Any], report: Report) -> JobResult:
         return JobResult(JobStatus.DONE, _materialize(job, report))
     if isinstance(job, DeleteParams):
         feast_store.remove(job)
-        feast_store.drop_online_table(job.store, job.view)
         return JobResult(JobStatus.DONE)
     if isinstance(job, ParityParams):
         return JobResult(JobStatus.DONE, parity.compare(job, report).model_dump(mode="json"))

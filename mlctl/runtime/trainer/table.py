@@ -87,7 +87,7 @@ def load_rows(
             features = [name for view in views for name in view.features]
         else:
             source = relation(Source(files=labels.files, format=labels.format, columns=labels.columns))
-            features = [name for name in labels.columns if name not in {target, labels.timestamp, *labels.key}]
+            features = [name for name in sorted(labels.columns) if name not in {target, labels.timestamp, *labels.key}]
         chosen = list(columns) if columns is not None else features
         _check_types(labels, columns_of(connection, source), chosen, target, given=columns is not None or bool(views))
         keys = sorted({view.join_key for view in views}) or [name for name in labels.key if name != labels.timestamp]

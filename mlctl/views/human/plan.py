@@ -19,7 +19,7 @@ _WORDS = {
     Reason.CONTENT: "files changed", Reason.METADATA: "metadata only, nothing runs", Reason.GONE: "gone", Reason.BROKEN: "broken",
     Reason.DRIFTED: "changed outside mlctl", Reason.UNFINISHED: "was cut off", Reason.RUNNING: "still running",
     Reason.REMOVED: "no longer in the project", Reason.SUPERSEDED: "replaced by a newer one", Reason.CACHED: "made before, reused",
-    Reason.SAME: "unchanged", Reason.REQUESTED: "asked for",
+    Reason.SAME: "as the project asks", Reason.REQUESTED: "asked for",
 }  # fmt: skip
 _FIELDS_SHOWN = 12
 

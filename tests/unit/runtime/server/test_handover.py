@@ -30,7 +30,7 @@ def test_a_successor_gets_the_very_queue_of_the_old_server(tmp_path: Path) -> No
     handover.open(listener)
     with socket.create_connection(("127.0.0.1", port)) as client:  # waits in the queue
         taken = obtain(new, "127.0.0.1", port)
-        assert taken.proto == socket.IPPROTO_TCP
+        assert listener.proto == taken.proto == socket.IPPROTO_TCP  # else asyncio leaves Nagle's delay on
         listener.close()
         handover.close()
         connection, _ = taken.accept()
