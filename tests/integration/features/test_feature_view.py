@@ -271,12 +271,13 @@ def test_the_online_side_by_hand_and_by_parity(project: Project) -> None:
         "UPDATE test_shopping SET value = (SELECT value FROM test_shopping o WHERE o.feature_name = 'amount_7d' AND o.value <> test_shopping.value LIMIT 1) "
         "WHERE feature_name = 'amount_7d' AND entity_key = (SELECT min(entity_key) FROM test_shopping)"
     )
+    filled = "SELECT max(entity_key) FROM test_shopping WHERE feature_name = 'largest_30d' AND length(value) > 0"
     gone = {**reads[0], "views": [{**view, "view": "nothing"}]}
     results = driver.run(
         ctx.root,
         [
             *reads,
-            {"do": "execute", "sql": [last.format(record.outputs["offline"], key) for key in (2,)]},
+            {"do": "execute", "sql": [last.format(record.outputs["offline"], 2)]},
             {"do": "execute", "sql": [last.format(record.outputs["offline"], 1)]},
             {"do": "worker", "params": parity, "folder": "parity"},
             {"do": "sqlite", "path": online, "sql": [swap]},
@@ -284,9 +285,7 @@ def test_the_online_side_by_hand_and_by_parity(project: Project) -> None:
             {
                 "do": "sqlite",
                 "path": online,
-                "sql": [
-                    "DELETE FROM test_shopping WHERE feature_name = 'largest_30d' AND entity_key = (SELECT max(entity_key) FROM test_shopping WHERE feature_name = 'largest_30d' AND length(value) > 0)"
-                ],
+                "sql": [f"DELETE FROM test_shopping WHERE feature_name = 'largest_30d' AND entity_key = ({filled})"],
             },
             {"do": "worker", "params": parity, "folder": "parity"},
             {**reads[0], "keys": ["two"]},

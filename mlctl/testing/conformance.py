@@ -1,0 +1,377 @@
+"""Public API: the rules that every kind keeps, checked with its real tool. Call `check_kind` from a test of your kind.
+
+A rule stands here because the engine relies on it: break one, and a plan is wrong, a crash leaves an orphan, or a
+removed block leaves its object behind. What this kit cannot know is whether the object does its work; that is for your
+own tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from mlctl.provider import Condition, Context, Describes, Desired, Family, Keyed, Kind, Logs, Observed, flatten
+from mlctl.testing.declarations import REMOVED, declaration_problems, edited
+from mlctl.testing.harness import make_desired, make_record
+from mlctl.testing.values import stored_problems
+from mlctl.types.change import FieldChange, FieldClass
+from mlctl.types.diagnostic import MlctlError, Severity
+from mlctl.types.state import Pending, Record
+
+__all__ = ["REMOVED", "Case", "Edit", "Then", "check_kind"]
+
+T = TypeVar("T")
+
+_METADATA = {"description": "changed by the conformance kit", "owner": "somebody", "tags": {"kit": "conformance"}}
+_REPEAT = "mlctl repeats an apply that a crash cut off, so it has to find what is there by its key and end in that"
+
+
+class Then(StrEnum):
+    """What has to come of an edit."""
+
+    ANOTHER_OBJECT = "another object"  # the identity changes: a build runs again, anything else is replaced
+    UPDATE = "an update"  # the same object, changed in place
+    METADATA = "a change of the record"  # nothing runs
+    NOTHING = "nothing"  # another way to write the same
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A field that a person may change. `path` is dotted from the block; `value` REMOVED takes the field out.
+
+    `shows` is the path that the plan names, when it is another; `inputs` replaces those of the case for this edit;
+    `applied` False leaves an update at what the plan says of it, for a tool that takes long.
+    """
+
+    path: str
+    value: Any
+    then: Then
+    shows: str = ""
+    inputs: Mapping[str, Record] | None = None
+    applied: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A block of the kind that can really be applied, with the records of what it refers to.
+
+    Every field of the spec needs an edit, so that none can be without effect. `count` counts the objects that the tool
+    holds, whoever made them: with it, "made once" is seen and not inferred from the id.
+    """
+
+    address: str
+    values: Mapping[str, Any]
+    edits: Sequence[Edit]
+    inputs: Mapping[str, Record] = field(default_factory=dict)
+    count: Callable[[], int] | None = None
+    only_in_state: bool = False  # there is nothing outside the state, so `read` cannot find it gone
+    same_when_made_anew: bool = True  # removed and made again, it gives the same digest
+
+
+class _Stop(Exception):
+    """A rule is broken in a way that leaves nothing to go on with."""
+
+
+def check_kind(kind: Kind, case: Case, ctx: Context) -> None:
+    """Raise AssertionError with every rule that the kind breaks. What was made is removed again, whatever happens.
+
+    The first apply of the case, one more after a removal, and one for each edit in place run the real tool.
+    """
+    problems = list(declaration_problems(kind, case.address, case.values, [edit.path for edit in case.edits]))
+    cause: BaseException | None = None
+    if not problems:
+        trial = _Trial(kind, case, ctx, problems)
+        try:
+            trial.run()
+        except _Stop as stop:
+            cause = stop.__cause__
+        finally:
+            trial.clean()
+    if problems:
+        lines = [f"{type(kind).__name__} breaks {len(problems)} of the rules of kinds (docs/guides/providers.md):"]
+        raise AssertionError("\n".join([*lines, *(f"  - {item}" for item in problems)])) from cause
+
+
+@dataclass
+class _Trial:
+    """One case under way."""
+
+    kind: Kind
+    case: Case
+    ctx: Context
+    problems: list[str]
+    made: dict[str, Record] = field(default_factory=dict)
+    latest: Record | None = None  # what the object was last applied to
+
+    def run(self) -> None:
+        """Live through a life of the object: made, repeated, looked at, edited, removed, made anew, removed."""
+        desired = self.desired(self.case.values, self.case.inputs)
+        self.checked(desired)
+        before = self.count()
+        record = self.apply(desired, None, "apply")
+        self.expect_count(before, 1, "apply", "one object is made")
+        self.expect_settled(desired, record, "a fresh apply")
+        self.repeats(desired, record, before)
+        self.broken_records(desired, record)
+        self.drift(desired, record)
+        for edit in (Edit(name, value, Then.METADATA) for name, value in _METADATA.items()):
+            self.edit(desired, record, edit)
+        self.latest = record
+        for edit in self.case.edits:
+            self.edit(desired, record, edit)
+        self.back(desired, record, before)
+        self.removals(desired, record, before)
+
+    def clean(self) -> None:
+        """Remove everything that was made, also after a broken rule."""
+        for record in list(self.made.values()):
+            try:
+                self.kind.delete(record, self.ctx)
+            except Exception as error:
+                self.say(f"delete failed while the kit cleaned up: {type(error).__name__}: {error}")
+
+    def say(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def call(self, what: str, do: Callable[[], T]) -> T:
+        """Call the kind; whatever it raises ends the trial."""
+        try:
+            return do()
+        except MlctlError as error:
+            self.say(f"{what} failed: {error}")
+            raise _Stop from error
+        except Exception as error:
+            self.say(_raised(what, error))
+            raise _Stop from error
+
+    def desired(self, values: Mapping[str, Any], inputs: Mapping[str, Record]) -> Desired:
+        return self.call("the block", lambda: make_desired(self.kind, self.case.address, values, self.ctx, inputs))
+
+    def checked(self, desired: Desired) -> None:
+        """`check` lets the block pass, and `parts` are texts that mean the same when asked twice."""
+        found = self.call("check", lambda: list(self.kind.check(desired.spec, self.ctx)))
+        for item in found:
+            if item.severity is Severity.ERROR:
+                self.say(f"check refuses the block of the case: {item.code}: {item.summary}")
+        if isinstance(self.kind, Keyed):
+            keyed = self.kind
+            parts = self.call("parts", lambda: dict(keyed.parts(desired.spec, self.ctx)))
+            if parts != dict(keyed.parts(desired.spec, self.ctx)):
+                self.say(
+                    "parts gives another answer when it is asked again, so that the object is made anew every time"
+                )
+            for name, value in parts.items():
+                if name == "spec" or name.startswith("input:") or not isinstance(value, str):
+                    self.say(
+                        f"parts gives `{name}`: a part is a text under a name such as `file:...`; `spec` and `input:` are taken"
+                    )
+        if self.problems:
+            raise _Stop
+
+    def apply(self, desired: Desired, prior: Record | None, what: str) -> Record:
+        """Apply, and judge what comes back as something to store."""
+        self.made.setdefault(str(desired.key), intent(desired))  # so that it is removed even if apply fails half-way
+        outcome = self.call(what, lambda: self.kind.apply(desired, prior, self.ctx))
+        if not isinstance(outcome.id, str) and outcome.gate is None:
+            self.say(f"{what} gives {outcome.id!r} for an id: give what the tool calls the object, or the address")
+        for problem in stored_problems(outcome.outputs, "outputs", self.ctx):
+            self.say(problem)
+        for problem in stored_problems(desired.values, "the recorded spec", self.ctx):
+            self.say(problem)
+        record = make_record(desired, outcome)
+        self.made[str(desired.key)] = record
+        return record
+
+    def read(self, record: Record, what: str) -> Observed | None:
+        """Read, and see that nothing was written."""
+        before = self.files()
+        seen = self.call(f"read after {what}", lambda: self.kind.read(record, self.ctx))
+        if written := self.files() - before:
+            self.say(f"read wrote {', '.join(sorted(written))}: a plan must leave everything as it is")
+        return seen
+
+    def expect_settled(self, desired: Desired, record: Record, what: str) -> None:
+        """What was just applied is there, works, and has no difference left."""
+        seen = self.read(record, what)
+        if seen is None:
+            self.say(f"read finds nothing after {what}: every plan would make it again")
+            raise _Stop
+        if seen.condition is not Condition.READY:
+            self.say(f"read says `{seen.condition}` after {what} ({seen.detail}): every plan would apply it again")
+        if left := self.diff(desired, record, seen):
+            self.say(f"diff shows {_paths(left)} after {what}: every plan would apply it again")
+
+    def diff(self, desired: Desired, record: Record, seen: Observed) -> list[FieldChange]:
+        return self.call("diff", lambda: list(self.kind.diff(desired, record, seen)))
+
+    def repeats(self, desired: Desired, record: Record, before: int | None) -> None:
+        """Applied again, finished or cut off, it is the same object with the same outputs for dependents."""
+        for prior, what in ((record, "a second apply"), (intent(desired), "an apply after one that was cut off")):
+            again = self.apply(desired, prior, what)
+            if again.id != record.id:
+                self.say(f"{what} made two objects: the id was {record.id!r} and is now {again.id!r}; {_REPEAT}")
+            if again.digest != record.digest:
+                self.say(f"{what} of the same block gives another digest: dependents would be made anew for nothing")
+            self.expect_count(before, 1, what, "there is still one object")
+            self.expect_settled(desired, again, what)
+
+    def broken_records(self, desired: Desired, record: Record) -> None:
+        """A record that says little or nonsense is answered, or refused with MlctlError."""
+        for text, broken in _broken(desired, record):
+            self.tolerates(f"read of a record {text}", self.kind.read, broken, self.ctx)
+            self.tolerates(f"diff with a record {text}", self.kind.diff, desired, broken, Observed())
+            if isinstance(self.kind, Logs):
+                self.tolerates(f"log of a record {text}", self.kind.log, broken, self.ctx)
+            if isinstance(self.kind, Describes):
+                self.tolerates(f"describe of a record {text}", self.kind.describe, broken)
+
+    def tolerates(self, what: str, call: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            call(*arguments)
+        except MlctlError:
+            pass
+        except Exception as error:
+            self.say(_raised(what, error))
+
+    def drift(self, desired: Desired, record: Record) -> None:
+        """Whatever `read` reports of the spec, a change of it outside mlctl shows."""
+        seen = self.read(record, "apply")
+        for path in flatten(seen.fields if seen is not None else {}):
+            changed = Observed(edited(dict(seen.fields if seen is not None else {}), path, "changed outside"))
+            if path not in {item.path for item in self.diff(desired, record, changed)}:
+                self.say(f"read reports `{path}`, but when it is changed outside mlctl, diff does not show it")
+
+    def edit(self, base: Desired, record: Record, edit: Edit) -> None:
+        """An edit does what the case says, and once applied nothing is left to do."""
+        inputs = self.case.inputs if edit.inputs is None else edit.inputs
+        desired = self.desired(edited(self.case.values, edit.path, edit.value), inputs)
+        what = f"an edit of `{edit.path}`"
+        if desired.identity != base.identity:
+            if edit.then is not Then.ANOTHER_OBJECT:
+                self.say(f"{what} makes another object; it should make {edit.then}")
+            elif self.kind.family is not Family.BUILD:  # a build of other content is the same work as the first one
+                self.replaced(base, record, desired, what)
+            return
+        changes = self.diff(desired, record, Observed())
+        paths = [item.path for item in changes if item.field_class is not FieldClass.METADATA]
+        if edit.then is Then.ANOTHER_OBJECT:
+            cause = (
+                "its content key"
+                if self.kind.family is Family.BUILD
+                else f"`identity`, which is {sorted(self.kind.identity)}"
+            )
+            self.say(f"{what} should make another object, and does not change {cause}")
+        elif edit.then is Then.METADATA and (paths or not changes):
+            shown = _paths(changes) or "nothing"
+            self.say(
+                f"{what} should run nothing and be kept in the record; the plan shows {shown}: mark the field with `Metadata`"
+            )
+        elif edit.then is Then.NOTHING and changes:
+            self.say(f"{what} only writes the same in another way, and yet the plan shows {_paths(changes)}")
+        elif edit.then is Then.UPDATE:
+            shows = edit.shows or edit.path
+            if not any(path == shows or path.startswith(f"{shows}.") for path in paths):
+                self.say(f"{what} should show as `{shows}`; the plan shows {', '.join(paths) or 'nothing'}")
+            if edit.applied:
+                self.latest = self.apply(desired, self.latest, f"the update for {what}")
+                self.expect_settled(desired, self.latest, what)
+
+    def back(self, base: Desired, record: Record, before: int | None) -> None:
+        """Undo the edits: the object is what it was."""
+        if self.latest is record:
+            return
+        back = self.apply(base, self.latest, "undoing the edits")
+        self.expect_settled(base, back, "undoing the edits")
+        self.expect_count(before, 1, "updates in place", "there is still one object")
+        if back.digest != record.digest:
+            self.say(
+                "after undoing the edits the digest is another than before: dependents would be made anew for nothing"
+            )
+
+    def replaced(self, base: Desired, record: Record, desired: Desired, what: str) -> None:
+        """Make the other object beside the first, and remove it again: neither may touch the other."""
+        other = self.apply(desired, None, f"making another object for {what}")
+        self.expect_settled(desired, other, what)
+        self.expect_settled(
+            base, record, f"{what}, on the object it replaces: a replacement is made before the old one goes"
+        )
+        self.delete(other, f"delete of what {what} made")
+        self.expect_settled(base, record, f"deleting the object that {what} had made")
+
+    def removals(self, desired: Desired, record: Record, before: int | None) -> None:
+        """Removed by what was known when an apply was cut off; made anew; removed in the ordinary way, twice."""
+        cut_off = intent(desired)
+        self.delete(cut_off, "delete of a record that was cut off (id None, no outputs)")
+        self.expect_gone(
+            record, before, "delete of a record that was cut off: find the object by its key, not by its id"
+        )
+        anew = self.apply(desired, None, "apply after delete")
+        self.expect_settled(desired, anew, "apply after delete")
+        if self.case.same_when_made_anew and anew.digest != record.digest:
+            self.say(
+                "removed and made again, the same block gives another digest: it is not determined by what it is made of"
+            )
+        pending = replace(anew, pending=Pending.DELETE)
+        for what in ("delete", "a second delete"):
+            self.delete(pending, what)
+            self.expect_gone(anew, before, what)
+        self.delete(cut_off, "delete of a record that was cut off before anything was made")
+        self.tolerates("delete of a record without a spec", self.kind.delete, replace(cut_off, spec={}), self.ctx)
+
+    def delete(self, record: Record, what: str) -> None:
+        self.call(what, lambda: self.kind.delete(record, self.ctx))
+        self.made.pop(str(record.key), None)
+
+    def expect_gone(self, record: Record, before: int | None, what: str) -> None:
+        self.expect_count(before, 0, what, "nothing is left")
+        if not self.case.only_in_state and self.read(record, what) is not None:
+            self.say(f"read still finds it after {what}")
+
+    def expect_count(self, before: int | None, more: int, what: str, wish: str) -> None:
+        now = self.count()
+        if before is not None and now is not None and now - before != more:
+            self.say(f"after {what} the tool holds {now} objects, and {before} before it was first made; {wish}")
+
+    def count(self) -> int | None:
+        return None if self.case.count is None else self.case.count()
+
+    def files(self) -> set[str]:
+        """Every file below the project folder with its size and time, but for what running processes print."""
+        found = set()
+        for path in self.ctx.root.rglob("*"):
+            if path.is_file() and path.suffix != ".txt":
+                status = path.stat()
+                found.add(f"{path.relative_to(self.ctx.root)} ({status.st_size} bytes, {status.st_mtime_ns})")
+        return found
+
+
+def intent(desired: Desired) -> Record:
+    """The record of an apply that was cut off before it gave anything."""
+    parts = {name: part for name, part in desired.parts.items() if isinstance(part, str)}
+    return Record(desired.key, None, dict(desired.values), parts, pending=Pending.APPLY)
+
+
+def _broken(desired: Desired, record: Record) -> Iterator[tuple[str, Record]]:
+    """Records that a crash, an older version or a hand in the state file may leave."""
+    yield "that was cut off (id None, no outputs)", intent(desired)
+    yield "that is being deleted", replace(record, pending=Pending.DELETE)
+    yield "without outputs", replace(record, outputs={})
+    yield "without a spec", replace(record, spec={})
+    yield "without an id", replace(record, id=None)
+    for name in record.outputs:
+        yield (
+            f"without the output `{name}`",
+            replace(record, outputs={key: value for key, value in record.outputs.items() if key != name}),
+        )
+        yield f"whose output `{name}` is null", replace(record, outputs={**record.outputs, name: None})
+
+
+def _raised(what: str, error: Exception) -> str:
+    return f"{what} raised {type(error).__name__}: {error}; a kind raises MlctlError, and nothing else"
+
+
+def _paths(changes: Sequence[FieldChange]) -> str:
+    return ", ".join(f"`{item.path}` ({item.old!r} -> {item.new!r}, {item.observed!r} found)" for item in changes)

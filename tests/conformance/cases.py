@@ -1,0 +1,210 @@
+"""One case for each section: a block that is really applied, and an edit of each of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mlctl.testing.conformance import REMOVED, Case, Edit, Then
+from tests.conformance.chain import FEATURES, Chain, by_address, renamed
+from tests.integration.serving.project import free_port
+
+ANOTHER, UPDATE, METADATA, NOTHING = Then.ANOTHER_OBJECT, Then.UPDATE, Then.METADATA, Then.NOTHING
+
+
+def datasets(chain: Chain) -> Case:
+    return Case(
+        "datasets.conform",
+        {"path": "events.csv", "timestamp": "at", "key": ["event_id"]},
+        [
+            Edit("path", "more_events.csv", ANOTHER),
+            Edit("format", "csv", ANOTHER),
+            Edit("timestamp", REMOVED, ANOTHER),
+            Edit("key", ["event_id", "household_id"], ANOTHER),
+        ],
+        count=lambda: _folders(chain, "datasets.conform"),
+    )
+
+
+def data_checks(chain: Chain) -> Case:
+    rules = [
+        {"not_null": {"columns": ["event_id"]}},
+        {"foreign_key": {"column": "household_id", "references": "labels.household_id"}},
+        {"expect_column_mean_to_be_between": {"column": "amount", "min_value": 0}},
+    ]
+    return Case(
+        "data_checks.conform",
+        {"dataset": "events", "rules": rules},
+        [
+            Edit("dataset", "more_events", ANOTHER, inputs=by_address(chain.more_events, chain.labels)),
+            Edit("rules", rules[:2], ANOTHER),
+            Edit("rules", [*rules[:2], {"expect_column_mean_to_be_between": {"column": "amount", "min_value": 1}}], ANOTHER),
+        ],
+        by_address(chain.events, chain.labels),
+        count=lambda: _folders(chain, "data_checks.conform"),
+    )  # fmt: skip
+
+
+def entities(chain: Chain) -> Case:
+    return Case(
+        "entities.conform",
+        {"key": "household_id"},
+        [Edit("key", "user_id", UPDATE), Edit("dtype", "string", UPDATE), Edit("dtype", "int64", NOTHING)],
+        only_in_state=True,
+    )
+
+
+def feature_views(chain: Chain) -> Case:
+    other = renamed(chain.entity, "entities.customer")
+    return Case(
+        "feature_views.conform",
+        {"entity": "household", "source": "events", "features": FEATURES, "online": True},
+        [
+            Edit("entity", "customer", UPDATE, inputs=by_address(other, chain.events), applied=False),
+            Edit("source", "more_events", UPDATE, inputs=by_address(chain.entity, chain.more_events), applied=False),
+            Edit("ttl", "2d", UPDATE),
+            Edit("online", False, UPDATE),
+            Edit("grid", "12h", UPDATE, applied=False),
+            Edit("grid", "24h", NOTHING),
+            Edit("features.events_7d.window", "168h", NOTHING),
+            Edit("features.largest_3d", {"aggregate": "max", "column": "amount", "window": "3d"}, UPDATE),
+            Edit("features.events_7d", REMOVED, UPDATE, applied=False),
+        ],
+        by_address(chain.entity, chain.events),
+        count=lambda: len(list((chain.ctx.home / "features" / "offline").glob("*.parquet"))),
+    )
+
+
+def training(chain: Chain) -> Case:
+    return Case(
+        "training.conform",
+        chain.training_block(),
+        [
+            Edit("data.target", "household_id", ANOTHER),
+            Edit("data.split.test", "30%", ANOTHER),
+            Edit("data.split.test", 0.25, NOTHING),
+            Edit("model.hidden", [8, 4], ANOTHER),
+            Edit("task", "regression", ANOTHER),
+            Edit("strategy", {"type": "ddp", "processes": 2}, ANOTHER),
+            Edit("precision", "bf16", ANOTHER),
+            Edit("epochs", 3, ANOTHER),
+            Edit("batch_size", 32, ANOTHER),
+            Edit("optimizer.lr", 0.02, ANOTHER),
+            Edit("checkpoint.every", "2 epochs", METADATA),
+            Edit("seed", 4, ANOTHER),
+        ],
+        by_address(chain.labels, chain.view),
+        count=lambda: chain.sql("SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'"),
+    )
+
+
+def evaluations(chain: Chain) -> Case:
+    labels = renamed(chain.labels, "datasets.holdout2")
+    return Case(
+        "evaluations.conform",
+        {
+            "model": "${training.churn.model}",
+            "dataset": "holdout",
+            "require": {"roc_auc": {"min": 0.0, "not_worse_than": "champion"}},
+            "register": {"name": "conform", "alias": "champion"},
+        },
+        [
+            Edit("model", "${training.other.model}", ANOTHER, inputs=by_address(renamed(chain.model, "training.other"), chain.holdout)),
+            Edit("dataset", "holdout2", ANOTHER, inputs=by_address(chain.model, labels)),
+            Edit("require.roc_auc.min", 0.1, ANOTHER),
+            Edit("register.alias", "candidate", ANOTHER),
+            Edit("register", REMOVED, ANOTHER),
+        ],
+        by_address(chain.model, chain.holdout),
+        count=lambda: chain.sql("SELECT count(*) FROM model_versions WHERE current_stage != 'Deleted_Internal'"),
+        same_when_made_anew=False,  # its digest names the registered version, and a version's number is not used again
+    )  # fmt: skip
+
+
+def deployments(chain: Chain) -> Case:
+    outputs = {**chain.champion.outputs, "name": "other"}
+    other = renamed(chain.champion, "evaluations.other")
+    other = type(other)(other.key, other.id, outputs=outputs)
+    return Case(
+        "deployments.conform",
+        {"model": "churn@champion", "serve": {"port": free_port()}},
+        [
+            Edit("model", "other@champion", UPDATE, inputs=by_address(other), applied=False),
+            Edit("serve.port", free_port(), UPDATE),
+            Edit("serve.timeout", "10s", UPDATE, applied=False),
+            Edit("serve.timeout", "30s", NOTHING),
+            Edit("serve.batching.max_size", 8, UPDATE, applied=False),
+            Edit("log.features", False, UPDATE),
+        ],
+        by_address(chain.champion),
+        count=lambda: len(chain.processes()),
+    )
+
+
+def experiments(chain: Chain) -> Case:
+    return Case(
+        "experiments.conform",
+        {
+            "deployment": "churn_api", "hypothesis": "a reminder brings people back", "unit": "household_id",
+            "arms": {"control": 50, "treatment": 50}, "design": {"daily_units": 300},
+            "primary": {"metric": "churned", "type": "proportion", "baseline": 0.3, "mde": {"relative": 0.1}},
+        },
+        [
+            Edit("deployment", "other_api", UPDATE, inputs=by_address(renamed(chain.api, "deployments.other_api"))),
+            Edit("hypothesis", "it does not", UPDATE),
+            Edit("unit", "session_id", UPDATE),
+            Edit("arms.treatment", 30, UPDATE),
+            Edit("coverage", "50%", UPDATE),
+            Edit("primary.baseline", 0.4, UPDATE),
+            Edit("guardrails", [{"metric": "p95_seconds", "max_ratio": 1.1}], UPDATE),
+            Edit("design.power", 0.9, UPDATE),
+            Edit("design.min_duration", "168h", NOTHING),
+            Edit("salt", "pepper", UPDATE),
+        ],
+        by_address(chain.api),
+        only_in_state=True,
+    )  # fmt: skip
+
+
+def monitors(chain: Chain) -> Case:
+    return Case(
+        "monitors.conform",
+        {"deployment": "churn_api", "reference": "${training.churn.training_profile}", "data": {"methods": ["ks", "psi"]}},
+        [
+            Edit("deployment", "other_api", UPDATE, inputs=by_address(renamed(chain.api, "deployments.other_api"), chain.model)),
+            Edit("reference", chain.model.outputs["training_profile"], NOTHING, inputs=by_address(chain.api)),
+            Edit("data.methods", ["ks"], UPDATE),
+            Edit("data.alpha", 0.01, UPDATE),
+            Edit("data.correction", "bh", UPDATE),
+            Edit("data.margin", {"psi": 0.3}, UPDATE),
+            Edit("data.min_rows", 50, UPDATE),
+            Edit("data.window", "3d", UPDATE),
+        ],
+        by_address(chain.api, chain.model),
+        count=lambda: _folders(chain, "monitors.conform"),
+    )  # fmt: skip
+
+
+def schedules(chain: Chain) -> Case:
+    return Case(
+        "schedules.conform",
+        {"cron": "0 3 * * *", "run": "retrain", "targets": ["training.churn"]},
+        [
+            Edit("cron", "30 3 * * *", UPDATE),
+            Edit("run", "monitor", UPDATE, applied=False),  # its targets would have to be others
+            Edit("targets", ["training.churn", "training.other"], UPDATE),
+        ],
+        only_in_state=True,
+    )
+
+
+CASES: Mapping[str, Callable[[Chain], Case]] = {
+    make.__name__: make
+    for make in (
+        datasets, data_checks, entities, feature_views, training, evaluations, deployments, experiments, monitors, schedules,
+    )
+}  # fmt: skip
+
+
+def _folders(chain: Chain, address: str) -> int:
+    """How many objects of an address have files."""
+    return len(list((chain.ctx.home / "objects" / address).glob("*")))

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mlctl.providers.mlflow.evaluation import Evaluation
+from mlctl.providers.mlflow.registry import aliased_version
+from mlctl.providers.mlflow.settings import Tracking
+from mlctl.providers.mlflow.spec import EvaluationSpec
+from mlctl.testing.harness import make_context
+
+VALUES: dict[str, Any] = {
+    "model": "${training.m.model}",
+    "dataset": "holdout",
+    "require": {"roc_auc": {"min": 0.7, "not_worse_than": "champion", "margin": 0.002}, "log_loss": {"max": 0.65}},
+    "register": {"name": "shops", "alias": "champion"},
+}
+
+
+def test_it_provides_the_model_it_registers() -> None:
+    assert list(EvaluationSpec.model_validate(VALUES).provides()) == ["model:shops@champion"]
+
+
+def test_its_fields_are_dumped_under_the_names_they_are_written_by() -> None:
+    dumped = EvaluationSpec.model_validate(VALUES).model_dump(mode="json", exclude_defaults=True)
+    assert dumped == VALUES
+    assert EvaluationSpec.model_validate(dumped) == EvaluationSpec.model_validate(VALUES)
+
+
+def test_the_spec_of_the_quickstart_is_fine(tmp_path: Path) -> None:
+    assert Evaluation().check(EvaluationSpec.model_validate(VALUES), make_context(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"model": "models/m"}, "eval.not-a-training"),
+        ({"model": "${training.m.digest}"}, "eval.not-a-training"),
+        ({"require": {"roc_acu": {"min": 0.7}}}, "eval.unknown-metric"),
+        ({"require": {"roc_auc": {}}}, "eval.empty-bar"),
+        ({"require": {"roc_auc": {"min": 0.7, "margin": 0.1}}}, "eval.margin-unused"),
+        ({"require": {"roc_auc": {"min": 70}}}, "eval.impossible-bar"),
+        ({"require": {"rmse": {"min": 2, "max": 1}}}, "eval.impossible-bar"),
+        ({"require": {"rmse": {"max": 1}, "f1": {"min": 0.2}}}, "eval.mixed-metrics"),
+        ({"register": None}, "eval.no-champion"),
+    ],
+)
+def test_a_bar_without_effect_or_beyond_reach_is_refused(tmp_path: Path, changed: dict[str, Any], code: str) -> None:
+    spec = EvaluationSpec.model_validate({**VALUES, **changed})
+    assert [item.code for item in Evaluation().check(spec, make_context(tmp_path))] == [code]
+
+
+def test_an_unknown_metric_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    spec = EvaluationSpec.model_validate({**VALUES, "require": {"roc_acu": {"min": 0.7}}})
+    (found,) = Evaluation().check(spec, make_context(tmp_path))
+    assert (found.fix, found.path) == ("did you mean `roc_auc`?", ("require", "roc_acu"))
+
+
+@pytest.mark.parametrize("alias", ["latest", "v3", "1st", ""])
+def test_aliases_that_mlflow_keeps_for_itself_are_refused(alias: str) -> None:
+    with pytest.raises(ValidationError, match="alias"):
+        EvaluationSpec.model_validate({**VALUES, "register": {"name": "shops", "alias": alias}})
+
+
+def test_no_bars_are_no_gate() -> None:
+    with pytest.raises(ValidationError, match="at least 1"):
+        EvaluationSpec.model_validate({**VALUES, "require": {}})
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:///.mlctl/mlflow.db", "sqlite:////srv/m.db", "http://127.0.0.1:5000", "https://t.example"]
+)
+def test_tracking_takes_a_database_or_a_server(uri: str) -> None:
+    assert Tracking.model_validate({"mlflow": {"uri": uri}}).mlflow.uri == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("mlruns", "write `sqlite:///mlruns.db`"),
+        ("file:///tmp/mlruns", "no longer writes"),
+        ("sqlite://", "not a tracking URI"),
+        ("sqlite:///", "not a tracking URI"),
+        ("postgresql://u:p@h/d", "not a tracking URI"),
+        ("https://me:secret@t.example", "MLFLOW_TRACKING_PASSWORD"),
+    ],
+)
+def test_tracking_refuses_what_mlflow_or_the_state_cannot_hold(uri: str, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Tracking.model_validate({"mlflow": {"uri": uri}})
+
+
+def test_an_alias_is_looked_up_without_mlflow(tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    assert aliased_version(path, "shops", "champion") is None
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE registered_model_aliases (name TEXT, alias TEXT, version INTEGER)")
+        database.execute("CREATE TABLE model_versions (name TEXT, version INTEGER, current_stage TEXT)")
+        database.execute("INSERT INTO registered_model_aliases VALUES ('shops', 'champion', 3), ('shops', 'gone', 4)")
+        database.execute("INSERT INTO model_versions VALUES ('shops', 3, 'None'), ('shops', 4, 'Deleted_Internal')")
+        database.commit()
+    assert aliased_version(path, "shops", "champion") == "3"
+    assert aliased_version(path, "shops", "gone") is None
+    assert aliased_version(path, "other", "champion") is None
+    path.write_text("not a database")
+    assert aliased_version(path, "shops", "champion") is None
