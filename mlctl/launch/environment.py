@@ -23,5 +23,6 @@ QUIET = {
 
 
 def worker_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment, telemetry off, UTF-8 and unbuffered output, and `extra` on top."""
-    return {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **QUIET, **(extra or {})}
+    """The caller's environment, telemetry off, UTF-8, UTC, unbuffered output, and `extra` on top."""
+    # UTC, because libraries that store naive times take them for local ones
+    return {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "TZ": "UTC", **QUIET, **(extra or {})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ class Evaluation:
         return found
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
-        """Whether the result is there and the alias still points where this evaluation put it."""
+        """Whether the result is there, and the alias points where this evaluation put it, or left it when the gate failed."""
         folder = ctx.folder(prior.key)
         if not prior.complete:
             running = job.state(folder) is JobState.RUNNING
@@ -75,7 +76,7 @@ class Evaluation:
         if job.state(folder) is not JobState.DONE:
             return None
         registration = _registration(prior.spec)
-        if registration is None or prior.gate is None or not prior.gate.passed:
+        if registration is None:
             return Observed()
         database = _target(prior.key, prior.spec, ctx).database(ctx.root)
         if database is None:
@@ -102,6 +103,10 @@ class Evaluation:
         folder = ctx.folder(desired.key)
         cached = job.state(folder) is JobState.DONE
         wanted = evaluate_job(desired, ctx)
+        if cached and _failed(folder):
+            # asked for again, so something has changed that is not part of the key: the champion it was held against
+            (folder / contract.RESULT_FILE).unlink(missing_ok=True)
+            cached = False
         result = job.run("evaluate", wanted.model_dump(mode="json"), folder, ctx)
         outputs: dict[str, Json] = dict(result.outputs)
         if cached and result.gate is not None and result.gate.passed and wanted.register_as is not None:
@@ -115,7 +120,9 @@ class Evaluation:
         job.stop(folder)
         registration, target = _registration(prior.spec), _target(prior.key, prior.spec, ctx)
         database = target.database(ctx.root)
-        if registration is not None and (database is None or database.exists()):
+        if registration is not None and (
+            database is None or registry.may_hold(database, registration.name, target.object)
+        ):
             withdrawal = WithdrawJob(tracking=target, register_as=registration)
             job.run("evaluate", withdrawal.model_dump(mode="json"), folder / "withdraw", ctx)
         job.discard(folder)
@@ -244,6 +251,12 @@ def _check_bar(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
                 )
             )
     return found
+
+
+def _failed(folder: Path) -> bool:
+    """Whether the gate of a finished evaluation failed."""
+    gate = json.loads((folder / contract.RESULT_FILE).read_bytes())["gate"]
+    return gate is not None and not gate["passed"]
 
 
 def _registration(values: Mapping[str, Any]) -> Registration | None:

@@ -11,6 +11,7 @@ from mlctl.launch import job
 from mlctl.launch.job import JobState
 from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.torch.entrypoint import check_entrypoint, closure, code_parts
+from mlctl.providers.torch.runs import may_have_runs
 from mlctl.providers.torch.spec import Ddp, Python, TrainingSpec
 from mlctl.types import job as contract
 from mlctl.types.change import FieldChange, FieldClass
@@ -113,7 +114,7 @@ class Training:
         job.stop(folder)
         target = _target(str(prior.key), str(prior.key.address), prior.spec, ctx)
         database = target.database(ctx.root)
-        if database is None or database.exists():
+        if database is None or may_have_runs(database, target.object):
             job.run("train", ForgetRunJob(tracking=target).model_dump(mode="json"), folder / "forget", ctx)
         job.discard(folder)
 

@@ -14,7 +14,7 @@ import torch
 from mlctl.files import atomic
 from mlctl.runtime.evaluate.metrics import score_metrics
 from mlctl.runtime.trainer import checkpoint, model
-from mlctl.runtime.trainer.plan import FEATURES_FILE, TARGET_FILE, RankPlan
+from mlctl.runtime.trainer.plan import ENDED_FILE, FEATURES_FILE, TARGET_FILE, RankPlan
 from mlctl.runtime.trainer.prepare import PROFILE_FILE
 from mlctl.runtime.trainer.profile import numeric_profile
 from mlctl.types.diagnostic import MlctlError
@@ -26,17 +26,19 @@ DATA_FOLDER = "network"  # MLflow keeps it as `model/data/network`
 _CHUNK_ROWS = 65536
 
 
-def save_model(plan: RankPlan, folder: Path) -> str:
-    """Write the model folder from the newest checkpoint, which is the last; gives the digest of the weights."""
+def save_model(plan: RankPlan, folder: Path, total: int) -> str:
+    """Write the model folder from the checkpoint after the last of all steps; gives the digest of the weights."""
     newest = checkpoint.newest(folder / CHECKPOINTS)
-    if newest is None:
+    stored = checkpoint.load(newest) if newest is not None else {}
+    if stored.get("step") != total:
+        (folder / ENDED_FILE).unlink(missing_ok=True)  # so that the ranks are run again
         raise MlctlError.of(
             "training.checkpoint-gone",
             "the last checkpoint is gone or damaged",
             "the model is made from it",
             "run `mlctl apply` again: it goes on from the checkpoint before",
         )
-    state = checkpoint.load(newest)["model"]
+    state = stored["model"]
     digest = model.weights_digest(state)
     place = folder / MODEL_FOLDER
     if not place.exists():

@@ -38,9 +38,11 @@ def _train(job: TrainJob, report: Report, stop: StopSignal) -> JobResult:
     plan = prepare(job, folder)
     if stop.set:
         return JobResult(JobStatus.PREEMPTED)
-    from mlctl.runtime.trainer.ranks import Ranks
+    from mlctl.runtime.trainer.ranks import Ranks, how_ended
 
-    ranks = Ranks(folder, job.strategy, job.processes)
+    ended = how_ended(folder)
+    trained = ended is not None and ended["status"] == "done"  # by a program that was killed before it saved the model
+    ranks = None if trained else Ranks(folder, job.strategy, job.processes)
     try:
         # MLflow takes seconds to import and to build a new database; the ranks take as long to start
         from mlctl.runtime import tracking
@@ -48,17 +50,18 @@ def _train(job: TrainJob, report: Report, stop: StopSignal) -> JobResult:
 
         with tracking.tracking_errors(job.tracking.uri):
             recorder = Recorder(job, folder)
-            _follow(ranks, recorder, report, stop)
-            ended = ranks.ended()
+            if ranks is not None:
+                _follow(ranks, recorder, report, stop)
+                ended = how_ended(folder)
             if ended is None or ended["status"] != "done":
                 recorder.close("KILLED" if stop.set else "FAILED")
-                if stop.set:
+                if stop.set or ranks is None:
                     return JobResult(JobStatus.PREEMPTED)
                 raise ranks.failure()
             report.progress("saving the model")
             return JobResult(JobStatus.DONE, _finish(job, plan, folder, recorder, ended))
     finally:
-        if ranks.running:
+        if ranks is not None and ranks.running:
             ranks.ask_to_stop()
             ranks.wait()
 
@@ -106,7 +109,7 @@ def _finish(job: TrainJob, plan: Any, folder: Path, recorder: Any, ended: Mappin
     from mlctl.runtime.trainer.finish import MODEL_FOLDER, judge, save_model
     from mlctl.runtime.trainer.prepare import KEYS_FILE, PROFILE_FILE
 
-    digest = save_model(plan, folder)
+    digest = save_model(plan, folder, ended["total"])
     metrics = judge(plan, folder)
     last = ended["history"][-1]
     place = Path(os.path.relpath(folder))

@@ -32,6 +32,15 @@ _ENVIRONMENT = {
 }
 
 
+def how_ended(folder: Path) -> dict[str, Any] | None:
+    """What rank 0 left behind as its last act, or None when it did not get that far."""
+    try:
+        stored: dict[str, Any] = json.loads((folder / ENDED_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return stored
+
+
 class Ranks:
     """The processes of one training: a single rank, or torchrun with several."""
 
@@ -98,14 +107,6 @@ class Ranks:
                 *lines, rest = (rest + data).split(b"\n")
                 yield from (json.loads(line) for line in lines)
             yield None
-
-    def ended(self) -> dict[str, Any] | None:
-        """What rank 0 left behind as its last act, or None when it did not get that far."""
-        try:
-            stored: dict[str, Any] = json.loads((self.folder / ENDED_FILE).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return stored
 
     def failure(self) -> MlctlError:
         """Why the ranks ended without a result: the first error that is not the loss of another rank, else their exit codes."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
 
 from mlctl.files import atomic
 from mlctl.runtime import tracking
@@ -57,7 +58,12 @@ class Recorder:
         now = int(time.time() * 1000)
         self._waiting += [Metric(name, line[field], now, line["epoch"]) for field, name in names.items()]
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self.flush()
+            waiting = list(self._waiting)
+            try:
+                self.flush()
+            except MlflowException as error:  # a server that is away for a while must not end hours of training
+                print(f"metrics are kept back: {error}", flush=True)
+                self._waiting = waiting
 
     def flush(self) -> None:
         """Send what waits."""

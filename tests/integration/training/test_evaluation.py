@@ -65,8 +65,13 @@ def test_a_better_one_is_compared_on_the_same_rows_and_takes_the_alias(
     assert "<polyline" in page.read_text()
 
 
-def test_a_worse_one_fails_and_leaves_the_champion(project: Project, better: Record) -> None:
-    failed = project.evaluate("evaluations.again", block("training.weak", require={"roc_auc": BARS["roc_auc"]}))
+@pytest.fixture(scope="module")
+def failed(project: Project, better: Record) -> Record:
+    """The weak one tried again, against the better one."""
+    return project.evaluate("evaluations.again", block("training.weak", require={"roc_auc": BARS["roc_auc"]}))
+
+
+def test_a_worse_one_fails_and_leaves_the_champion(project: Project, better: Record, failed: Record) -> None:
     assert failed.gate is not None
     assert not failed.gate.passed
     worse = next(item for item in failed.gate.details if "champion" in item)
@@ -105,15 +110,21 @@ def test_no_rows_never_pass(project: Project, single: Record) -> None:
 
 
 def test_a_reverted_project_moves_the_alias_and_others_see_it(
-    project: Project, champion: Record, better: Record
+    project: Project, champion: Record, better: Record, failed: Record
 ) -> None:
-    values = block("training.weak", require={"roc_auc": {"min": 0.1}})
-    old = project.evaluate("evaluations.gate", values, champion)
+    old = project.evaluate("evaluations.gate", block("training.weak", require={"roc_auc": {"min": 0.1}}), champion)
     assert old.key == champion.key
     assert aliases(project) == [("champion", 1)]
-    seen = project.evaluation.read(better, project.ctx)
-    assert seen is not None
-    assert (seen.condition, seen.fields) == (Condition.BROKEN, {"alias_version": "1"})
+    for record in (better, failed):
+        seen = project.evaluation.read(record, project.ctx)
+        assert seen is not None
+        assert (seen.condition, seen.fields) == (Condition.BROKEN, {"alias_version": "1"})
+
+    # a verdict against a former champion is reached anew
+    anew = project.evaluate("evaluations.again", block("training.weak", require={"roc_auc": BARS["roc_auc"]}), failed)
+    assert anew.outputs["version"] == "1"
+    assert not any("champion" in item for item in anew.gate.details)  # type: ignore[union-attr]
+
     healed = project.evaluate("evaluations.gate", block("training.single"), better)
     assert healed.outputs["version"] == "2"
     assert aliases(project) == [("champion", 2)]

@@ -99,7 +99,7 @@ def test_what_fits_is_taken(values: dict[str, Any]) -> None:
         ({"whole": None}, "kind.x.whole takes a whole number", "nothing stands there", ""),
         (
             {"number": "nan"},
-            "kind.x.number takes a number",
+            "kind.x.number takes a finite number",
             "the text `nan` stands there",
             "write a number, without quotes",
         ),
