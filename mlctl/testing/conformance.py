@@ -25,6 +25,7 @@ __all__ = ["REMOVED", "Case", "Edit", "Then", "check_kind"]
 T = TypeVar("T")
 
 _METADATA = {"description": "changed by the conformance kit", "owner": "somebody", "tags": {"kit": "conformance"}}
+_PASSING = (".txt", ".log", "-shm", "-wal")
 _REPEAT = "mlctl repeats an apply that a crash cut off, so it has to find what is there by its key and end in that"
 
 
@@ -151,8 +152,9 @@ class _Trial:
         return self.call("the block", lambda: make_desired(self.kind, self.case.address, values, self.ctx, inputs))
 
     def checked(self, desired: Desired) -> None:
-        """`check` lets the block pass, and `parts` are texts that mean the same when asked twice."""
-        found = self.call("check", lambda: list(self.kind.check(desired.spec, self.ctx)))
+        """`check` lets the block pass as it is written, and `parts` are texts that mean the same when asked twice."""
+        written = self.kind.spec.model_validate(dict(self.case.values))
+        found = self.call("check", lambda: list(self.kind.check(written, self.ctx)))
         for item in found:
             if item.severity is Severity.ERROR:
                 self.say(f"check refuses the block of the case: {item.code}: {item.summary}")
@@ -339,10 +341,10 @@ class _Trial:
         return None if self.case.count is None else self.case.count()
 
     def files(self) -> set[str]:
-        """Every file below the project folder with its size and time, but for what running processes print."""
+        """Every file below the project folder with its size and time, but for logs and what SQLite keeps beside a database."""
         found = set()
         for path in self.ctx.root.rglob("*"):
-            if path.is_file() and path.suffix != ".txt":
+            if path.is_file() and not path.name.endswith(_PASSING):
                 status = path.stat()
                 found.add(f"{path.relative_to(self.ctx.root)} ({status.st_size} bytes, {status.st_mtime_ns})")
         return found

@@ -301,7 +301,7 @@ def main() -> int:
     def stage(name: str, do: Callable[..., Any], *arguments: Any) -> Any:
         began = time.perf_counter()
         result = do(*arguments)
-        print(f"{name} {time.perf_counter() - began:.3f}", flush=True)
+        print(f"stage {name} {time.perf_counter() - began:.3f}", flush=True)
         return result
 
     import duckdb

@@ -61,7 +61,7 @@ def feature_views(chain: Chain) -> Case:
         [
             Edit("entity", "customer", UPDATE, inputs=by_address(other, chain.events), applied=False),
             Edit("source", "more_events", UPDATE, inputs=by_address(chain.entity, chain.more_events), applied=False),
-            Edit("ttl", "2d", UPDATE),
+            Edit("ttl", "2d", UPDATE, applied=False),
             Edit("online", False, UPDATE),
             Edit("grid", "12h", UPDATE, applied=False),
             Edit("grid", "24h", NOTHING),

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from mlctl.provider import Context
+from mlctl.provider import Context, Family
 from mlctl.registry import Registry
 from mlctl.testing.harness import apply_once, make_context
 from mlctl.types.address import Address, ObjectKey
@@ -54,9 +54,11 @@ class Chain:
         return record
 
     def end(self) -> None:
-        """Stop and remove what still exists, last made first, and see that no process is left."""
+        """Stop what runs, and see that nothing does; the files go with the folder."""
         for record in reversed(self._made):
-            self.registry.kind(record.key.address.section).delete(record, self.ctx)
+            kind = self.registry.kind(record.key.address.section)
+            if kind.family is Family.SERVICE:
+                kind.delete(record, self.ctx)
         left = self.processes()
         for process in left:
             process.kill()
@@ -109,7 +111,7 @@ class Chain:
 
     @cached_property
     def view(self) -> Record:
-        values = {"entity": "household", "source": "events", "features": FEATURES}
+        values = {"entity": "household", "source": "events", "features": FEATURES, "online": True}
         return self.make("feature_views.spending", values, self.entity, self.events)
 
     @cached_property

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
-from mlctl.launch import service
+from mlctl.launch import process, service
 from mlctl.launch.service import ServiceState
 from mlctl.provider import Context
 from mlctl.providers.fastapi.client import health
@@ -73,7 +73,7 @@ def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Con
         stop_all([release for release in working if release is not predecessor])
         for release in running:
             if release not in working:  # it would not use a longer grace to finish anything
-                service.stop(release.folder, _HUNG_GRACE_SECONDS)
+                process.stop(release.folder, _HUNG_GRACE_SECONDS)
         wanted = _start(job, folder, provenance, ctx)
     if wanted.state.ready is None:
         ctx.progress(Progress(f"starting the server with {job.model.name} version {job.model.version}"))
@@ -91,7 +91,7 @@ def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Con
 def stop_all(found: list[Release]) -> None:
     """Let servers finish what is under way and end."""
     for release in found:
-        service.stop(release.folder, release.grace_seconds())
+        process.stop(release.folder, release.grace_seconds())
 
 
 def _start(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Context) -> Release:

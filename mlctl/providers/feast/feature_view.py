@@ -40,9 +40,13 @@ class FeatureView:
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """Snapshot file, registry and online table, by size, mark and row count. None when the snapshots are gone."""
-        if not prior.outputs or not (ctx.root / prior.outputs["offline"]).is_file():
+        snapshots = prior.outputs.get("offline")
+        if snapshots is None or not (ctx.root / snapshots).is_file():
             return None
-        problem = layout.trouble(prior.key, prior.outputs, ctx)
+        try:
+            problem = layout.trouble(prior.key, prior.outputs, ctx)
+        except (KeyError, TypeError, ValueError):
+            problem = "its record does not say what was made"
         return Observed() if problem is None else Observed(condition=Condition.BROKEN, detail=problem)
 
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
@@ -83,10 +87,11 @@ class FeatureView:
     def describe(self, prior: Record) -> str:
         """How much there is, up to when, and whether it is served."""
         outputs = prior.outputs
-        if not outputs:
+        rows, keys, until = (outputs.get(name) for name in ("rows", "keys", "until"))
+        if rows is None or keys is None or until is None:
             return ""
-        served = ", online" if outputs["online"] else ""
-        return f"{outputs['rows']:,} snapshots of {outputs['keys']:,} keys until {outputs['until'][:16].replace('T', ' ')}{served}"
+        served = ", online" if outputs.get("online") else ""
+        return f"{rows:,} snapshots of {keys:,} keys until {until[:16].replace('T', ' ')}{served}"
 
 
 def render(desired: Desired, ctx: Context) -> MaterializeParams:

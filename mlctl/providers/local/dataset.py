@@ -54,7 +54,7 @@ class Dataset:
         """Its profile is there, and so are its files; what is in them is already part of its identity."""
         if not (ctx.folder(prior.key) / RESULT_FILE).exists():
             return None
-        gone = [str(file) for file in prior.outputs.get("files", ()) if not (ctx.root / str(file)).is_file()]
+        gone = [str(file) for file in prior.outputs.get("files") or () if not (ctx.root / str(file)).is_file()]
         if gone:
             return Observed(
                 condition=Condition.BROKEN,

@@ -116,7 +116,12 @@ class Schedule:
 
     def describe(self, prior: Record) -> str:
         """The expression and the targets."""
-        return f"{prior.outputs['cron']}  {', '.join(prior.outputs['targets'])}" if "cron" in prior.outputs else ""
+        outputs = prior.outputs
+        return (
+            f"{outputs['cron']}  {', '.join(outputs['targets'])}"
+            if outputs.get("cron") and outputs.get("targets")
+            else ""
+        )
 
 
 def arguments(run: str, targets: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mlctl.launch import job
+from mlctl.launch import job, process
 from mlctl.launch.job import JobState
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.mlflow import registry
@@ -117,7 +117,7 @@ class Evaluation:
     def delete(self, prior: Record, ctx: Context) -> None:
         """Take back the versions it registered, and its alias if that points at one, then remove its folder."""
         folder = ctx.folder(prior.key)
-        job.stop(folder)
+        process.stop(folder, job.STOP_GRACE_SECONDS)
         registration, target = _registration(prior.spec), _target(prior.key, prior.spec, ctx)
         database = target.database(ctx.root)
         if registration is not None and (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mlctl.launch import job
+from mlctl.launch import job, process
 from mlctl.launch.job import JobState
 from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.torch.entrypoint import check_entrypoint, closure, code_parts
@@ -111,7 +111,7 @@ class Training:
     def delete(self, prior: Record, ctx: Context) -> None:
         """Stop it if it runs, mark its MLflow run as deleted, and remove its folder."""
         folder = ctx.folder(prior.key)
-        job.stop(folder)
+        process.stop(folder, job.STOP_GRACE_SECONDS)
         target = _target(str(prior.key), str(prior.key.address), prior.spec, ctx)
         database = target.database(ctx.root)
         if database is None or may_have_runs(database, target.object):
@@ -131,7 +131,7 @@ class Training:
             for name in ("roc_auc", "accuracy", "rmse", "r2")
             if isinstance(metrics.get(name), int | float)
         ]
-        return "  ".join([*shown, f"{prior.outputs.get('rows', 0):,} rows"])
+        return "  ".join([*shown, f"{prior.outputs.get('rows') or 0:,} rows"])
 
 
 def train_job(desired: Desired, ctx: Context) -> TrainJob:

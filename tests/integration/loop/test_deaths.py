@@ -52,13 +52,13 @@ def test_a_training_killed_with_mlctl_goes_on_and_ends_as_if_it_had_not_been(loo
     kill(_program(loop, TWIN))
     process.kill()
     process.wait()
-    assert _steps(loop, TWIN)[-1] < 600, f"it was through before it was killed (seed {SEED})"
     wait_for(lambda: not loop.workers(), "the end of all ranks")
 
     change = loop.plan("--target", TWIN).planned()[TWIN]
     saved = _steps(loop, TWIN)[-1]
     assert (change["action"], change["reason"]) == ("resume", "unfinished")
-    assert change["detail"] == f"step {saved} of 600"
+    reached, total = map(int, re.findall(r"\d+", change["detail"]))
+    assert reached == saved < total, f"it was through before it was killed (seed {SEED})"
     assert loop.status()[TWIN]["condition"] == "resumable"
     done = loop.apply("--target", TWIN)
     assert done.started() == {TWIN: 1}
@@ -100,7 +100,7 @@ def test_a_training_outlives_mlctl_is_adopted_stops_on_ctrl_c_and_goes_on(loop: 
     assert loop.workers() == []
     ended = json.loads((_folder(loop, TRAINING) / "ranks-ended.json").read_bytes())
     assert ended["status"] == "preempted"
-    assert ended["step"] == _steps(loop, TRAINING)[-1] < 3000  # it saved the very step at which it was stopped
+    assert ended["step"] == _steps(loop, TRAINING)[-1] < ended["total"]  # it saved the very step at which it was stopped
 
     done = loop.apply(*target)
     assert [line["action"] for line in done.of("apply_start")] == ["resume"]
@@ -118,12 +118,6 @@ def _folder(loop: Loop, address: str) -> Path:
     cut_off = [key for key, pending in loop.objects(address).items() if pending is not None]
     keys = cut_off or [loop.show(address)["key"]]
     return loop.home / "objects" / address / keys[0].partition("#")[2]
-
-
-def _checkpoints(loop: Loop, address: str) -> list[int]:
-    """The steps of checkpoints of an address that was not trained before, newest last."""
-    folders = (loop.home / "objects" / address).glob("*/checkpoints/step-*.json")
-    return sorted(int(path.stem.partition("-")[2]) for path in folders)
 
 
 def _steps(loop: Loop, address: str) -> list[int]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from mlctl.launch import service
+from mlctl.launch import process
 from mlctl.launch.environment import worker_environment
 from mlctl.provider import Desired, Observed
 from mlctl.providers.fastapi.deployment import Deployment
@@ -104,15 +104,15 @@ class Project:
     def servers(self) -> list[psutil.Process]:
         """The live server processes of this project, found without mlctl."""
         found = []
-        for process in psutil.process_iter():
+        for found_process in psutil.process_iter():
             try:
-                command = process.cmdline()
+                command = found_process.cmdline()
                 if (
                     "mlctl.runtime" in command
                     and str(self.root) in command[-1]
-                    and process.status() != psutil.STATUS_ZOMBIE
+                    and found_process.status() != psutil.STATUS_ZOMBIE
                 ):
-                    found.append(process)
+                    found.append(found_process)
             except psutil.Error:
                 continue
         return found
@@ -128,7 +128,7 @@ class Project:
 
     def end(self) -> None:
         for path in (self.folder / "releases").glob("*"):
-            service.stop(path, grace_seconds=0)
+            process.stop(path, grace_seconds=0)
         assert self.servers() == []
 
 

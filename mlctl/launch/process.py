@@ -1,0 +1,112 @@
+"""A worker program as a process of its own: started with a folder and a lock on it, found by that lock, and stopped.
+
+The process inherits the lock and holds it for as long as it lives. So there is no moment in which a second copy could
+start, a recycled pid cannot pass for the program, and neither can a zombie, which has let go of its files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlctl.files import atomic
+from mlctl.files.lock import FileLock, is_locked
+from mlctl.launch.environment import worker_environment
+from mlctl.provider import Context
+from mlctl.types import job as contract
+
+_POLL_SECONDS = 0.02
+_STALE = (contract.RESULT_FILE, contract.EVENTS_FILE, contract.PROCESS_FILE)
+
+# What this very process has started. It may outlive us; while we live we have to reap what ended.
+_children: list[subprocess.Popen[bytes]] = []
+_children_lock = threading.Lock()
+
+
+def spawn(
+    job: Mapping[str, Any],
+    folder: Path,
+    lock: FileLock,
+    ctx: Context,
+    environment: Mapping[str, str] | None = None,
+    stale: Collection[str] = (),
+) -> None:
+    """Start `python -m mlctl.runtime PROGRAM FOLDER` in a session of its own, and hand it the lock that is held.
+
+    `stale` names files of an earlier run, beside those of every program, that must not be taken for this one's.
+    """
+    for name in (*_STALE, *stale):
+        (folder / name).unlink(missing_ok=True)
+    atomic.write_json(folder / contract.JOB_FILE, job)
+    with open(folder / contract.LOG_FILE, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlctl.runtime", job["program"], str(folder)],
+            cwd=ctx.root,
+            env=worker_environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(lock.handle,),
+        )
+    with _children_lock:
+        _children.append(process)
+    # the program writes the same as its first act, so that a kill right here does not leave it without a pid
+    atomic.write_json(folder / contract.PROCESS_FILE, {"pid": process.pid, "started": time.time()})
+
+
+def running(folder: Path) -> bool:
+    """Whether the program of a folder lives."""
+    with _children_lock:
+        _children[:] = [process for process in _children if process.poll() is None]
+    return is_locked(folder / contract.LOCK_FILE)
+
+
+def stop(folder: Path, grace_seconds: float) -> None:
+    """Ask a running program to end (SIGTERM), and end it (SIGKILL to its session) when the grace is over.
+
+    Returns when nothing of it runs any more; not running is success.
+    """
+    deadline = time.monotonic() + grace_seconds
+    asked = False
+    while running(folder):
+        if time.monotonic() > deadline:
+            _signal(folder, signal.SIGKILL)
+        elif not asked:
+            asked = _signal(folder, signal.SIGTERM)
+        time.sleep(_POLL_SECONDS)
+
+
+def log_tail(folder: Path) -> str:
+    """The last lines a program wrote, for a message about its end."""
+    log = folder / contract.LOG_FILE
+    return "\n".join(log.read_text(errors="replace").strip().splitlines()[-12:]) if log.exists() else ""
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None when there is none yet. Files are swapped in whole, so what is there can be read."""
+    try:
+        stored = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return stored if isinstance(stored, dict) else None
+
+
+def _signal(folder: Path, number: signal.Signals) -> bool:
+    """Signal the program's session; False while its pid is not written yet. The lock is held, so the pid is its own."""
+    pid = (read_object(folder / contract.PROCESS_FILE) or {}).get("pid")
+    if pid is None:
+        return False
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        pass  # it ended meanwhile; the lock tells
+    return True
