@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlctl.launch import process, service
+from mlctl.launch import process as processes
+from mlctl.launch import service
 from mlctl.testing.harness import make_context
 from mlctl.types.diagnostic import ExitCode, MlctlError
 
@@ -38,10 +39,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     fake = tmp_path / "python"
     fake.write_text(PROGRAM.format(python=sys.executable))
     fake.chmod(0o700)
-    monkeypatch.setattr(process.sys, "executable", str(fake))
+    monkeypatch.setattr(processes.sys, "executable", str(fake))
     folder = tmp_path / "releases" / "1"
     yield folder
-    process.stop(folder, grace_seconds=0)
+    processes.stop(folder, grace_seconds=0)
 
 
 def test_it_is_started_found_and_stopped(tmp_path: Path, folder: Path) -> None:
@@ -57,10 +58,10 @@ def test_it_is_started_found_and_stopped(tmp_path: Path, folder: Path) -> None:
     assert os.getsid(state.pid) == state.pid  # a session of its own: it does not get the terminal's Ctrl-C
     service.start("server", {"number": 2}, folder, ctx)  # it runs: nothing happens
     assert service.find(folder).params == {"number": 1}
-    process.stop(folder, grace_seconds=10)
+    processes.stop(folder, grace_seconds=10)
     assert not service.find(folder).running
     assert not process.is_running()
-    process.stop(folder, grace_seconds=10)  # not running is success
+    processes.stop(folder, grace_seconds=10)  # not running is success
 
 
 def test_a_zombie_does_not_count_as_running(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +87,7 @@ def test_one_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, fold
     service.start("server", {"stubborn": True}, folder, ctx)
     service.wait_ready(folder, ctx, 10)
     began = time.monotonic()
-    process.stop(folder, grace_seconds=0.3)
+    processes.stop(folder, grace_seconds=0.3)
     assert 0.3 <= time.monotonic() - began < 5
     assert not service.find(folder).running
 
@@ -107,7 +108,7 @@ def test_stop_waits_for_the_pid_of_one_that_was_just_started(tmp_path: Path, fol
 
     writer = threading.Thread(target=write_later)
     writer.start()
-    process.stop(folder, grace_seconds=10)
+    processes.stop(folder, grace_seconds=10)
     writer.join()
     assert not service.find(folder).running
 
