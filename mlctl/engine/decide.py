@@ -37,6 +37,7 @@ def decide(kind: Kind, desired: Desired, ledger: Ledger, ctx: Context, *, refres
             return Change(Action.CREATE, key, Reason.NEW, field_class=kind.field_class)
         fields = explain(kind, desired, current)
         return Change(_again(kind, Action.REPLACE), key, _reason(fields), fields, field_class=kind.field_class)
+    chosen = current is not None and current.key == key
     seen = kind.read(prior, ctx) if refresh or not prior.complete else Observed()
     if not prior.complete:
         return _unfinished(kind, key, prior, seen)
@@ -56,10 +57,10 @@ def decide(kind: Kind, desired: Desired, ledger: Ledger, ctx: Context, *, refres
             Reason.BROKEN,
             detail=seen.detail,
             field_class=kind.field_class,
-            drift=True,
+            drift=chosen,  # an object that another has taken over from may well have lost what it shared with it
             gate=prior.gate,
         )
-    return _compare(kind, desired, prior, seen, chosen=current is not None and current.key == key)
+    return _compare(kind, desired, prior, seen, chosen=chosen)
 
 
 def explain(kind: Kind, desired: Desired, current: Record | None) -> tuple[FieldChange, ...]:

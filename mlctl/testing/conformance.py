@@ -321,6 +321,7 @@ class _Trial:
             self.delete(pending, what)
             self.expect_gone(anew, before, what)
         self.delete(cut_off, "delete of a record that was cut off before anything was made")
+        self.broken_records(desired, anew)
         self.tolerates("delete of a record without a spec", self.kind.delete, replace(cut_off, spec={}), self.ctx)
 
     def delete(self, record: Record, what: str) -> None:

@@ -63,7 +63,9 @@ def profile(db: Any, data: Path, work: Path) -> None:
     for file in sorted(data.glob("*.parquet")):
         columns = db.execute(f"SUMMARIZE SELECT * FROM '{file}'").df()
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        (work / f"{file.stem}.profile.json").write_text(json.dumps({"digest": digest, "columns": columns.to_dict()}, default=str))
+        (work / f"{file.stem}.profile.json").write_text(
+            json.dumps({"digest": digest, "columns": columns.to_dict()}, default=str)
+        )
 
 
 def check(db: Any, data: Path) -> None:
@@ -158,7 +160,11 @@ def join(db: Any, labels: Path, work: Path) -> tuple[Any, Any, Any]:
         f"ASOF LEFT JOIN '{work / 'shopping.parquet'}' AS f ON labels.household_id = f.household_id AND labels.event_timestamp >= f.event_timestamp "
         "ORDER BY labels.event_timestamp, labels.household_id"
     ).df()
-    return rows[FEATURES].to_numpy(np.float32), rows["shops"].to_numpy(np.float32), rows[["household_id", "event_timestamp"]]
+    return (
+        rows[FEATURES].to_numpy(np.float32),
+        rows["shops"].to_numpy(np.float32),
+        rows[["household_id", "event_timestamp"]],
+    )
 
 
 def train(work: Path, x: Any, y: Any, times: Any) -> list[dict[str, Any]]:
@@ -168,7 +174,9 @@ def train(work: Path, x: Any, y: Any, times: Any) -> list[dict[str, Any]]:
     np.save(work / "y.npy", y)
     (work / "settings.json").write_text(json.dumps({**SETTINGS, "train": first}))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, str(HERE / "by_hand_train.py"), str(work)], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(
+        [*torchrun, str(HERE / "by_hand_train.py"), str(work)], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     history: list[dict[str, Any]] = json.loads((work / "history.json").read_text())
     return history
 
@@ -207,19 +215,32 @@ def track(work: Path, data: Path, x: Any, y: Any, history: list[dict[str, Any]])
     from mlflow.entities import Metric
 
     mlflow.set_tracking_uri(f"sqlite:///{work / 'mlflow.db'}")
-    mlflow.set_experiment(experiment_id=mlflow.create_experiment("by_hand", artifact_location=(work / "artifacts").as_uri()))
+    mlflow.set_experiment(
+        experiment_id=mlflow.create_experiment("by_hand", artifact_location=(work / "artifacts").as_uri())
+    )
     net = Net(len(FEATURES), SETTINGS["hidden"])
     net.load_state_dict(torch.load(work / "final.pt", weights_only=True)["model"])
     net.eval()
     first = json.loads((work / "settings.json").read_text())["train"]
     with mlflow.start_run(run_name="shops_next_week") as run:
-        machine = {"python": platform.python_version(), "platform": platform.platform(), "cpus": os.cpu_count(), "torch": torch.__version__}
+        machine = {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "torch": torch.__version__,
+        }
         mlflow.log_params({**SETTINGS, **machine})
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False).stdout.strip()
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
+        ).stdout.strip()
         digests = {file.stem: json.loads(file.read_text())["digest"] for file in work.glob("*.profile.json")}
         mlflow.set_tags({"mlflow.source.git.commit": commit, **digests})
         now = int(time.time() * 1000)
-        each = [Metric(name, line[name], now, line["epoch"]) for line in history for name in ("train_loss", "val_loss", "seconds")]
+        each = [
+            Metric(name, line[name], now, line["epoch"])
+            for line in history
+            for name in ("train_loss", "val_loss", "seconds")
+        ]
         mlflow.MlflowClient().log_batch(run.info.run_id, metrics=each)
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         resources = {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_rss_kib": usage.ru_maxrss}
@@ -259,11 +280,26 @@ def register(model_uri: str) -> None:
 
 def start_server(work: Path, port: int) -> subprocess.Popen[bytes]:
     """Start the model server and wait until it answers for one household."""
-    (work / "server.json").write_text(json.dumps({"store": store_config(work), "features": FEATURES, "uri": f"sqlite:///{work / 'mlflow.db'}"}))
-    command = [sys.executable, "-m", "uvicorn", "by_hand_server:app", "--app-dir", str(HERE), "--port", str(port), "--log-level", "warning"]
+    (work / "server.json").write_text(
+        json.dumps({"store": store_config(work), "features": FEATURES, "uri": f"sqlite:///{work / 'mlflow.db'}"})
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "by_hand_server:app",
+        "--app-dir",
+        str(HERE),
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    ]
     server = subprocess.Popen(command, env={**os.environ, "BY_HAND_WORK": str(work)})
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/predict", json.dumps({"household_id": 1}).encode(), {"content-type": "application/json"}
+        f"http://127.0.0.1:{port}/predict",
+        json.dumps({"household_id": 1}).encode(),
+        {"content-type": "application/json"},
     )
     while True:
         try:

@@ -36,7 +36,9 @@ class Asked(BaseModel):
 def predict(asked: Asked) -> dict[str, Any]:
     """The features as of now from the online store, the model's score, and a line in the log."""
     began = time.perf_counter()
-    found = store.get_online_features([f"shopping:{name}" for name in SETTINGS["features"]], [asked.model_dump()]).to_dict()
+    found = store.get_online_features(
+        [f"shopping:{name}" for name in SETTINGS["features"]], [asked.model_dump()]
+    ).to_dict()
     features = {name: found[name][0] for name in SETTINGS["features"]}
     if all(value is None for value in features.values()):
         raise HTTPException(404, "unknown household")
@@ -44,6 +46,11 @@ def predict(asked: Asked) -> dict[str, Any]:
     with torch.inference_mode():
         score = float(torch.sigmoid(model(row))[0])
     answer = {**asked.model_dump(), "score": score, "prediction": int(score >= 0.5)}
-    line = {"ts": datetime.now(UTC).isoformat(), "features": features, **answer, "latency_seconds": time.perf_counter() - began}
+    line = {
+        "ts": datetime.now(UTC).isoformat(),
+        "features": features,
+        **answer,
+        "latency_seconds": time.perf_counter() - began,
+    }
     log.write(json.dumps(line) + "\n")
     return answer

@@ -71,8 +71,14 @@ def main(work: Path) -> None:
             total += loss.item() * len(rows)
             step += 1
             if rank == 0 and step % settings["checkpoint_every"] == 0:
-                save(work, f"step-{step}.pt", {"model": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "epoch": epoch})
-                (work / f"step-{step - settings['checkpoint_keep'] * settings['checkpoint_every']}.pt").unlink(missing_ok=True)
+                save(
+                    work,
+                    f"step-{step}.pt",
+                    {"model": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "epoch": epoch},
+                )
+                (work / f"step-{step - settings['checkpoint_keep'] * settings['checkpoint_every']}.pt").unlink(
+                    missing_ok=True
+                )
         net.eval()
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
             held = slice(first + rank, None, world)
@@ -80,7 +86,9 @@ def main(work: Path) -> None:
         sums = torch.tensor([total, float(validation)], dtype=torch.float64)
         dist.all_reduce(sums)
         train_loss, val_loss = float(sums[0]) / first, float(sums[1]) / (len(x) - first)
-        history.append({"epoch": epoch + 1, "train_loss": train_loss, "val_loss": val_loss, "seconds": time.perf_counter() - began})
+        history.append(
+            {"epoch": epoch + 1, "train_loss": train_loss, "val_loss": val_loss, "seconds": time.perf_counter() - began}
+        )
     if rank == 0:
         save(work, "final.pt", {"model": net.state_dict(), "step": step})
         (work / "history.json").write_text(json.dumps(history))

@@ -57,9 +57,15 @@ def main() -> int:
             load = os.getloadavg()[0]
             turn = mlctl_turn(last=pair == pairs - 1) if who == "mlctl" else by_hand_turn()
             turns[who].append(turn)
-            print(f"pair {pair + 1}  {who:8} wall {turn.wall:7.2f} s  CPU {turn.cpu:7.2f} s  (load before: {load:.2f})", flush=True)
+            print(
+                f"pair {pair + 1}  {who:8} wall {turn.wall:7.2f} s  CPU {turn.cpu:7.2f} s  (load before: {load:.2f})",
+                flush=True,
+            )
         ratios.append(turns["mlctl"][-1].wall / turns["by hand"][-1].wall)
-    wall, cpu = ({who: statistics.median(getattr(turn, name) for turn in of) for who, of in turns.items()} for name in ("wall", "cpu"))
+    wall, cpu = (
+        {who: statistics.median(getattr(turn, name) for turn in of) for who, of in turns.items()}
+        for name in ("wall", "cpu")
+    )
     ratio = wall["mlctl"] / wall["by hand"]
     print(f"\n{'':14}{'mlctl':>10}{'by hand':>10}{'ratio':>8}")
     for name, found in (("wall s", wall), ("CPU s", cpu)):
@@ -82,7 +88,9 @@ def mlctl_turn(*, last: bool) -> Turn:
         lines, wall, cpu = follow([MLCTL, "apply", "--auto-approve", "--json"], folder, until=None)
         if last:
             idle = median([MLCTL, "plan", "--detailed-exitcode"], folder)
-            print(f"plan without changes: wall {idle.wall:.3f} s, CPU {idle.cpu:.3f} s, peak {idle.peak_bytes / 1e6:.0f} MB")
+            print(
+                f"plan without changes: wall {idle.wall:.3f} s, CPU {idle.cpu:.3f} s, peak {idle.peak_bytes / 1e6:.0f} MB"
+            )
         events = [json.loads(line) for line in lines]
         cpu += reap()
     stages = {event["address"]: event["seconds"] for event in events if event["type"] == "apply_complete"}

@@ -145,7 +145,7 @@ def experiments(chain: Chain) -> Case:
         "experiments.conform",
         {
             "deployment": "churn_api", "hypothesis": "a reminder brings people back", "unit": "household_id",
-            "arms": {"control": 50, "treatment": 50}, "design": {"daily_units": 300},
+            "arms": {"control": 50, "treatment": 50}, "design": {"daily_units": 300}, "guardrails": [{"metric": "p95_seconds", "max_ratio": 1.1}],
             "primary": {"metric": "churned", "type": "proportion", "baseline": 0.3, "mde": {"relative": 0.1}},
         },
         [
@@ -155,7 +155,7 @@ def experiments(chain: Chain) -> Case:
             Edit("arms.treatment", 30, UPDATE),
             Edit("coverage", "50%", UPDATE),
             Edit("primary.baseline", 0.4, UPDATE),
-            Edit("guardrails", [{"metric": "p95_seconds", "max_ratio": 1.1}], UPDATE),
+            Edit("guardrails", [{"metric": "p95_seconds", "max_ratio": 1.2}], UPDATE),
             Edit("design.power", 0.9, UPDATE),
             Edit("design.min_duration", "168h", NOTHING),
             Edit("salt", "pepper", UPDATE),

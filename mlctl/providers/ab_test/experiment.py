@@ -49,12 +49,10 @@ class Experiment:
 
     def describe(self, prior: Record) -> str:
         """Units and weeks."""
-        outputs = prior.outputs
-        return (
-            f"{outputs['n_total']:,} {outputs['unit']} in {outputs['weeks']} weeks, power {outputs['power_exact']:.1%}"
-            if "n_total" in outputs
-            else ""
-        )
+        units, unit, weeks, power = (prior.outputs.get(name) for name in ("n_total", "unit", "weeks", "power_exact"))
+        if units is None or weeks is None or power is None:
+            return ""
+        return f"{units:,} {unit} in {weeks} weeks, power {power:.1%}"
 
 
 def salt_of(spec: ExperimentSpec, project: str, name: str) -> str:

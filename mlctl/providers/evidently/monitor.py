@@ -114,5 +114,5 @@ class Monitor:
 
     def describe(self, prior: Record) -> str:
         """What is tested how."""
-        outputs = prior.outputs
-        return f"{len(outputs['tests'])} columns by {', '.join(outputs['methods'])}" if "tests" in outputs else ""
+        tests, methods = prior.outputs.get("tests"), prior.outputs.get("methods")
+        return f"{len(tests)} columns by {', '.join(methods)}" if tests and methods else ""

@@ -59,7 +59,7 @@ class Deployment:
             return None
         state, url = service.find(folder), str(prior.outputs.get("url", ""))
         if not state.running:
-            who = holder(int(prior.outputs["port"])) if "port" in prior.outputs else ""
+            who = holder(int(prior.outputs["port"])) if prior.outputs.get("port") else ""
             return Observed(
                 condition=Condition.BROKEN,
                 detail=f"the server is not running: {state.epitaph()}" + (f"; its port is taken: {who}" if who else ""),
@@ -126,11 +126,8 @@ class Deployment:
 
     def describe(self, prior: Record) -> str:
         """Where it is, and what it serves."""
-        return (
-            f"{prior.outputs['url']}  {prior.outputs['model']} v{prior.outputs['version']}"
-            if "url" in prior.outputs
-            else ""
-        )
+        url, model, version = (prior.outputs.get(field) for field in ("url", "model", "version"))
+        return f"{url}  {model} v{version}" if url and model and version else ""
 
 
 def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], predictions: str) -> ServerJob:

@@ -135,7 +135,8 @@ class Evaluation:
     def describe(self, prior: Record) -> str:
         """What is registered, and the metrics it passed with."""
         outputs = prior.outputs
-        named = f"{outputs['name']}@{outputs['alias']} v{outputs['version']}" if outputs.get("version") else ""
+        name, alias, version = (outputs.get(field) for field in ("name", "alias", "version"))
+        named = f"{name}@{alias} v{version}" if name and alias and version else ""
         asked = prior.spec.get("require", {})
         shown = [f"{name} {value:.4f}" for name, value in (outputs.get("metrics") or {}).items() if name in asked]
         return "  ".join([*([named] if named else []), *shown])

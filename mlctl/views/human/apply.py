@@ -27,6 +27,7 @@ class ApplyView:
         self.stream = stream
         self.paint = Paint(wants_color(stream))
         self._running: dict[Address, tuple[float, StepProgress | None]] = {}
+        self._counted: dict[Address, tuple[str, float, float]] = {}  # what is counted, since when, from which count
         self._told: dict[Address, float] = {}
         self._live: Live | None = None
 
@@ -74,12 +75,21 @@ class ApplyView:
             self._line(f"         {detail}")
 
     def _progress(self, address: Address, event: StepProgress) -> None:
-        began, _ = self._running.get(address, (time.monotonic(), None))
-        self._running[address] = (began, event)
         now = time.monotonic()
+        began, _ = self._running.get(address, (now, None))
+        self._running[address] = (began, event)
+        if event.done is not None and self._counted.get(address, ("",))[0] != event.unit:
+            self._counted[address] = (event.unit, now, event.done)
         if self._live is None and now - self._told.get(address, began) >= _QUIET_SECONDS:
             self._told[address] = now
-            self._line(f"    {address}: {describe(event, now - began)}")
+            self._line(f"    {address}: {describe(event, self._left(event, now))}")
+
+    def _left(self, event: StepProgress, now: float) -> float | None:
+        """Seconds left at the pace since counting began; a step that prepares first is not held to that time."""
+        _, since, start = self._counted.get(event.address, ("", now, 0.0))
+        if event.done is None or event.total is None or event.done <= start or now - since < 1:
+            return None
+        return (now - since) * (event.total - event.done) / (event.done - start)
 
     def _line(self, text: str) -> None:
         if self._live is not None:
@@ -94,21 +104,24 @@ class ApplyView:
 
         now = time.monotonic()
         rows = [
-            [f"  {address}", "starting" if event is None else describe(event, now - began), seconds(now - began)]
+            [
+                f"  {address}",
+                "starting" if event is None else describe(event, self._left(event, now)),
+                seconds(now - began),
+            ]
             for address, (began, event) in list(self._running.items())
         ]
         return Text("\n".join(columns(rows)))
 
 
-def describe(event: StepProgress, elapsed: float) -> str:
-    """How far a step is: the share done, its rate, the time left and its figures."""
+def describe(event: StepProgress, left: float | None) -> str:
+    """How far a step is: the share done, the time left if it can be told, and its figures."""
     parts = [event.message]
     if event.done is not None and event.total:
-        parts.append(
-            f"{event.done / event.total:.0%} ({event.done:g} of {event.total:g}{' ' + event.unit if event.unit else ''})"
-        )
-        if event.done > 0 and elapsed > 1:
-            parts.append(f"{seconds(elapsed * (event.total - event.done) / event.done)} left")
+        unit = f" {event.unit}" if event.unit else ""
+        parts.append(f"{event.done / event.total:.0%} ({event.done:g} of {event.total:g}{unit})")
+        if left is not None:
+            parts.append(f"{seconds(left)} left")
     elif event.done is not None:
         parts.append(f"{event.done:g} {event.unit}".rstrip())
     parts += [f"{name} {value:.4g}" for name, value in event.metrics.items()]

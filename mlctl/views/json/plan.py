@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from mlctl.views.json.diagnostics import to_json
-
 from mlctl import __version__
 from mlctl.types.change import Change, Plan
 from mlctl.types.event import Event, StepDone, StepFailed, StepGate, StepProgress, StepSkipped, StepStarted
 from mlctl.types.value import Unknown
+from mlctl.views.json.diagnostics import to_json
 
 FORMAT = 1
 

@@ -100,7 +100,9 @@ def test_a_training_outlives_mlctl_is_adopted_stops_on_ctrl_c_and_goes_on(loop: 
     assert loop.workers() == []
     ended = json.loads((_folder(loop, TRAINING) / "ranks-ended.json").read_bytes())
     assert ended["status"] == "preempted"
-    assert ended["step"] == _steps(loop, TRAINING)[-1] < ended["total"]  # it saved the very step at which it was stopped
+    assert (
+        ended["step"] == _steps(loop, TRAINING)[-1] < ended["total"]
+    )  # it saved the very step at which it was stopped
 
     done = loop.apply(*target)
     assert [line["action"] for line in done.of("apply_start")] == ["resume"]
@@ -151,7 +153,7 @@ def _program(loop: Loop, address: str) -> int:
 
 def _programs(loop: Loop) -> list[psutil.Process]:
     """The training programs at work, without their ranks."""
-    return [process for process in loop.workers() if ["mlctl.runtime", "train"] == process.info["cmdline"][2:4]]
+    return [process for process in loop.workers() if process.info["cmdline"][2:4] == ["mlctl.runtime", "train"]]
 
 
 def _alive(pid: int) -> bool:

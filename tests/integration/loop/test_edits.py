@@ -17,7 +17,9 @@ def test_a_comment_changes_nothing_and_metadata_runs_nothing(loop: Loop) -> None
     loop.edit("datasets:\n", "# what is sold, and to whom\ndatasets:  # four tables\n")
     assert loop.plan().planned() == {}
     loop.edit("project: loop", "project: loop\n")
-    loop.edit("path: data/purchases.csv", "description: one row an item, tags: {source: till}, path: data/purchases.csv")
+    loop.edit(
+        "path: data/purchases.csv", "description: one row an item, tags: {source: till}, path: data/purchases.csv"
+    )
     loop.edit("What a household bought lately", "What a household has bought lately")
     loop.edit("    strategy: {type: ddp", "    description: the first of its kind\n    tags: {cost_centre: retail}\n    strategy: {type: ddp")  # fmt: skip
     loop.edit("    model: shops@champion", "    owner: somebody else\n    model: shops@champion")

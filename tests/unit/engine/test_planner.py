@@ -8,6 +8,7 @@ import pytest
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.planner import RETAINED_BUILDS
 from mlctl.engine.store import LocalStore
+from mlctl.provider import Condition, Observed
 from mlctl.types.address import Address
 from mlctl.types.change import Action, Change, FieldClass, Plan, Reason
 from mlctl.types.diagnostic import ExitCode, MlctlError
@@ -80,6 +81,22 @@ def test_going_back_to_an_old_build_costs_nothing(world: World) -> None:
     world.apply(CHAIN)
     assert [call.partition("#")[0] for call in world.tool.calls[calls:]] == ["make services.api"]
     assert world.plan(CHAIN).empty
+
+
+def test_an_old_build_that_no_longer_holds_is_made_good_and_is_no_drift(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an alias that a newer build took over: mlctl did that itself. The same of the build in use is drift."""
+    world.apply(CHAIN)
+    newer = edited(CHAIN, "builds.model", value=8)
+    world.apply(newer)
+    moved = Observed(condition=Condition.BROKEN, detail="the alias points elsewhere")
+    monkeypatch.setattr(
+        world.kinds["builds"], "read", lambda prior, ctx: moved if prior.key.address.name == "model" else Observed()
+    )
+    for blocks, drift in ((CHAIN, False), (newer, True)):
+        found = change(world.plan(blocks), "builds.model")
+        assert (found.action, found.reason, found.drift) == (Action.RUN, Reason.BROKEN, drift)
 
 
 def test_old_builds_are_kept_up_to_a_number(world: World) -> None:
