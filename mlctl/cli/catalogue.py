@@ -26,7 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "features": "Feature views: get, materialize, parity",
         "predict": "Ask a deployment for a prediction",
         "experiment": "Experiments: size, assign",
-        "monitor": "Monitors: run",
+        "monitor": "Monitors: run, history",
         "retrain": "Train again if data or project changed, and deploy within the gates",
         "schedule": "Schedules: render the crontab",
     },

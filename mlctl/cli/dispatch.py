@@ -16,26 +16,16 @@ from typer._click.exceptions import ClickException, UsageError
 
 from mlctl import __version__
 from mlctl.cli.catalogue import commands
-from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, did_you_mean
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, did_you_mean, system_refused
 
 
 def dispatch(name: str, arguments: list[str]) -> int:
     """Import the command's module and run it. Its exit code is what it returns, or what its error says."""
+    as_json = "--json" in arguments
     if name not in commands():
-        return fail(
-            [
-                Diagnostic(
-                    "cli.unknown-command",
-                    f"there is no command `{name}`",
-                    "",
-                    did_you_mean(name, commands()) or "see `mlctl --help`",
-                )
-            ],
-            ExitCode.ERROR,
-        )
+        return fail([_unknown(name)], ExitCode.ERROR, as_json=as_json)
     module = importlib.import_module(f"mlctl.cli.commands.{name}")
     app: typer.Typer = module.app
-    as_json = "--json" in arguments
     try:
         code = typer.main.get_command(app).main(args=arguments, prog_name=f"mlctl {name}", standalone_mode=False)
         return int(code or 0)
@@ -54,8 +44,12 @@ def dispatch(name: str, arguments: list[str]) -> int:
         return ExitCode.INTERRUPTED
     except MlctlError as error:
         return fail(list(error.diagnostics), error.exit_code, as_json=as_json)
+    except SystemExit as end:  # Typer's answer to a pipe that nobody reads
+        raise BrokenPipeError from end
     except BrokenPipeError:
         raise
+    except OSError as error:
+        return fail([system_refused(error)], ExitCode.ERROR, as_json=as_json)
     except Exception as error:
         return fail([_report(error, [name, *arguments])], ExitCode.BUG, as_json=as_json)
 
@@ -76,12 +70,23 @@ def fail(diagnostics: list[Diagnostic], code: ExitCode, *, as_json: bool = False
     return code
 
 
+def _unknown(name: str) -> Diagnostic:
+    """The diagnostic for what stands where a command should."""
+    if name in ("-C", "--project", "-f", "--file"):
+        return Diagnostic("cli.usage", f"`{name}` needs a value", "", f"for example `mlctl {name} NAME plan`")
+    if name.startswith("-"):
+        why = "before a command stand only `-C` and `-f`; all other options come after it"
+        return Diagnostic("cli.usage", f"there is no option `{name}` here", why, "see `mlctl --help`")
+    fix = did_you_mean(name, commands()) or "see `mlctl --help`"
+    return Diagnostic("cli.unknown-command", f"there is no command `{name}`", "", fix)
+
+
 def _report(error: Exception, arguments: list[str]) -> Diagnostic:
     """Write a report of a bug, and say where it is."""
     text = f"mlctl {__version__}, Python {platform.python_version()}, {platform.platform()}\narguments: {arguments}\n\n{''.join(traceback.format_exception(error))}"
     path = Path.cwd() / f"mlctl-bug-{time.strftime('%Y%m%d-%H%M%S')}.txt"
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
         where = f"please report it with the file {path}"
     except OSError:
         where = f"please report it with this trace:\n{text}"

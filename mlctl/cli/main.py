@@ -14,13 +14,30 @@ _VALUED = {"-C", "--project", "-f", "--file"}
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us, as `>&-` and some schedulers do
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe (head, less) went away: not an error of ours
-        sys.stderr.close()
+        mute()
         code = 0
+    except OSError as error:  # such as a full disk behind `>`
+        mute()
+        print(f"error[cli.cannot-write]: the output cannot be written: {error.strerror}", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
     sys.exit(code)
+
+
+def mute() -> None:
+    """Send what is still printed to nowhere, what sits in the buffer included; else Python complains of it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def run(arguments: Sequence[str]) -> int:

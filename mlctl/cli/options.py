@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mlctl.types.address import Address
-from mlctl.types.diagnostic import MlctlError, did_you_mean
+from mlctl.types.diagnostic import ExitCode, MlctlError, did_you_mean
 from mlctl.types.state import Record
 from mlctl.workspace import Workspace
 
@@ -42,6 +43,7 @@ Refresh = Annotated[
     ),
 ]
 DEFAULT_DIR = Path(".")
+_SHOW_CURSOR = "\x1b[?25h"  # live lines hide it
 
 
 def make_app() -> typer.Typer:
@@ -116,31 +118,45 @@ def pick(records: dict[str, Record], section: str, name: str | None) -> Record:
 
 
 def emit_json(value: dict[str, Any]) -> None:
-    """One JSON line on stdout, at once."""
-    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+    """One JSON line on stdout, at once. A number that JSON does not have, such as a loss that diverged, is null."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, default=str)
+    print(text, flush=True)
 
 
-def confirm(question: str) -> bool:
-    """Ask a person for `yes`. Without a terminal the answer is no, with a word on what to add."""
-    if not sys.stdin.isatty() or os.environ.get("CI"):
-        raise MlctlError.of("cli.not-interactive", "there is no terminal to ask on", question, "add `--auto-approve`")
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def confirm(question: str, *, as_json: bool = False) -> bool:
+    """Ask a person for `yes`. Raises MlctlError, with a word on what to add, when nobody can be asked: machines read JSON."""
+    if as_json or not sys.stdin.isatty() or os.environ.get("CI"):
+        why = f"`{question}` is asked before anything is done, and nobody is there to answer"
+        raise MlctlError.of("cli.not-interactive", "there is no terminal to ask on", why, "add `--auto-approve`")
     print(f"{question} Only `yes` goes on: ", end="", flush=True)
     return sys.stdin.readline().strip() == "yes"
 
 
 @contextmanager
 def graceful(stop: threading.Event) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop at the next safe point; a second one ends the process."""
+    """Turn the first Ctrl-C or SIGTERM into a request to stop at the next safe point; a second one ends the process.
+
+    It ends there and then: an exception would wait for the threads of steps that do not listen. Nothing is lost by it,
+    since the journal is on the disk and the operating system frees the lock.
+    """
 
     def on_signal(number: int, frame: object) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            _say(_SHOW_CURSOR if sys.stdout.isatty() else "")
+            os._exit(ExitCode.INTERRUPTED)
         stop.set()
-        print(
-            "\nstopping: running steps are asked to save and end; press again to leave at once (nothing is lost)",
-            file=sys.stderr,
-            flush=True,
-        )
+        _say("\nstopping: running steps are asked to save and end; press again to leave at once (nothing is lost)\n")
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -148,3 +164,9 @@ def graceful(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    """Write to stderr from a signal handler, which may have interrupted a print."""
+    with suppress(OSError):
+        os.write(2, text.encode())

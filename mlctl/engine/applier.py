@@ -21,7 +21,7 @@ from mlctl.provider import Condition, Context, Desired, Input, Kind, Spec
 from mlctl.spec.project import Project
 from mlctl.types.address import Address
 from mlctl.types.change import Action, Change, EdgeKind, Plan, Reason
-from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, system_refused
 from mlctl.types.event import Event, Progress, StepDone, StepFailed, StepGate, StepProgress, StepSkipped, StepStarted
 from mlctl.types.state import Pending, Record, Use
 
@@ -111,8 +111,7 @@ def apply(
     before = {address: set(change.after & steps.keys()) for address, change in steps.items()}
     _walk(steps, before, lambda change: _step(run, project, change), lambda change: change.effective, ctx, parallelism)
     wanted = {address: run.live[address].key if address in run.live else None for address in steps}
-    if not ctx.stop.is_set():
-        _remove(run, doomed(project, session.ledger, wanted, plan.targets), project, parallelism)
+    _remove(run, doomed(project, session.ledger, wanted, plan.targets), project, parallelism)
     return _ended(run, started)
 
 
@@ -128,7 +127,7 @@ def destroy(
 
 
 def _ended(run: _Run, started: float) -> Applied:
-    run.applied.interrupted = run.ctx.stop.is_set()
+    run.applied.interrupted = run.ctx.stop.is_set() and bool(run.applied.failed or run.applied.skipped)
     run.applied.seconds = time.monotonic() - started
     return run.applied
 
@@ -175,28 +174,31 @@ def _walk(
 
 
 def _step(run: _Run, project: Project, change: Change) -> None:
-    """One resource: nothing to do, held back, or done and recorded."""
+    """One resource: nothing to do, held back, or done and recorded. Whatever goes wrong is told, and nothing is raised."""
+    started = time.monotonic()
+    try:
+        _attempt(run, project, change, started)
+    except Exception as error:
+        _fail(run, change, error, time.monotonic() - started)
+
+
+def _attempt(run: _Run, project: Project, change: Change, started: float) -> None:
     address = change.address
-    stops = [run.stopped[found] for found in sorted(change.after) if found in run.stopped]
     if not change.effective:
         record = run.session.ledger.get(change.key)
         if record is not None:
             _reuse(run, record, change)
         return
+    stops = [run.stopped[found] for found in sorted(change.after & run.stopped.keys())]
     if run.ctx.stop.is_set():
         stops = [*stops, (address, "the apply was interrupted")]
     if stops:
         run.stopped[address] = stops[0]
         run.tell(StepSkipped(change, *stops[0]))
         return
-    started = time.monotonic()
     resource = project.resources[address]
     inputs = {found: run.live[found] for found, kinds in project.edges[address].items() if EdgeKind.INPUT in kinds}
-    try:
-        change, record = _carry_out(run, resource.kind, resource.spec, address, inputs, change)
-    except Exception as error:
-        _fail(run, resource.kind, change, error, time.monotonic() - started)
-        return
+    change, record = _carry_out(run, resource.kind, resource.spec, address, inputs, change)
     if change.effective:
         run.live[address] = as_input(resource.kind, record)
         run.tell(StepDone(change, record, time.monotonic() - started))
@@ -299,14 +301,14 @@ def _remove(run: _Run, records: Collection[Record], project: Project | None, par
             )
             return
         started = time.monotonic()
-        kind = run.kinds(record.key.address.section)
         try:
+            kind = run.kinds(record.key.address.section)
             run.tell(StepStarted(change))
             run.session.record(replace(record, pending=Pending.DELETE))
             kind.delete(record, run.watched(record.key.address))
             run.session.forget(record.key)
         except Exception as error:
-            _fail(run, kind, change, error, time.monotonic() - started)
+            _fail(run, change, error, time.monotonic() - started)
         else:
             run.tell(StepDone(change, None, time.monotonic() - started))
 
@@ -320,11 +322,13 @@ def _remove(run: _Run, records: Collection[Record], project: Project | None, par
     )
 
 
-def _fail(run: _Run, kind: Kind, change: Change, error: Exception, seconds: float) -> None:
-    """Tell a failure. Anything but MlctlError out of a kind is a bug of that kind, and is told as one."""
+def _fail(run: _Run, change: Change, error: Exception, seconds: float) -> None:
+    """Tell a failure. What is neither an MlctlError nor the system's is a bug of the kind, and is told as one."""
     address = change.address
     if isinstance(error, MlctlError):
         found = tuple(replace(item, address=item.address or str(address)) for item in error.diagnostics)
+    elif isinstance(error, OSError):
+        found = (system_refused(error, str(address)),)
     else:
         trace = "".join(traceback.format_exception(error))
         found = (
@@ -337,13 +341,16 @@ def _fail(run: _Run, kind: Kind, change: Change, error: Exception, seconds: floa
             ),
         )
     run.stopped[address] = (address, "it failed")
-    run.tell(StepFailed(change, found, seconds, _resumable(run, kind, change)))
+    run.tell(StepFailed(change, found, seconds, _resumable(run, change)))
 
 
-def _resumable(run: _Run, kind: Kind, change: Change) -> bool:
+def _resumable(run: _Run, change: Change) -> bool:
+    """Whether the next apply can go on where this step stopped; no, when that cannot be found out."""
     record = run.session.ledger.get(change.key) if change.key_known else run.session.ledger.current(change.address)
+    if record is None or record.pending is not Pending.APPLY:
+        return False
     try:
-        seen = kind.read(record, run.ctx) if record is not None and record.pending is Pending.APPLY else None
-    except MlctlError:
+        seen = run.kinds(change.address.section).read(record, run.ctx)
+    except Exception:  # the failure itself is being told, and this one adds nothing to it
         return False
     return seen is not None and seen.condition is Condition.RESUMABLE

@@ -3,7 +3,7 @@
 Line 1 is a header with the lineage and the serial of the state it belongs to. Every line is the CRC-32 of its JSON in
 hex, a space, and the JSON: `{"key": ..., "record": {...} | null}`; null says that the object is gone. A line that does
 not match its checksum is dropped: as the last one it was cut off by a kill before the tool was touched, and anywhere
-else the file was damaged, which is reported and the damaged file kept.
+else the file was damaged or the disk was full for a moment, which is reported and the damaged file kept.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Journal:
         self._header = {"lineage": lineage, "serial": serial}
         self._handle: int | None = None
         self._lock = threading.Lock()
+        self._torn = False  # whether the last line may be there in part
         self.begun = False  # whether the file was made
 
     def append(self, key: ObjectKey, record: Record | None) -> None:
@@ -46,14 +47,24 @@ class Journal:
         line = _line({"key": str(key), "record": None if record is None else record.to_json()})
         with self._lock:
             if self._handle is None:
-                self._handle = os.open(
-                    self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
-                )
+                self._handle = self._begin()
                 self.begun = True
-                _write(self._handle, _line(self._header))
-                atomic.sync_folder(self.path.parent)
-            _write(self._handle, line)
+            torn, self._torn = self._torn, True
+            _write(self._handle, b"\n" + line if torn else line)
+            self._torn = False
             os.fdatasync(self._handle)
+
+    def _begin(self) -> int:
+        """Make the file with its header, or leave none behind."""
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            _write(handle, _line(self._header))
+            atomic.sync_folder(self.path.parent)
+        except OSError:
+            os.close(handle)
+            self.path.unlink(missing_ok=True)
+            raise
+        return handle
 
     def close(self) -> None:
         """Close the file, if it was opened."""
@@ -63,7 +74,7 @@ class Journal:
 
 
 def read(path: Path) -> Entries | None:
-    """What a journal file holds; None when there is no file, or not even a whole header. Raises OSError."""
+    """What a journal file holds; None when there is no file, or nothing but a part of a header. Raises OSError."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -74,10 +85,11 @@ def read(path: Path) -> Entries | None:
         or not isinstance(header.get("lineage"), str)
         or not isinstance(header.get("serial"), int)
     ):
-        return None
+        lost = sum(1 for line in lines if line)
+        return Entries("", 0, damaged=lost) if lost > 1 else None
     records: list[tuple[ObjectKey, Record | None]] = []
     bad: list[int] = []
-    body = lines[1:-1] if not lines[-1] else lines[1:]
+    body = [line for line in lines[1:] if line]
     for number, line in enumerate(body):
         entry = _entry(line)
         if entry is None:

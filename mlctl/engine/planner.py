@@ -36,11 +36,11 @@ def plan(
         if address not in chosen:
             continue
         change, live[address] = _step(project, address, live, ledger, ctx, refresh)
-        gates = [held[found] for found in sorted(project.edges[address]) if found in held]
+        gates = [held[found] for found in sorted(project.edges[address].keys() & held.keys())]
         if gates and change.effective:
             change = replace(change, blocked_by=gates[0])
             held[address] = gates[0]
-        elif change.action is Action.NOOP and change.gate is not None and not change.gate.passed:
+        elif _stays(change) and change.gate is not None and not change.gate.passed:
             held[address] = address
         changes.append(change)
     settled = [change for change in changes if change.key_known and change.blocked_by is None]
@@ -49,7 +49,7 @@ def plan(
         **dict.fromkeys(chosen),
         **{change.address: change.key for change in settled},
     }
-    moving = {change.key for change in changes if change.effective}
+    moving = {key for change in changes if change.effective for key in _made_anew(change, ledger)}
     removals = _removals(doomed(project, ledger, wanted, targets, moving), changes, project, ledger)
     # a replacement is one line for the reader: its create half carries the removal of the old object
     replaced = {change.address for change in changes if change.action is Action.REPLACE}
@@ -115,7 +115,8 @@ def doomed(
             gone += ledger.at(address)
     found = {record.key: record for record in _with_users(ledger, gone, within={record.key for record in kept})}
     users = ledger.users(found)
-    needed = [key for key in found if users[key] - found.keys() - set(moving)]
+    leaving = found.keys() | set(moving)
+    needed = [key for key in found if users[key] - leaving]
     while needed:
         key = needed.pop()
         if (record := found.pop(key, None)) is not None:
@@ -156,9 +157,19 @@ def _step(
     desired = desire(resource.kind, address, resource.spec, inputs, ctx)
     change = replace(decide(resource.kind, desired, ledger, ctx, refresh=refresh), after=frozenset(edges))
     record = ledger.get(change.key)
-    if record is not None and (change.action is Action.NOOP or change.reason is Reason.METADATA):
+    if record is not None and _stays(change):
         return change, as_input(resource.kind, record)
     return change, Unknown(str(address))
+
+
+def _stays(change: Change) -> bool:
+    """Whether the object stays as it is, with the outputs and the verdict that it has."""
+    return change.action is Action.NOOP or change.reason is Reason.METADATA
+
+
+def _made_anew(change: Change, ledger: Ledger) -> list[ObjectKey]:
+    """The objects that a step leaves behind or makes over: the one it names or, while that is not known, all of its address."""
+    return [change.key] if change.key_known else [record.key for record in ledger.at(change.address)]
 
 
 def _superseded(

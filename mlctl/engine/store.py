@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ class LocalStore:
 
     def read(self) -> State:
         """The state as it is, with a journal that was left behind read into it. Writes nothing. Raises MlctlError."""
-        return _merged(self._stored(), journal.read(self.journal_path))
+        entries = self._entries()  # first the journal: a fold in between then shows as a state that is ahead of it
+        return _merged(self._stored(), entries)
 
     @contextmanager
     def session(self, operation: str) -> Iterator[Session]:
@@ -75,21 +76,35 @@ class LocalStore:
 
         Raises MlctlError: exit code 6 with the holder when another process writes, `state.*` when the files cannot be used.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.lock_path)
-        if not lock.acquire():
+        with self._writing():
+            self.home.mkdir(parents=True, exist_ok=True)
+            held = lock.acquire()
+        if not held:
             raise self._locked()
         try:
-            atomic.write_json(self.holder_path, _holder(operation))
-            ledger = Ledger(self._recover())
+            with self._writing():
+                atomic.write_json(self.holder_path, _holder(operation))
+                ledger = Ledger(self._recover())
             log = Journal(self.journal_path, ledger.lineage, ledger.serial)
             before = ledger.state()
             try:
                 yield Session(ledger, log)
             finally:
-                log.close()
-                if log.begun:
-                    self._fold(before, ledger.state())
+                with self._writing():
+                    log.close()
+                    if log.begun:
+                        self._fold(before, ledger.state())
+        finally:
+            with suppress(OSError):  # it only says who holds the lock; the lock itself goes with its holder
+                self.holder_path.unlink()
+            lock.release()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Our own files in our own words; what goes wrong between these blocks is somebody else's."""
+        try:
+            yield
         except OSError as error:
             raise MlctlError.of(
                 "state.cannot-write",
@@ -97,28 +112,35 @@ class LocalStore:
                 "what was done is in the journal and is not lost",
                 f"mend {self.home}, then run any command again",
             ) from error
-        finally:
-            self.holder_path.unlink(missing_ok=True)
-            lock.release()
 
     def _recover(self) -> State:
         """Read state and journal and fold them, so that the next journal starts from nothing."""
-        stored, entries = self._stored(), journal.read(self.journal_path)
+        stored, entries = self._stored(), self._entries()
         if entries is not None and entries.damaged:
-            kept = self.home / f"journal.damaged-{time.time_ns()}.jsonl"
-            atomic.write_bytes(kept, self.journal_path.read_bytes())
-            self.warnings.append(
-                Diagnostic(
-                    "state.journal-damaged",
-                    f"{entries.damaged} lines of the journal are damaged",
-                    f"they were dropped, a copy is kept in {kept}",
-                    "look at the next plan closely",
-                    Severity.WARNING,
-                )
+            self._set_aside("damaged", f"{entries.damaged} lines of the journal are damaged", "they were dropped")
+        elif entries is not None and not _is_of(entries, stored) and not _was_folded(entries, stored):
+            self._set_aside(
+                "foreign",
+                "the journal is not one of this state",
+                f"it belongs to serial {entries.serial}, the state has {stored.serial}: the state file was exchanged",
             )
         if not self.journal_path.exists():
             return stored
         return self._fold(stored, _merged(stored, entries))
+
+    def _set_aside(self, word: str, summary: str, why: str) -> None:
+        """Keep a copy of a journal that could not be used as it is, and warn."""
+        kept = self.home / f"journal.{word}-{time.time_ns()}.jsonl"
+        atomic.write_bytes(kept, self.journal_path.read_bytes())
+        self.warnings.append(
+            Diagnostic(
+                f"state.journal-{word}",
+                summary,
+                f"{why}; a copy is kept in {kept}",
+                "look at the next plan closely",
+                Severity.WARNING,
+            )
+        )
 
     def _fold(self, before: State, after: State) -> State:
         """Bring the journal into the state file. The serial grows only when the content does.
@@ -147,13 +169,14 @@ class LocalStore:
         except FileNotFoundError:
             return State(str(uuid.uuid4()))
         except OSError as error:
-            raise MlctlError.of(
-                "state.cannot-read",
-                f"the state cannot be read: {error.strerror}",
-                f"it is kept in {self.path}",
-                "mend the file's permissions",
-            ) from error
+            raise _unreadable(self.path, error) from error
         return self._decode(data)
+
+    def _entries(self) -> journal.Entries | None:
+        try:
+            return journal.read(self.journal_path)
+        except OSError as error:
+            raise _unreadable(self.journal_path, error) from error
 
     def _decode(self, data: bytes) -> State:
         try:
@@ -195,9 +218,19 @@ class LocalStore:
         )
 
 
+def _is_of(entries: journal.Entries, state: State) -> bool:
+    """Whether a journal is of this state, or of the first apply ever, which had no state file yet."""
+    return state.serial == 0 or (entries.lineage, entries.serial) == (state.lineage, state.serial)
+
+
+def _was_folded(entries: journal.Entries, state: State) -> bool:
+    """Whether a journal is in this state already: a kill came between the fold and the removal of the journal."""
+    return entries.lineage == state.lineage and entries.serial < state.serial
+
+
 def _merged(state: State, entries: journal.Entries | None) -> State:
-    """The state with the journal's entries put in, if the journal is of this state, or of the first apply ever."""
-    if entries is None or (state.serial > 0 and (entries.lineage, entries.serial) != (state.lineage, state.serial)):
+    """The state with the entries of its journal put in."""
+    if entries is None or not entries.records or not _is_of(entries, state):
         return state
     objects = dict(state.objects)
     for key, record in entries.records:
@@ -206,6 +239,15 @@ def _merged(state: State, entries: journal.Entries | None) -> State:
         else:
             objects[key] = record
     return State(entries.lineage, state.serial, objects)
+
+
+def _unreadable(path: Path, error: OSError) -> MlctlError:
+    return MlctlError.of(
+        "state.cannot-read",
+        f"the state cannot be read: {error.strerror}",
+        f"it is kept in {path}",
+        "mend the file's permissions",
+    )
 
 
 def _encode(state: State) -> bytes:

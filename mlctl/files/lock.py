@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
+
+# A lock may be out of reach for a moment without a holder: somebody looks at it, or a process that is just being started
+# has yet to close its copy. Only what is held for longer than this is held.
+_TRIES, _PAUSE_SECONDS = 20, 0.005
 
 
 class FileLock:
@@ -18,10 +23,11 @@ class FileLock:
         """Take the lock; False when another process holds it and `blocking` is not asked for. Raises OSError."""
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(handle)
-            return False
+            if blocking:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            elif not _take(handle):
+                os.close(handle)
+                return False
         except BaseException:
             os.close(handle)
             raise
@@ -42,13 +48,24 @@ class FileLock:
         return self._handle
 
 
+def _take(handle: int) -> bool:
+    """Lock an open file; False when it stays locked by another."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+    return False
+
+
 def is_locked(path: Path) -> bool:
     """Whether some process holds the lock on a file right now. A file that does not exist is not locked.
 
     The question is asked with a shared lock, so that two who ask at once do not take each other for the holder.
     """
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

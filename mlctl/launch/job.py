@@ -61,16 +61,14 @@ def run(
             break
         process.stop(folder, STOP_GRACE_SECONDS)  # what runs there is of other parameters, and its result would be too
     else:
-        done = _result(folder)
-        if (
-            done is not None
-            and done.status is JobStatus.DONE
-            and process.read_object(folder / contract.JOB_FILE) == wanted
-        ):
+        try:
+            done = _result(folder)
+            same = process.read_object(folder / contract.JOB_FILE) == wanted
+            if done is not None and done.status is JobStatus.DONE and same:
+                return done
+            process.spawn(wanted, folder, lock, ctx, environment)
+        finally:
             lock.release()
-            return done
-        process.spawn(wanted, folder, lock, ctx, environment)
-        lock.release()
     _wait(folder, ctx)
     result = _result(folder)
     if result is None and not ctx.stop.is_set():
@@ -120,10 +118,17 @@ def _events(folder: Path) -> Iterator[Progress | None]:
                 data = stream.read()
             offset += len(data)
             *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                stored = json.loads(line)
-                yield Progress(stored["message"], stored["done"], stored["total"], stored["unit"], stored["metrics"])
+            yield from filter(None, map(_event, lines))
         yield None
+
+
+def _event(line: bytes) -> Progress | None:
+    """A line of progress; None for one that a full disk cut short, and for the one it ran into."""
+    try:
+        stored = json.loads(line)
+        return Progress(stored["message"], stored["done"], stored["total"], stored["unit"], stored["metrics"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _result(folder: Path) -> JobResult | None:

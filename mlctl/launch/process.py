@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,9 @@ def spawn(
         )
     with _children_lock:
         _children.append(process)
-    # the program writes the same as its first act, so that a kill right here does not leave it without a pid
-    atomic.write_json(folder / contract.PROCESS_FILE, {"pid": process.pid, "started": time.time()})
+    # the program writes the same as its first act, so that neither a kill right here nor a full disk costs it its pid
+    with suppress(OSError):
+        atomic.write_json(folder / contract.PROCESS_FILE, {"pid": process.pid, "started": time.time()})
 
 
 def running(folder: Path) -> bool:

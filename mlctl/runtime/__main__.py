@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 from mlctl.files import atomic
+from mlctl.runtime import process
 from mlctl.runtime.report import Report
 from mlctl.types import job as contract
 from mlctl.types.diagnostic import Diagnostic, MlctlError
@@ -79,4 +80,5 @@ def missing_package(program: str, error: ModuleNotFoundError) -> Diagnostic:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
+    process.begin()
+    process.leave(main(sys.argv[1], Path(sys.argv[2])))

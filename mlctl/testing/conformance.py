@@ -104,7 +104,8 @@ class _Trial:
     ctx: Context
     problems: list[str]
     made: dict[str, Record] = field(default_factory=dict)
-    latest: Record | None = None  # what the object was last applied to
+    record: Record = field(init=False)  # of the block of the case
+    latest: Record = field(init=False)  # of the block that was applied last: that of the case, or an edited one
 
     def run(self) -> None:
         """Live through a life of the object: made, repeated, looked at, edited, removed, made anew, removed."""
@@ -117,13 +118,12 @@ class _Trial:
         self.repeats(desired, record, before)
         self.broken_records(desired, record)
         self.drift(desired, record)
-        for edit in (Edit(name, value, Then.METADATA) for name, value in _METADATA.items()):
-            self.edit(desired, record, edit)
-        self.latest = record
-        for edit in self.case.edits:
-            self.edit(desired, record, edit)
-        self.back(desired, record, before)
-        self.removals(desired, record, before)
+        self.record = self.latest = record
+        for edit in (*(Edit(name, value, Then.METADATA) for name, value in _METADATA.items()), *self.case.edits):
+            self.edit(desired, edit)
+        self.back(desired)
+        self.expect_count(before, 1, "updates in place", "there is still one object")
+        self.removals(desired, self.record, before)
 
     def clean(self) -> None:
         """Remove everything that was made, also after a broken rule."""
@@ -246,7 +246,7 @@ class _Trial:
             if path not in {item.path for item in self.diff(desired, record, changed)}:
                 self.say(f"read reports `{path}`, but when it is changed outside mlctl, diff does not show it")
 
-    def edit(self, base: Desired, record: Record, edit: Edit) -> None:
+    def edit(self, base: Desired, edit: Edit) -> None:
         """An edit does what the case says, and once applied nothing is left to do."""
         inputs = self.case.inputs if edit.inputs is None else edit.inputs
         desired = self.desired(edited(self.case.values, edit.path, edit.value), inputs)
@@ -255,9 +255,9 @@ class _Trial:
             if edit.then is not Then.ANOTHER_OBJECT:
                 self.say(f"{what} makes another object; it should make {edit.then}")
             elif self.kind.family is not Family.BUILD:  # a build of other content is the same work as the first one
-                self.replaced(base, record, desired, what)
+                self.replaced(base, desired, what)
             return
-        changes = self.diff(desired, record, Observed())
+        changes = self.diff(desired, self.record, Observed())
         paths = [item.path for item in changes if item.field_class is not FieldClass.METADATA]
         if edit.then is Then.ANOTHER_OBJECT:
             cause = (
@@ -281,27 +281,28 @@ class _Trial:
                 self.latest = self.apply(desired, self.latest, f"the update for {what}")
                 self.expect_settled(desired, self.latest, what)
 
-    def back(self, base: Desired, record: Record, before: int | None) -> None:
+    def back(self, base: Desired) -> None:
         """Undo the edits: the object is what it was."""
-        if self.latest is record:
+        if self.latest is self.record:
             return
         back = self.apply(base, self.latest, "undoing the edits")
         self.expect_settled(base, back, "undoing the edits")
-        self.expect_count(before, 1, "updates in place", "there is still one object")
-        if back.digest != record.digest:
+        if back.digest != self.record.digest:
             self.say(
                 "after undoing the edits the digest is another than before: dependents would be made anew for nothing"
             )
+        self.record = self.latest = back
 
-    def replaced(self, base: Desired, record: Record, desired: Desired, what: str) -> None:
+    def replaced(self, base: Desired, desired: Desired, what: str) -> None:
         """Make the other object beside the first, and remove it again: neither may touch the other."""
+        self.back(base)
         other = self.apply(desired, None, f"making another object for {what}")
         self.expect_settled(desired, other, what)
         self.expect_settled(
-            base, record, f"{what}, on the object it replaces: a replacement is made before the old one goes"
+            base, self.record, f"{what}, on the object it replaces: a replacement is made before the old one goes"
         )
         self.delete(other, f"delete of what {what} made")
-        self.expect_settled(base, record, f"deleting the object that {what} had made")
+        self.expect_settled(base, self.record, f"deleting the object that {what} had made")
 
     def removals(self, desired: Desired, record: Record, before: int | None) -> None:
         """Removed by what was known when an apply was cut off; made anew; removed in the ordinary way, twice."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from mlctl.provider import (
+    Condition,
     Context,
     Desired,
     Family,
@@ -48,6 +49,7 @@ class FakeTool:
     """The tool: its objects, a log of the calls that changed them, and the faults to come.
 
     `faults` maps the number of a call to "refuse", "crash-before" or "crash-after"; `on_crash` runs at the moment of death.
+    What is in `broken` exists and does not work until it is made anew.
     """
 
     objects: dict[str, FakeObject] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class FakeTool:
     faults: dict[int, str] = field(default_factory=dict)
     on_crash: Callable[[], None] = lambda: None
     violations: list[str] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
 
     def make(self, key: ObjectKey, spec: Mapping[str, Json], inputs: Mapping[str, str]) -> None:
         """Create or update an object."""
@@ -69,6 +72,7 @@ class FakeTool:
             f"{name} was made with {used}, which is not there" for used in inputs if used not in self.objects
         ]
         self.objects[name] = FakeObject(dict(spec), dict(inputs))
+        self.broken.discard(name)
 
     def _remove(self, name: str) -> None:
         users = [other for other, item in self.objects.items() if name in item.inputs and other != name]
@@ -137,9 +141,11 @@ class _Fake:
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """What the tool holds under the key's name."""
         found = self.tool.objects.get(str(prior.key))
-        return (
-            None if found is None else Observed({"value": found.spec.get("value", 0)} if "value" in prior.spec else {})
-        )
+        if found is None:
+            return None
+        if str(prior.key) in self.tool.broken:
+            return Observed(condition=Condition.BROKEN, detail="it does not answer")
+        return Observed({"value": found.spec.get("value", 0)} if "value" in prior.spec else {})
 
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
         """Field by field."""

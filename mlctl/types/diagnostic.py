@@ -84,6 +84,18 @@ class MlctlError(Exception):
         return "; ".join(f"{item.code}: {item.summary}" for item in self.diagnostics)
 
 
+def system_refused(error: OSError, address: str = "") -> Diagnostic:
+    """What the operating system refused, such as room on a disk: the surroundings are to be mended, not the project or mlctl."""
+    about = " and ".join(f"`{name}`" for name in (error.filename, error.filename2) if name is not None)
+    return Diagnostic(
+        "system.refused",
+        f"{address}: {error.strerror or error}" if address else f"the system refused: {error.strerror or error}",
+        f"{type(error).__name__} about {about}" if about else f"{type(error).__name__}, and it does not say about what",
+        "mend it (space, permissions, a file that went away), then run the command again",
+        address=address,
+    )
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean `x`?` for the nearest known word, else the list of what is known, else nothing."""
     options = sorted(set(known))

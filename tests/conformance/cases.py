@@ -133,7 +133,7 @@ def deployments(chain: Chain) -> Case:
             Edit("serve.timeout", "10s", UPDATE, applied=False),
             Edit("serve.timeout", "30s", NOTHING),
             Edit("serve.batching.max_size", 8, UPDATE, applied=False),
-            Edit("log.features", False, UPDATE),
+            Edit("log.features", False, UPDATE, applied=False),
         ],
         by_address(chain.champion),
         count=lambda: len(chain.processes()),

@@ -17,8 +17,8 @@ from mlctl.spec.graph import Graph, order
 from mlctl.spec.project import Owner, Project, Resource
 from mlctl.spec.suggest import Suggestions
 from mlctl.testing.fake import Crash, FakeSpec, FakeTool, fake_kinds
-from mlctl.types.address import Address
-from mlctl.types.change import Plan
+from mlctl.types.address import Address, ObjectKey
+from mlctl.types.change import Action, Plan
 from mlctl.types.value import digest
 
 Blocks = dict[str, dict[str, Any]]
@@ -60,9 +60,12 @@ class World:
         try:
             with LocalStore(self.home).session("apply") as session:
                 plan = planner.plan(project, session.ledger, self.context(), **options)
-                return applier.apply(
+                before = len(self.tool.calls)
+                applied = applier.apply(
                     plan, project, self.kinds.__getitem__, session, self.context(), lambda event: None, parallelism=parallelism
                 )  # fmt: skip
+                self.tool.violations += unplanned(plan, self.tool.calls[before:])
+                return applied
         except Crash:
             self._restore()
             return None
@@ -79,6 +82,15 @@ class World:
             self._restore()
             return None
 
+    def spoil(self, how: str) -> None:
+        """Somebody changes an object behind our back, or it stops working."""
+        if self.tool.objects:
+            name = sorted(self.tool.objects)[0]
+            if how == "break":
+                self.tool.broken.add(name)
+            else:
+                self.tool.objects[name].spec = {**self.tool.objects[name].spec, "value": 9}
+
     def _photograph(self) -> None:
         shutil.rmtree(self.root / "photo", ignore_errors=True)
         shutil.copytree(self.home, self.root / "photo")
@@ -92,6 +104,7 @@ class World:
 
         1. One apply heals: it fails nowhere. 2. The plan after it is empty. 3. No object without an owner, and none lost.
         4. Nothing was built on what is not there. 5. Nothing was deleted under a user. 6. Same input, same plan.
+        7. Apply did nothing that its plan had not announced. 8. A repeat does nothing, and is held back where the plan says.
         """
         self.tool.faults.clear()
         applied = self.apply(blocks)
@@ -103,6 +116,12 @@ class World:
         waiting = [change for change in plan if change.effective and change.blocked_by is None]
         assert not waiting, waiting
         assert bool(plan.blocked) <= bool(held)
+        calls = len(self.tool.calls)
+        again = self.apply(blocks)
+        assert again is not None
+        assert (len(self.tool.calls), again.failed) == (calls, [])
+        held_back = {change.address for change in plan.blocked if change.action is not Action.DELETE}
+        assert {step.change.address for step in again.skipped} == held_back
         records = LocalStore(self.home).read().objects
         assert set(self.tool.objects) <= {str(key) for key in records}
         unmade = [key for key in records if str(key) not in self.tool.objects]
@@ -113,3 +132,21 @@ class World:
                 current = Ledger(LocalStore(self.home).read()).current(Address.parse(address))
                 assert current is not None
                 assert current.spec.get("value", 0) == blocks[address].get("value", 0)
+
+
+def unplanned(plan: Plan, calls: list[str]) -> list[str]:
+    """Calls that the plan did not announce. What depends on an object still to come is announced by its address alone."""
+    steps = {change.address: change for change in plan if change.effective and change.action is not Action.DELETE}
+    removals = {str(change.key) for change in plan if change.action is Action.DELETE and change.blocked_by is None}
+    found = []
+    for call in calls:
+        verb, name = call.split(" ", 1)
+        key = ObjectKey.parse(name)
+        step = steps.get(key.address)
+        if verb == "make":
+            known = step is not None and step.blocked_by is None and (not step.key_known or step.key == key)
+        else:
+            known = name in removals or (step is not None and step.blocked_by is None)
+        if not known:
+            found.append(f"{call} was not planned")
+    return found

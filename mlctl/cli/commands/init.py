@@ -39,7 +39,7 @@ def init(
     if there:
         raise MlctlError.of(
             "init.exists",
-            f"{', '.join(there)} is there already in {target}",
+            f"{target} holds {', '.join(sorted(there))} already",
             "init overwrites nothing",
             "choose another folder: `mlctl init NAME`",
         )

@@ -37,7 +37,8 @@ def logs(
             "cli.unknown-name",
             f"there is no `{address}` in the state",
             "",
-            did_you_mean(address, {str(item.key.address) for item in ledger}),
+            did_you_mean(address, {str(item.key.address) for item in ledger})
+            or "see what there is with `mlctl state list`",
         )
     kind = workspace.kind(wanted.section)
     path = kind.log(record, context) if isinstance(kind, Logs) else None

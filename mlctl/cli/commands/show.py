@@ -21,6 +21,8 @@ from mlctl.types.diagnostic import MlctlError, did_you_mean
 
 app = make_app()
 
+_COLUMNS = 100  # a list longer than this has a line for each entry
+
 
 @app.command(
     help="Show all that is known of one object: spec as applied, outputs, inputs, gate, provenance.\n\n"
@@ -41,7 +43,8 @@ def show(
             "cli.unknown-name",
             f"there is no `{address}` in the state",
             "",
-            did_you_mean(address, {str(item.key.address) for item in ledger}),
+            did_you_mean(address, {str(item.key.address) for item in ledger})
+            or "see what there is with `mlctl state list`",
         )
     stored = {"address": address, "key": str(record.key), **record.to_json()}
     if as_json:
@@ -53,5 +56,12 @@ def show(
             continue
         print(f"{name}:")
         for key, item in value.items():
-            print(f"  {key}: {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}")
+            if isinstance(item, list | tuple) and len(json.dumps(item)) > _COLUMNS:
+                print(f"  {key}:", *(f"    - {_text(entry)}" for entry in item), sep="\n")
+            else:
+                print(f"  {key}: {_text(item)}")
     return 0
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -11,6 +11,7 @@ from mlctl.views.human.style import Paint, columns, wants_color
 
 app = make_app()
 
+_HINTS = {"unfinished": "go on with: mlctl apply", "gone": "make it again with: mlctl apply"}
 _COLORS = {"ready": "green", "running": "cyan", "resumable": "yellow", "unfinished": "yellow"}
 
 
@@ -38,4 +39,4 @@ def status(
 
 
 def _row(item: Health) -> list[str]:
-    return [str(item.address), item.condition, item.at, item.detail]
+    return [str(item.address), item.condition, item.at, item.detail or _HINTS.get(item.condition, "")]

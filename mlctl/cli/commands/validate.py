@@ -19,5 +19,6 @@ def validate(project: ProjectDir = DEFAULT_DIR, file: ProjectFile = None, as_jso
     if as_json:
         emit_json({"type": "valid", "project": found.name, "resources": len(found.resources)})
     else:
-        print(f"{found.name}: {len(found.resources)} resources, no problems")
+        count = len(found.resources)
+        print(f"{found.name}: {count} resource{'' if count == 1 else 's'}, no problems")
     return 0

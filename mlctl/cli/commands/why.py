@@ -51,10 +51,11 @@ def why(
             }
         )
         return 0
-    print(f"{address}: {change.action}, {view.why(change)}")
+    print(f"{address}: {view.action(change)}, {view.why(change)}")
     for item in change.fields or before:
         prefix = "" if change.fields else "last changed by "
-        print(f"  {prefix}{item.path.removeprefix('input:')}: {view.value(item.old)} -> {view.value(item.new)}")
+        for line in view.differences(item):
+            print(f"  {prefix}{line}")
     if not change.fields and not before and not change.effective:
         print("  nothing has changed since it was first made")
     return 0

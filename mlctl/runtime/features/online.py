@@ -21,7 +21,7 @@ def _utc_now() -> datetime:
 
 
 class OnlineFeatures:
-    """Looks up features by key for a model server. Feast is imported when one is made (5-10 s), not per request.
+    """Looks up features by key for a model server. Feast is imported when one is made (seconds), not per request.
 
     From the `serving` output of a training or an evaluation:
 

@@ -33,18 +33,18 @@ def _train(job: TrainJob, report: Report, stop: StopSignal) -> JobResult:
         _retag(job)
         return JobResult(JobStatus.DONE, outputs)
     report.progress("joining features and splitting rows")
-    from mlctl.runtime.trainer.prepare import prepare
-
-    plan = prepare(job, folder)
-    if stop.set:
-        return JobResult(JobStatus.PREEMPTED)
     from mlctl.runtime.trainer.ranks import Ranks, how_ended
 
     ended = how_ended(folder)
     trained = ended is not None and ended["status"] == "done"  # by a program that was killed before it saved the model
     ranks = None if trained else Ranks(folder, job.strategy, job.processes)
     try:
-        # MLflow takes seconds to import and to build a new database; the ranks take as long to start
+        # the ranks take seconds to start, as do these: they wait for the plan, and not it for them
+        from mlctl.runtime.trainer.prepare import prepare
+
+        plan = prepare(job, folder)
+        if stop.set:
+            return JobResult(JobStatus.PREEMPTED)
         from mlctl.runtime import tracking
         from mlctl.runtime.trainer.record import Recorder
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.runtime.trainer.lifeline import PARENT_VARIABLE
-from mlctl.runtime.trainer.plan import ENDED_FILE, ERRORS_FOLDER, PROGRESS_FILE
+from mlctl.runtime.trainer.plan import ENDED_FILE, ERRORS_FOLDER, PLAN_FILE, PROGRESS_FILE
 from mlctl.types import job as contract
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 
@@ -42,12 +42,12 @@ def how_ended(folder: Path) -> dict[str, Any] | None:
 
 
 class Ranks:
-    """The processes of one training: a single rank, or torchrun with several."""
+    """The processes of one training: a single rank, or torchrun with several. They begin once their plan is written."""
 
     def __init__(self, folder: Path, strategy: str, processes: int) -> None:
         for name in (ERRORS_FOLDER, LOGS_FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
-        for name in (ENDED_FILE, PROGRESS_FILE):
+        for name in (ENDED_FILE, PLAN_FILE, PROGRESS_FILE):
             (folder / name).unlink(missing_ok=True)
         self.folder = folder
         worker = ["-m", "mlctl.runtime.trainer.worker", str(folder)]
@@ -82,9 +82,9 @@ class Ranks:
         return self.process.poll() is None
 
     def ask_to_stop(self) -> None:
-        """Have all ranks save and leave. To be called once."""
+        """Have all ranks save and leave, or end them if they have nothing to save yet. To be called once."""
         if self.running:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGTERM if (self.folder / PLAN_FILE).exists() else signal.SIGKILL)
 
     def wait(self) -> None:
         """Wait for the end of ranks that were asked to stop, and end them if they do not."""

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
+from mlctl.runtime import process
 from mlctl.runtime.trainer.lifeline import PARENT_VARIABLE, die_with_parent
 from mlctl.runtime.trainer.stop import StopSignal
 
 _MEGABYTE_PER_KIB = 1024 / 1e6
+_POLL_SECONDS = 0.02
 
 
 def main(folder: Path) -> int:
@@ -26,13 +28,15 @@ def main(folder: Path) -> int:
     import torch.distributed as dist
 
     from mlctl.runtime.trainer.loop import Loop
-    from mlctl.runtime.trainer.plan import ENDED_FILE, RankPlan
+    from mlctl.runtime.trainer.plan import ENDED_FILE, PLAN_FILE, RankPlan
 
     try:
         device = _device(int(os.environ.get("LOCAL_RANK", "0")))
         torch.use_deterministic_algorithms(True)
         if world > 1:
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            import torch._dynamo  # DDP does so, for a second, which is better spent while waiting
+        _await(folder / PLAN_FILE)
         loop = Loop(RankPlan.read(folder), folder, rank, world, device, stop)
         status = loop.run()
         used = _resources(device)
@@ -58,6 +62,15 @@ def main(folder: Path) -> int:
     finally:
         if world > 1 and dist.is_initialized():
             dist.destroy_process_group()  # else gloo's threads abort the process, and a wrong exit code hides the cause
+
+
+def _await(file: Path) -> None:
+    """Wait for a file. Leave when the process that is to write it is gone, where the kernel does not see to that."""
+    parent = os.getppid()
+    while not file.exists():
+        if os.getppid() != parent:
+            os._exit(1)
+        time.sleep(_POLL_SECONDS)
 
 
 def _device(local_rank: int) -> Any:
@@ -113,4 +126,5 @@ def _note_error(folder: Path, rank: int, error: Exception) -> None:
 if __name__ == "__main__":
     parent = os.environ.pop(PARENT_VARIABLE, None)
     die_with_parent(int(parent) if parent is not None else None)
-    sys.exit(main(Path(sys.argv[1])))
+    process.begin()
+    process.leave(main(Path(sys.argv[1])))

@@ -10,7 +10,7 @@ from mlctl.types.address import Address
 from mlctl.types.event import Event, StepDone, StepFailed, StepGate, StepProgress, StepSkipped, StepStarted
 from mlctl.types.state import Gate
 from mlctl.views.human import diagnostics
-from mlctl.views.human.plan import why
+from mlctl.views.human.plan import name, why
 from mlctl.views.human.style import Paint, columns, interactive, seconds, wants_color, width
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class ApplyView:
         self._running: dict[Address, tuple[float, StepProgress | None]] = {}
         self._counted: dict[Address, tuple[str, float, float]] = {}  # what is counted, since when, from which count
         self._told: dict[Address, float] = {}
+        self._fresh: set[Address] = set()  # what this apply made
         self._live: Live | None = None
 
     def __enter__(self) -> ApplyView:
@@ -51,22 +52,23 @@ class ApplyView:
         match event:
             case StepStarted(change):
                 self._running[change.address] = (time.monotonic(), None)
-                self._line(f"{change.action.symbol:>3} {change.address}: {change.action} ({why(change)})")
+                self._line(f"{change.action.symbol:>3} {name(change)}: {change.action} ({why(change)})")
             case StepProgress(address):
                 self._progress(address, event)
             case StepDone(change, _, took, reused):
-                self._running.pop(change.address, None)
+                if self._running.pop(change.address, None) is not None and not reused:
+                    self._fresh.add(change.address)
                 how = "reused, nothing to do" if reused else f"done in {seconds(took)}"
-                self._line(self.paint("  ✓ ", "green") + f"{change.address}: {how}")
-            case StepGate(address, gate):
+                self._line(self.paint("  ✓ ", "green") + f"{name(change)}: {how}")
+            case StepGate(address, gate) if address in self._fresh or not gate.passed:  # an old pass is no news
                 self._gate(address, gate)
             case StepFailed(change, found, took, resumable):
                 self._running.pop(change.address, None)
                 tail = "; it can be resumed" if resumable else ""
-                self._line(self.paint("  ✗ ", "red") + f"{change.address}: failed after {seconds(took)}{tail}")
+                self._line(self.paint("  ✗ ", "red") + f"{name(change)}: failed after {seconds(took)}{tail}")
                 self._line(diagnostics.render(found, color=self.paint.color, width=width()).rstrip())
             case StepSkipped(change, because, reason):
-                self._line(self.paint("  · ", "dim") + f"{change.address}: skipped, because of {because}: {reason}")
+                self._line(self.paint("  · ", "dim") + f"{name(change)}: skipped, because of {because}: {reason}")
 
     def _gate(self, address: Address, gate: Gate) -> None:
         mark = self.paint("passed", "green") if gate.passed else self.paint("NOT PASSED", "red", "bold")

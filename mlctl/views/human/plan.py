@@ -15,13 +15,14 @@ _COLORS = {
     Action.RUN: "cyan", Action.RESUME: "cyan", Action.ADOPT: "cyan", Action.NOOP: "dim",
 }  # fmt: skip
 _WORDS = {
-    Reason.NEW: "not made yet", Reason.SPEC: "the project changed", Reason.INPUT: "an input changed", Reason.INPUT_UNKNOWN: "if its inputs change",
+    Reason.NEW: "not made yet", Reason.SPEC: "the project changed", Reason.INPUT: "an input changed", Reason.INPUT_UNKNOWN: "an input may change",
     Reason.CONTENT: "files changed", Reason.METADATA: "metadata only, nothing runs", Reason.GONE: "gone", Reason.BROKEN: "broken",
     Reason.DRIFTED: "changed outside mlctl", Reason.UNFINISHED: "was cut off", Reason.RUNNING: "still running",
     Reason.REMOVED: "no longer in the project", Reason.SUPERSEDED: "replaced by a newer one", Reason.CACHED: "made before, reused",
     Reason.SAME: "as the project asks", Reason.REQUESTED: "asked for",
 }  # fmt: skip
 _FIELDS_SHOWN = 12
+_VALUE_COLUMNS = 80
 
 
 def render(plan: Plan, *, color: bool = False, verbose: bool = False) -> str:
@@ -34,7 +35,7 @@ def render(plan: Plan, *, color: bool = False, verbose: bool = False) -> str:
         lines += [f"  ! {change.address}: {change.detail or _WORDS[change.reason]}" for change in drifted]
         lines += [""]
     shown = [change for change in plan if change.effective or verbose]
-    width = max((len(str(change.address)) for change in shown), default=0)
+    width = max((len(name(change)) for change in shown), default=0)
     for change in shown:
         lines += list(_change(change, width, paint))
     failing = [change for change in plan if change.gate is not None and not change.gate.passed and not change.effective]
@@ -72,36 +73,50 @@ def why(change: Change) -> str:
         if change.detail and change.reason in (Reason.BROKEN, Reason.GONE, Reason.UNFINISHED, Reason.RUNNING)
         else _WORDS[change.reason]
     )
-    kind = (
-        f" [{change.field_class}]"
-        if change.field_class is not None and change.reason in (Reason.SPEC, Reason.METADATA)
-        else ""
-    )
+    kind = f" [{change.field_class}]" if change.field_class is not None and change.reason is Reason.SPEC else ""
     return f"{words}{kind}"
 
 
+def name(change: Change) -> str:
+    """The address; what is removed may be one of several objects of it, so its identity tells which."""
+    identity = change.key.identity if change.action is Action.DELETE else ""
+    return f"{change.address}#{identity[:8]}" if identity else str(change.address)
+
+
+def action(change: Change) -> str:
+    """What is done, and whether that is sure."""
+    return f"{change.action} if needed" if change.conditional else str(change.action)
+
+
 def _change(change: Change, width: int, paint: Paint) -> Iterator[str]:
-    action = (
-        "run if needed"
-        if change.conditional and change.action is Action.RUN
-        else f"{change.action} if needed"
-        if change.conditional
-        else str(change.action)
-    )
     held = f"  (held back by the gate {change.blocked_by})" if change.blocked_by is not None else ""
-    yield f"{paint(f'{change.action.symbol:>3}', _COLORS[change.action])} {str(change.address).ljust(width)}  {action}: {why(change)}{held}"
+    yield f"{paint(f'{change.action.symbol:>3}', _COLORS[change.action])} {name(change).ljust(width)}  {action(change)}: {why(change)}{held}"
     for item in change.fields[:_FIELDS_SHOWN]:
-        yield f"      {_field(item)}"
+        yield from (f"      {line}" for line in _field(item))
     if len(change.fields) > _FIELDS_SHOWN:
         yield f"      and {len(change.fields) - _FIELDS_SHOWN} more"
 
 
-def _field(item: FieldChange) -> str:
+def _field(item: FieldChange) -> Iterator[str]:
     if item.observed != item.old:
-        return f"{item.path}: {value(item.observed)} now, {value(item.new)} wanted"
-    if item.path.startswith("input:") and isinstance(item.new, Unknown):
-        return f"{item.path.removeprefix('input:')} may change"
-    return f"{item.path.removeprefix('input:')}: {value(item.old)} -> {value(item.new)}"
+        yield f"{item.path}: {value(item.observed)} now, {value(item.new)} wanted"
+    elif item.path.startswith("input:") and isinstance(item.new, Unknown):
+        yield f"{item.path.removeprefix('input:')} may change"
+    else:
+        yield from differences(item)
+
+
+def differences(item: FieldChange) -> Iterator[str]:
+    """What was and what is wanted. A field that is not written has a default, or none; of a long list only what differs."""
+    path, old, new = item.path.removeprefix("input:"), item.old, item.new
+    if isinstance(old, list) and isinstance(new, list) and max(len(_text(old)), len(_text(new))) > _VALUE_COLUMNS:
+        yield from (f"{path}: {value(entry)} taken out" for entry in old if entry not in new)
+        yield from (f"{path}: {value(entry)} added" for entry in new if entry not in old)
+        if all(entry in new for entry in old) and all(entry in old for entry in new):
+            yield f"{path}: the same entries in another order or number"
+        return
+    absent = "(none)" if ":" in item.path else "(not set)"
+    yield f"{path}: {absent if old is None else value(old)} -> {absent if new is None else value(new)}"
 
 
 def value(item: Any) -> str:
@@ -110,11 +125,15 @@ def value(item: Any) -> str:
         return str(item)
     if item is None:
         return "(none)"
-    text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)
+    text = _text(item)
     if len(text) in (32, 64) and all(letter in "0123456789abcdef" for letter in text):
         return text[:8]
     text = text.encode("unicode_escape").decode() if not text.isprintable() else text
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= _VALUE_COLUMNS else text[: _VALUE_COLUMNS - 3] + "..."
+
+
+def _text(item: Any) -> str:
+    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlctl.engine.applier import Applied
 from mlctl.types.diagnostic import ExitCode
+from mlctl.views.human.plan import name
 from mlctl.views.human.style import Paint, columns, seconds
 
 
@@ -18,15 +19,15 @@ def counts(applied: Applied) -> dict[str, int]:
     }
 
 
-def render(applied: Applied, *, color: bool = False) -> str:
-    """The table and the closing line."""
+def render(applied: Applied, command: str = "mlctl apply", *, color: bool = False) -> str:
+    """The table and the closing line; `command` is what to go on with."""
     paint = Paint(color)
     rows: list[list[str]] = []
     for done in applied.done:
         rows.append(
             [
                 "reused" if done.reused else "done",
-                str(done.change.address),
+                name(done.change),
                 str(done.change.action),
                 seconds(done.seconds),
             ]
@@ -36,7 +37,7 @@ def render(applied: Applied, *, color: bool = False) -> str:
         rows.append(
             [
                 state,
-                str(failed.change.address),
+                name(failed.change),
                 str(failed.change.action),
                 failed.diagnostics[0].summary if failed.diagnostics else "",
             ]
@@ -45,16 +46,16 @@ def render(applied: Applied, *, color: bool = False) -> str:
         rows.append(
             [
                 "skipped",
-                str(skipped.change.address),
+                name(skipped.change),
                 str(skipped.change.action),
                 f"because of {skipped.because}: {skipped.why}",
             ]
         )
     lines = ["", *columns(rows), ""] if rows else []
-    return "\n".join([*lines, _closing(applied, paint)])
+    return "\n".join([*lines, _closing(applied, command, paint)])
 
 
-def _closing(applied: Applied, paint: Paint) -> str:
+def _closing(applied: Applied, command: str, paint: Paint) -> str:
     tally = counts(applied)
     took = seconds(applied.seconds)
     match applied.exit_code:
@@ -68,12 +69,12 @@ def _closing(applied: Applied, paint: Paint) -> str:
                 + f"\nLook into it with: mlctl show {failing.split(', ')[0]}"
             )
         case ExitCode.INTERRUPTED:
-            return paint(f"Interrupted after {took}; nothing is lost.", "yellow") + "\nGo on with: mlctl apply"
+            return paint(f"Interrupted after {took}; nothing is lost.", "yellow") + f"\nGo on with: {command}"
         case _:
             return (
                 paint(
                     f"Not all is done: {tally['done']} done, {tally['failed']} failed, {tally['skipped']} skipped in {took}.",
                     "red",
                 )
-                + "\nGo on, once it is mended, with: mlctl apply"
+                + f"\nGo on, once it is mended, with: {command}"
             )

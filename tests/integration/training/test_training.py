@@ -180,9 +180,12 @@ def test_rows_that_cannot_be_learnt_from_are_refused(
     filled = {"x": 2.0, "y": 1.0}
     project.write_table(name, [row, *([filled] * 9)], {"x": "double", "y": "double"})
     data = {"labels": name, "target": "y", "split": {"by": "random", "test": "20%"}}
+    values = {"data": data, **DDP, **block}
     with pytest.raises(MlctlError) as raised:
-        project.train(f"training.{name}", data=data, **block)
+        project.train(f"training.{name}", **values)
     assert [item.code for item in raised.value.diagnostics] == [code]
+    folder = project.folder(f"training.{name}", **values)
+    wait_for(lambda: not processes_of(folder), seconds=5)  # the ranks, which waited for these rows
 
 
 def test_deleting_takes_the_folder_and_the_run(project: Project) -> None:

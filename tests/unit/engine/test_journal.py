@@ -1,5 +1,7 @@
 """The journal keeps every line it said it kept, and drops what a kill cut off."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,56 @@ def test_a_second_writer_cannot_open_the_same_journal(tmp_path: Path) -> None:
     written(tmp_path / "j")
     with pytest.raises(FileExistsError):
         Journal(tmp_path / "j", "lineage", 3).append(KEYS[0], None)
+
+
+def fill_disk_at(monkeypatch: pytest.MonkeyPatch, *, room: int) -> None:
+    """The next write takes `room` bytes and the one after it finds the disk full; then there is space again."""
+    real = os.write
+    left = [room, None]
+
+    def write(handle: int, data: bytes) -> int:
+        if not left:
+            return real(handle, data)
+        allowed = left.pop(0)
+        if allowed is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle, data[:allowed])
+
+    monkeypatch.setattr(os, "write", write)
+
+
+@pytest.mark.parametrize("room", [1, 9, 30])
+def test_a_line_that_found_no_room_does_not_take_the_next_one_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    log = Journal(tmp_path / "j", "lineage", 3)
+    log.append(KEYS[0], Record(KEYS[0], sequence=1))
+    fill_disk_at(monkeypatch, room=room)
+    with pytest.raises(OSError, match="No space"):
+        log.append(KEYS[1], Record(KEYS[1], sequence=2))
+    log.append(KEYS[2], Record(KEYS[2], sequence=3))
+    log.close()
+    entries = journal.read(tmp_path / "j")
+    assert entries is not None
+    assert [key for key, _ in entries.records] == [KEYS[0], KEYS[2]]
+
+
+def test_a_header_that_found_no_room_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Journal(tmp_path / "j", "lineage", 3)
+    fill_disk_at(monkeypatch, room=5)
+    with pytest.raises(OSError, match="No space"):
+        log.append(KEYS[0], Record(KEYS[0], sequence=1))
+    assert not log.begun
+    log.append(KEYS[1], Record(KEYS[1], sequence=2))
+    log.close()
+    entries = journal.read(tmp_path / "j")
+    assert entries is not None
+    assert [key for key, _ in entries.records] == [KEYS[1]]
+
+
+def test_a_journal_whose_header_is_damaged_counts_all_its_lines(tmp_path: Path) -> None:
+    data = written(tmp_path / "j")
+    (tmp_path / "j").write_bytes(b"x" + data)
+    entries = journal.read(tmp_path / "j")
+    assert entries is not None
+    assert (entries.records, entries.damaged) == ([], 5)

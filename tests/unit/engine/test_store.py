@@ -9,7 +9,7 @@ import pytest
 from mlctl.engine.store import GENERATIONS, LocalStore
 from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import ExitCode, MlctlError
-from mlctl.types.state import Gate, Pending, Record, Use
+from mlctl.types.state import Gate, Pending, Record, State, Use
 
 KEY = ObjectKey.parse("builds.a#1")
 OTHER = ObjectKey.parse("things.b#")
@@ -157,3 +157,91 @@ def test_damage_inside_a_journal_is_told_and_a_copy_kept(tmp_path: Path) -> None
     assert set(store.read().objects) == {OTHER}
     assert [item.code for item in store.warnings] == ["state.journal-damaged"]
     assert len(list(dead.glob("journal.damaged-*.jsonl"))) == 1
+
+
+def test_a_home_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MlctlError) as caught, LocalStore(tmp_path / "file" / "home").session("test"):
+        pass
+    assert caught.value.diagnostics[0].code == "state.cannot-write"
+
+
+def test_an_error_of_the_work_itself_is_not_told_as_one_of_the_state(tmp_path: Path) -> None:
+    def work() -> None:
+        with LocalStore(tmp_path).session("test") as session:
+            session.record(FULL)
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        work()
+    assert LocalStore(tmp_path).read().objects == {KEY: FULL}
+
+
+def test_a_journal_that_belongs_to_another_state_is_kept_aside(tmp_path: Path) -> None:
+    """Such as when somebody puts an older generation back: what the journal knows may be all there is to find an object by."""
+    live, dead = tmp_path / "live", tmp_path / "dead"
+    for number in range(2):
+        with LocalStore(live).session("test") as session:
+            session.record(Record(OTHER, sequence=number))
+    with LocalStore(live).session("test") as session:
+        session.record(FULL)
+        shutil.copytree(live, dead)
+    (dead / "state.json").write_bytes((dead / "generations" / "00000001.json").read_bytes())
+    journal = (dead / "journal.jsonl").read_bytes()
+    store = LocalStore(dead)
+    with store.session("test"):
+        pass
+    assert [item.code for item in store.warnings] == ["state.journal-foreign"]
+    (kept,) = dead.glob("journal.foreign-*.jsonl")
+    assert kept.read_bytes() == journal
+
+
+def test_a_journal_without_a_header_is_kept_aside(tmp_path: Path) -> None:
+    live, dead = tmp_path / "live", tmp_path / "dead"
+    with LocalStore(live).session("test") as session:
+        session.record(FULL)
+        shutil.copytree(live, dead)
+    (dead / "journal.jsonl").write_bytes(b"x" + (dead / "journal.jsonl").read_bytes())
+    store = LocalStore(dead)
+    with store.session("test"):
+        pass
+    assert [item.code for item in store.warnings] == ["state.journal-damaged"]
+    assert len(list(dead.glob("journal.damaged-*.jsonl"))) == 1
+
+
+def test_a_reader_that_a_fold_overtakes_sees_what_was_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = LocalStore(tmp_path)
+    with reader.session("first") as session:
+        session.record(Record(OTHER, sequence=1))
+    with LocalStore(tmp_path).session("apply") as session:
+        session.record(FULL)
+        journal, state = (tmp_path / "journal.jsonl").read_bytes(), (tmp_path / "state.json").read_bytes()
+    folded = (tmp_path / "state.json").read_bytes()
+
+    def look() -> State:
+        """Read while the fold happens between the reads of the two files."""
+        (tmp_path / "journal.jsonl").write_bytes(journal)
+        (tmp_path / "state.json").write_bytes(state)
+        opened = []
+        real = Path.read_bytes
+
+        def read_bytes(path: Path) -> bytes:
+            data = real(path)
+            opened.append(path.name)
+            if len(opened) == 1:
+                (tmp_path / "state.json").write_bytes(folded)
+                (tmp_path / "journal.jsonl").unlink()
+            return data
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", read_bytes)
+            return reader.read()
+
+    assert KEY in look().objects
+
+
+def test_a_journal_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(MlctlError) as caught:
+        LocalStore(tmp_path).read()
+    assert caught.value.diagnostics[0].code == "state.cannot-read"

@@ -48,6 +48,27 @@ def test_a_lock_goes_with_its_holder(tmp_path: Path) -> None:
     assert not is_locked(path)
 
 
+def test_looking_at_a_lock_never_keeps_anyone_from_taking_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    program = (
+        "import sys; from pathlib import Path; from mlctl.files.lock import is_locked\n"
+        "print('looking', flush=True)\nwhile True: is_locked(Path(sys.argv[1]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        refused = seen = 0
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            lock = FileLock(path)
+            refused += not lock.acquire()
+            lock.release()
+            seen += is_locked(path)
+        process.kill()
+    assert (refused, seen) == (0, 0)
+
+
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_bytes(b"x" * 1000)

@@ -1,0 +1,28 @@
+"""How a worker process begins and ends without wasting time: each starts with libraries that take seconds to import."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import NoReturn
+
+# Objects made before the collector looks at them. What an import makes is no garbage: at Python's own 700, a quarter of
+# the import of torch, MLflow and Feast (5.8 CPU s against 4.3) goes into looking for some.
+_YOUNG_OBJECTS = 50_000
+
+
+def begin() -> None:
+    """To be called before anything heavy is imported."""
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now, with everything that matters on disk and every thread that matters joined.
+
+    Else Python takes each imported module apart first, which is 0.8 s for Feast and 1.3 s for torch with MLflow, and
+    whoever waits for this process waits for that.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

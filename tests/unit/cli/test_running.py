@@ -1,0 +1,176 @@
+"""Apply as a process: Ctrl-C once and twice, at the prompt, JSON that stays JSON, readers that go away, a full disk behind stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlctl.engine.applier import Applied
+from mlctl.engine.store import LocalStore
+from mlctl.types.address import Address, ObjectKey
+from mlctl.types.change import Action, Change, Reason
+from mlctl.types.diagnostic import ExitCode
+from mlctl.types.event import StepSkipped
+from mlctl.views.human import result
+
+DRIVER = Path(__file__).with_name("driver.py")
+PATIENCE_SECONDS = 20
+APPLY = ["apply", "--auto-approve"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "mlctl.yaml").write_text("project: test\nbuilds:\n  a: {value: 2}\n  b: {value: 2, uses_builds: [a]}\n")
+    return tmp_path
+
+
+def start(project: Path, behaviour: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    command = [sys.executable, str(DRIVER), behaviour, "-C", str(project), *arguments]
+    return subprocess.Popen(command, env=environment, cwd=project, **streams)
+
+
+def run(project: Path, behaviour: str, *arguments: str, **options: Any) -> tuple[int, str, str]:
+    with start(project, behaviour, *arguments, **options) as process:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    return process.returncode, (out or b"").decode(), (err or b"").decode()
+
+
+def begun(project: Path, behaviour: str, arguments: Sequence[str] = APPLY) -> subprocess.Popen[bytes]:
+    """An apply whose first step is under way."""
+    process = start(project, behaviour, *arguments)
+    journal = project / ".mlctl" / "default" / "journal.jsonl"
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 2:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return process
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_a_step_end_and_begins_no_other(project: Path, number: signal.Signals) -> None:
+    process = begun(project, "waits")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert b"stopping" in err
+    assert b"Go on with: mlctl apply" in out
+
+
+def test_the_second_signal_ends_a_step_that_does_not_listen(project: Path) -> None:
+    process = begun(project, "hangs")
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while b"stopping" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == ExitCode.INTERRUPTED
+    with LocalStore(project / ".mlctl" / "default").session("test") as session:  # the lock is free, the intent is known
+        assert [str(record.key.address) for record in session.ledger if not record.complete] == ["builds.a"]
+
+
+def test_one_signal_is_enough_at_the_prompt(project: Path) -> None:
+    terminal, inside = pty.openpty()
+    with start(project, "works", "apply", stdin=inside, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while b"Only `yes` goes on" not in process.stdout.peek():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=5)
+    os.close(terminal)
+    os.close(inside)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert LocalStore(project / ".mlctl" / "default").read().objects == {}
+
+
+def test_json_is_never_mixed_with_a_question(project: Path) -> None:
+    terminal, inside = pty.openpty()
+    os.write(terminal, b"yes\n")
+    code, out, _ = run(project, "works", "apply", "--json", stdin=inside)
+    os.close(terminal)
+    os.close(inside)
+    assert code == ExitCode.ERROR
+    assert [line["type"] for line in lines(out)][-1] == "diagnostic"
+    assert lines(out)[-1]["code"] == "cli.not-interactive"
+
+
+def test_a_figure_that_is_no_number_is_null_in_json(project: Path) -> None:
+    code, out, _ = run(project, "diverges", *APPLY, "--json")
+    assert code == ExitCode.OK
+    (first, *_) = [line for line in lines(out) if line["type"] == "apply_progress"]
+    assert first["metrics"] == {"loss": None}
+    assert lines(out)[-1]["type"] == "apply_summary"
+
+
+def test_an_unknown_command_is_told_as_json(project: Path) -> None:
+    code, out, _ = run(project, "works", "aply", "--json")
+    assert (code, lines(out)[0]["code"]) == (ExitCode.ERROR, "cli.unknown-command")
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_an_apply_goes_on_when_nobody_reads_any_more(project: Path, flags: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code, _, err = run(project, "works", *APPLY, *flags, stdout=writer)
+    os.close(writer)
+    assert (code, err) == (ExitCode.OK, "")
+    assert all(record.complete for record in LocalStore(project / ".mlctl" / "default").read().objects.values())
+    assert len(LocalStore(project / ".mlctl" / "default").read().objects) == 2
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["graph"], ["plan", "--json"], ["--help"]])
+def test_a_reader_that_went_away_is_no_error(project: Path, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code, _, err = run(project, "works", *arguments, stdout=writer)
+    os.close(writer)
+    assert (code, err) == (ExitCode.OK, "")
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["plan", "--json"], ["--help"]])
+def test_output_that_cannot_be_written_is_a_clear_error(project: Path, arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        code, _, err = run(project, "works", *arguments, stdout=full)
+    assert code == ExitCode.ERROR
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+    assert not list(project.glob("mlctl-bug-*"))
+
+
+def test_a_state_that_cannot_be_folded_is_a_clear_error(project: Path) -> None:
+    run(project, "works", *APPLY)
+    (project / ".mlctl" / "default" / "generations").write_text("")  # no old state can be kept aside any more
+    code, _, err = run(project, "works", "destroy", "--auto-approve")
+    assert code == ExitCode.ERROR
+    assert "state.cannot-write" in err
+    assert "Traceback" not in err
+
+
+def test_a_destroy_that_was_cut_off_does_not_send_anyone_to_apply() -> None:
+    skipped = StepSkipped(
+        Change(Action.DELETE, ObjectKey.parse("builds.a#1"), Reason.REQUESTED), Address("builds", "a"), ""
+    )
+    text = result.render(Applied(skipped=[skipped], interrupted=True), "mlctl destroy")
+    assert "Go on with: mlctl destroy" in text
+    assert "mlctl apply" not in text
