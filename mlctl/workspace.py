@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,28 +40,31 @@ class Workspace:
         self.stop = threading.Event()
 
     @cached_property
+    def loaded(self) -> Project:
+        """The project as it is written, typed and linked: enough to look at what was made, or to remove it. Raises MlctlError."""
+        return load_project(self.root, self.registry, self.file)
+
+    @cached_property
     def project(self) -> Project:
-        """The project, wholly checked offline. Raises MlctlError with every problem of its files."""
-        project = load_project(self.root, self.registry, self.file)
-        problems = [item for item in project.check(self.context(State(""), project)) if item.severity is Severity.ERROR]
+        """The project, wholly checked offline, for what works on it. Raises MlctlError with every problem of its files."""
+        problems = [item for item in self.loaded.check(self.context(State(""))) if item.severity is Severity.ERROR]
         if problems:
             raise MlctlError(problems)
-        return project
+        return self.loaded
 
-    def context(self, state: State | Ledger, project: Project | None = None) -> Context:
+    def context(self, state: State | Ledger) -> Context:
         """What kinds may know, for a command that works on this state."""
-        project = project or self.project
         return Context(
-            root=self.root, home=self.home, environment=self.environment, project=project.name, lineage=state.lineage,
-            settings=project.settings, digests=self.digests, stop=self.stop, deep=self.deep,
+            root=self.root, home=self.home, environment=self.environment, project=self.loaded.name, lineage=state.lineage,
+            settings=self.loaded.settings, digests=self.digests, stop=self.stop, deep=self.deep,
         )  # fmt: skip
 
     @contextmanager
     def session(self, operation: str) -> Iterator[tuple[Session, Context]]:
         """The right to change the state, with a context for it."""
-        project = self.project  # a bad project must not even take the lock
+        before = self.context(State(""))  # a project that cannot be read must not even take the lock
         with self.store.session(operation) as session:
-            yield session, self.context(session.ledger, project)
+            yield session, replace(before, lineage=session.ledger.lineage)
 
     def kind(self, section: str) -> Kind:
         """The kind of a section. Raises MlctlError when there is none or a package is missing."""
@@ -77,7 +80,7 @@ class Workspace:
         return Ledger(self.store.read())
 
     def records(self) -> dict[str, Record]:
-        """The current object of each address, by address."""
+        """The object of each address that can be used, by address; what was never made to the end is left out."""
         ledger = self.ledger()
-        found = {str(record.key.address): ledger.current(record.key.address) for record in ledger}
+        found = {str(record.key.address): ledger.made(record.key.address) for record in ledger}
         return {name: record for name, record in sorted(found.items()) if record is not None}

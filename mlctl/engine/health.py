@@ -9,6 +9,7 @@ from typing import Any
 from mlctl.engine.ledger import Ledger
 from mlctl.provider import Condition, Context, Describes, Kind
 from mlctl.types.address import Address
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record
 
 
@@ -32,14 +33,18 @@ class Health:
 
 
 def survey(ledger: Ledger, kinds: Callable[[str], Kind], ctx: Context) -> list[Health]:
-    """The current object of each address, in order of addresses. Raises what a kind raises when it cannot be asked."""
+    """The current object of each address, in order of addresses. One that cannot be asked about is `unknown`, and says why."""
     current = [ledger.current(address) for address in sorted({record.key.address for record in ledger})]
-    return [_health(record, kinds(record.key.address.section), ctx) for record in current if record is not None]
+    return [_health(record, kinds, ctx) for record in current if record is not None]
 
 
-def _health(record: Record, kind: Kind, ctx: Context) -> Health:
-    seen = kind.read(record, ctx)
+def _health(record: Record, kinds: Callable[[str], Kind], ctx: Context) -> Health:
     at = str(record.provenance.get("at", ""))
+    try:
+        kind = kinds(record.key.address.section)
+        seen = kind.read(record, ctx)
+    except MlctlError as error:
+        return Health(record.key.address, "unknown", at, "; ".join(item.summary for item in error.diagnostics))
     if seen is None:
         return Health(record.key.address, "unfinished" if not record.complete else "gone", at, "")
     condition: str = seen.condition

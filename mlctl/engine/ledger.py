@@ -18,6 +18,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._records: dict[ObjectKey, Record] = {}
         self._by_address: dict[Address, dict[ObjectKey, Record]] = {}
+        self._users: dict[ObjectKey, set[ObjectKey]] = {}
         self._sequence = 0
         for record in state.objects.values():
             self.put(record)
@@ -40,9 +41,16 @@ class Ledger:
         with self._lock:
             return max(self._by_address.get(address, {}).values(), key=lambda record: record.sequence, default=None)
 
+    def made(self, address: Address) -> Record | None:
+        """The object of an address that was last made to the end: the one that can be used while a newer one is cut off."""
+        return next((record for record in self.at(address) if record.complete or record.outputs), None)
+
     def put(self, record: Record) -> None:
         """Add or replace one record."""
         with self._lock:
+            self._unlink(record.key)
+            for use in record.uses:
+                self._users.setdefault(use.key, set()).add(record.key)
             self._records[record.key] = record
             self._by_address.setdefault(record.key.address, {})[record.key] = record
             self._sequence = max(self._sequence, record.sequence)
@@ -50,6 +58,7 @@ class Ledger:
     def drop(self, key: ObjectKey) -> None:
         """Forget one record; forgotten already is fine."""
         with self._lock:
+            self._unlink(key)
             self._records.pop(key, None)
             self._by_address.get(key.address, {}).pop(key, None)
 
@@ -61,13 +70,14 @@ class Ledger:
 
     def users(self, keys: Iterable[ObjectKey]) -> dict[ObjectKey, set[ObjectKey]]:
         """For each of some objects, the others that were made with it."""
-        wanted = set(keys)
-        found: dict[ObjectKey, set[ObjectKey]] = {key: set() for key in wanted}
-        for record in self:
-            for use in record.uses:
-                if use.key in wanted and use.key != record.key:
-                    found[use.key].add(record.key)
-        return found
+        with self._lock:
+            return {key: self._users.get(key, set()) - {key} for key in keys}
+
+    def _unlink(self, key: ObjectKey) -> None:
+        """Take an object out of the users of what it was made with."""
+        if key in self._records:
+            for use in self._records[key].uses:
+                self._users[use.key].discard(key)
 
     def state(self) -> State:
         """What stands in the ledger now."""

@@ -6,6 +6,8 @@ A run or version counts as ours by its tags alone, so that a crash between makin
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
+from mlctl.files import atomic
 from mlctl.files.lock import FileLock
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.tracking import LINEAGE_TAG, OBJECT_TAG, SQLITE, TrackingTarget
@@ -44,8 +47,12 @@ def connect(target: TrackingTarget) -> MlflowClient:
         return MlflowClient(tracking_uri=target.uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(path.name + ".lock"))
-    lock.acquire(blocking=True)  # two programs that meet an empty database would both build its tables
+    lock.acquire(blocking=True)  # two programs that meet no database would both build one
     try:
+        beside = path.with_name(f".{path.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)  # what a kill left
+        if not path.exists():
+            _build(path, beside)
         try:
             with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
                 database.execute("PRAGMA journal_mode=WAL")  # a write then costs a third; the file remembers it
@@ -61,6 +68,21 @@ def connect(target: TrackingTarget) -> MlflowClient:
     finally:
         lock.release()
     return client
+
+
+def _build(path: Path, folder: Path) -> None:
+    """Make a database in a folder beside its place and swap it in. MLflow builds one in hundreds of statements that no
+    transaction holds together, and what a kill among them leaves it can neither use nor go on with."""
+    folder.mkdir()
+    building, whole = folder.resolve() / "building.db", folder / "whole.db"
+    MlflowClient(tracking_uri=f"{SQLITE}{building}").search_experiments(max_results=1)
+    with contextlib.closing(sqlite3.connect(building)) as source, contextlib.closing(sqlite3.connect(whole)) as target:
+        source.backup(target)  # a copy, since MLflow keeps the other one open
+    for leftover in ("-wal", "-shm"):  # of a database that was removed; they must not be taken for the new one's
+        path.with_name(path.name + leftover).unlink(missing_ok=True)
+    os.replace(whole, path)
+    atomic.sync_folder(path.parent)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def experiment_id(client: MlflowClient, target: TrackingTarget) -> str:

@@ -99,8 +99,8 @@ def mlctl_turn(*, last: bool) -> Turn:
 
 def by_hand_turn() -> Turn:
     """The script, which says how long each stage took and when the server answers, and then stops it."""
-    command = [sys.executable, str(HERE / "by_hand.py"), str(QUICKSTART / "data"), "--port", str(free_port())]
-    lines, wall, cpu = follow(command, HERE, until="ready ")
+    command = [sys.executable, str(HERE / "by_hand.py"), str(QUICKSTART / "data"), str(free_port())]
+    lines, wall, cpu = follow(command, HERE, until="ready")
     cpu += reap()
     stages = {line.split()[1]: float(line.split()[2]) for line in lines if line.startswith("stage ")}
     return Turn(wall, cpu, stages)
@@ -121,6 +121,7 @@ def follow(command: Sequence[str], cwd: Path, until: str | None) -> tuple[list[s
         process.returncode = os.waitstatus_to_exitcode(status)
         wall = wall or time.perf_counter() - started
         if process.returncode:
+            reap()
             noise.seek(0)
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{noise.read().decode()[-4000:]}")
     return lines, wall, usage.ru_utime + usage.ru_stime

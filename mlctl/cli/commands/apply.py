@@ -37,15 +37,16 @@ def apply(
 ) -> int:
     """Plan and apply."""
     workspace = open_workspace(project, file, refresh)
+    opened = workspace.project
     chosen = addresses(target)
     return run(
         workspace,
         "apply",
         lambda session, context: planner.plan(
-            workspace.project, session.ledger, context, targets=chosen, refresh=refresh != "false"
+            opened, session.ledger, context, targets=chosen, refresh=refresh != "false"
         ),
         lambda plan, session, context, emit: applier.apply(
-            plan, workspace.project, workspace.kind, session, context, emit, parallelism=parallelism
+            plan, opened, workspace.kind, session, context, emit, parallelism=parallelism
         ),
         approved=auto_approve,
         as_json=as_json,

@@ -38,7 +38,7 @@ def destroy(
     return run(
         workspace,
         "destroy",
-        lambda session, context: planner.destruction(workspace.project, session.ledger, chosen),
+        lambda session, context: planner.destruction(workspace.loaded, session.ledger, chosen),
         lambda plan, session, context, emit: applier.destroy(
             plan, workspace.kind, session, context, emit, parallelism=parallelism
         ),

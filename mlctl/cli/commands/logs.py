@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +14,8 @@ from mlctl.provider import Logs
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 
 app = make_app()
+
+_POLL_SECONDS = 0.2
 
 
 @app.command(
@@ -48,13 +49,7 @@ def logs(
         )
     with open(path, encoding="utf-8", errors="replace") as stream:
         sys.stdout.writelines(deque(stream, maxlen=lines or None))
-        while follow:
-            _more(stream.read(), path)
+        while follow and path.exists():
+            print(stream.read(), end="", flush=True)
+            time.sleep(_POLL_SECONDS)
     return 0
-
-
-def _more(text: str, path: Path) -> None:
-    if text:
-        print(text, end="", flush=True)
-    elif path.exists():
-        time.sleep(0.2)

@@ -9,6 +9,7 @@ import typer
 
 from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_app, open_workspace
 from mlctl.types.diagnostic import MlctlError, did_you_mean
+from mlctl.views.human.text import safe
 
 app = make_app()
 
@@ -51,4 +52,5 @@ def _print(address: str, outputs: dict[str, object], as_json: bool) -> None:
         emit_json({"type": "outputs", "address": address, "outputs": outputs})
         return
     for key, value in outputs.items():
-        print(f"{address}.{key} = {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        print(f"{address}.{key} = {safe(text)}")

@@ -18,6 +18,7 @@ from mlctl.cli.options import (
     open_workspace,
 )
 from mlctl.types.diagnostic import MlctlError, did_you_mean
+from mlctl.views.human.text import safe, safe_lines
 
 app = make_app()
 
@@ -64,4 +65,4 @@ def show(
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return safe_lines(value) if isinstance(value, str) else safe(json.dumps(value, ensure_ascii=False))

@@ -8,6 +8,7 @@ from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, Refr
 from mlctl.engine.health import Health, survey
 from mlctl.types.diagnostic import ExitCode
 from mlctl.views.human.style import Paint, columns, wants_color
+from mlctl.views.human.text import safe
 
 app = make_app()
 
@@ -39,4 +40,4 @@ def status(
 
 
 def _row(item: Health) -> list[str]:
-    return [str(item.address), item.condition, item.at, item.detail or _HINTS.get(item.condition, "")]
+    return [str(item.address), item.condition, item.at, safe(item.detail) or _HINTS.get(item.condition, "")]

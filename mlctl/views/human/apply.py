@@ -12,6 +12,7 @@ from mlctl.types.state import Gate
 from mlctl.views.human import diagnostics
 from mlctl.views.human.plan import name, why
 from mlctl.views.human.style import Paint, columns, interactive, seconds, wants_color, width
+from mlctl.views.human.text import safe
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -72,9 +73,9 @@ class ApplyView:
 
     def _gate(self, address: Address, gate: Gate) -> None:
         mark = self.paint("passed", "green") if gate.passed else self.paint("NOT PASSED", "red", "bold")
-        self._line(f"    gate {address}: {mark}, {gate.summary}")
+        self._line(f"    gate {address}: {mark}, {safe(gate.summary)}")
         for detail in gate.details if not gate.passed else ():
-            self._line(f"         {detail}")
+            self._line(f"         {safe(detail)}")
 
     def _progress(self, address: Address, event: StepProgress) -> None:
         now = time.monotonic()
@@ -127,4 +128,4 @@ def describe(event: StepProgress, left: float | None) -> str:
     elif event.done is not None:
         parts.append(f"{event.done:g} {event.unit}".rstrip())
     parts += [f"{name} {value:.4g}" for name, value in event.metrics.items()]
-    return ", ".join(parts)
+    return safe(", ".join(parts))

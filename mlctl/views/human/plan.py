@@ -9,6 +9,7 @@ from typing import Any
 from mlctl.types.change import Action, Change, FieldChange, Plan, Reason
 from mlctl.types.value import Unknown
 from mlctl.views.human.style import Paint
+from mlctl.views.human.text import safe
 
 _COLORS = {
     Action.CREATE: "green", Action.UPDATE: "yellow", Action.REPLACE: "magenta", Action.DELETE: "red",
@@ -32,7 +33,7 @@ def render(plan: Plan, *, color: bool = False, verbose: bool = False) -> str:
     drifted = [change for change in plan if change.drift]
     if drifted:
         lines += [paint("Changed outside mlctl", "bold")]
-        lines += [f"  ! {change.address}: {change.detail or _WORDS[change.reason]}" for change in drifted]
+        lines += [f"  ! {change.address}: {safe(change.detail) or _WORDS[change.reason]}" for change in drifted]
         lines += [""]
     shown = [change for change in plan if change.effective or verbose]
     width = max((len(name(change)) for change in shown), default=0)
@@ -42,7 +43,7 @@ def render(plan: Plan, *, color: bool = False, verbose: bool = False) -> str:
     if failing:
         lines += [""] if lines else []
         lines += [
-            f"{paint('gate not passed', 'red')} {change.address}: {change.gate.summary}"
+            f"{paint('gate not passed', 'red')} {change.address}: {safe(change.gate.summary)}"
             for change in failing
             if change.gate is not None
         ]
@@ -69,7 +70,7 @@ def summary(plan: Plan, paint: Paint) -> str:
 def why(change: Change) -> str:
     """The reason of one change in a few words."""
     words = (
-        change.detail
+        safe(change.detail)
         if change.detail and change.reason in (Reason.BROKEN, Reason.GONE, Reason.UNFINISHED, Reason.RUNNING)
         else _WORDS[change.reason]
     )
@@ -99,16 +100,16 @@ def _change(change: Change, width: int, paint: Paint) -> Iterator[str]:
 
 def _field(item: FieldChange) -> Iterator[str]:
     if item.observed != item.old:
-        yield f"{item.path}: {value(item.observed)} now, {value(item.new)} wanted"
+        yield f"{safe(item.path)}: {value(item.observed)} now, {value(item.new)} wanted"
     elif item.path.startswith("input:") and isinstance(item.new, Unknown):
-        yield f"{item.path.removeprefix('input:')} may change"
+        yield f"{safe(item.path.removeprefix('input:'))} may change"
     else:
         yield from differences(item)
 
 
 def differences(item: FieldChange) -> Iterator[str]:
     """What was and what is wanted. A field that is not written has a default, or none; of a long list only what differs."""
-    path, old, new = item.path.removeprefix("input:"), item.old, item.new
+    path, old, new = safe(item.path.removeprefix("input:")), item.old, item.new
     if isinstance(old, list) and isinstance(new, list) and max(len(_text(old)), len(_text(new))) > _VALUE_COLUMNS:
         yield from (f"{path}: {value(entry)} taken out" for entry in old if entry not in new)
         yield from (f"{path}: {value(entry)} added" for entry in new if entry not in old)
@@ -128,7 +129,7 @@ def value(item: Any) -> str:
     text = _text(item)
     if len(text) in (32, 64) and all(letter in "0123456789abcdef" for letter in text):
         return text[:8]
-    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
+    text = safe(text)
     return text if len(text) <= _VALUE_COLUMNS else text[: _VALUE_COLUMNS - 3] + "..."
 
 

@@ -6,6 +6,7 @@ from mlctl.engine.applier import Applied
 from mlctl.types.diagnostic import ExitCode
 from mlctl.views.human.plan import name
 from mlctl.views.human.style import Paint, columns, seconds
+from mlctl.views.human.text import safe
 
 
 def counts(applied: Applied) -> dict[str, int]:
@@ -39,7 +40,7 @@ def render(applied: Applied, command: str = "mlctl apply", *, color: bool = Fals
                 state,
                 name(failed.change),
                 str(failed.change.action),
-                failed.diagnostics[0].summary if failed.diagnostics else "",
+                safe(failed.diagnostics[0].summary) if failed.diagnostics else "",
             ]
         )
     for skipped in applied.skipped:
