@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from measure import median
@@ -31,6 +31,7 @@ HERE = Path(__file__).resolve().parent
 QUICKSTART = HERE.parents[1] / "specs" / "quickstart"
 MLCTL = str(Path(sys.executable).with_name("mlctl"))
 BAR = 1.1  # wall seconds of mlctl over wall seconds by hand
+TICKS = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -41,6 +42,7 @@ class Turn:
     wall: float
     cpu: float
     stages: Mapping[str, float]
+    others: float  # cores that everything else on the machine took meanwhile, on average
 
 
 def main() -> int:
@@ -54,18 +56,13 @@ def main() -> int:
     ratios = []
     for pair in range(pairs):
         for who in list(turns)[:: 1 if pair % 2 else -1]:
-            load = os.getloadavg()[0]
             turn = mlctl_turn(last=pair == pairs - 1) if who == "mlctl" else by_hand_turn()
             turns[who].append(turn)
-            print(
-                f"pair {pair + 1}  {who:8} wall {turn.wall:7.2f} s  CPU {turn.cpu:7.2f} s  (load before: {load:.2f})",
-                flush=True,
-            )
+            took = f"wall {turn.wall:7.2f} s  CPU {turn.cpu:7.2f} s"
+            print(f"pair {pair + 1}  {who:8} {took}  others took {turn.others:.2f} cores", flush=True)
         ratios.append(turns["mlctl"][-1].wall / turns["by hand"][-1].wall)
-    wall, cpu = (
-        {who: statistics.median(getattr(turn, name) for turn in of) for who, of in turns.items()}
-        for name in ("wall", "cpu")
-    )
+    wall = {who: statistics.median(turn.wall for turn in of) for who, of in turns.items()}
+    cpu = {who: statistics.median(turn.cpu for turn in of) for who, of in turns.items()}
     ratio = wall["mlctl"] / wall["by hand"]
     print(f"\n{'':14}{'mlctl':>10}{'by hand':>10}{'ratio':>8}")
     for name, found in (("wall s", wall), ("CPU s", cpu)):
@@ -85,31 +82,29 @@ def mlctl_turn(*, last: bool) -> Turn:
         shutil.copytree(QUICKSTART / "data", folder / "data")
         spec = (QUICKSTART / "mlctl.yaml").read_text()
         (folder / "mlctl.yaml").write_text(spec.replace("port: 8080", f"port: {free_port()}"))
-        lines, wall, cpu = follow([MLCTL, "apply", "--auto-approve", "--json"], folder, until=None)
+        lines, turn = follow([MLCTL, "apply", "--auto-approve", "--json"], folder, until=None)
         if last:
             idle = median([MLCTL, "plan", "--detailed-exitcode"], folder)
-            print(
-                f"plan without changes: wall {idle.wall:.3f} s, CPU {idle.cpu:.3f} s, peak {idle.peak_bytes / 1e6:.0f} MB"
-            )
-        events = [json.loads(line) for line in lines]
-        cpu += reap()
+            figures = f"wall {idle.wall:.3f} s, CPU {idle.cpu:.3f} s, peak {idle.peak_bytes / 1e6:.0f} MB"
+            print(f"plan without changes: {figures}", flush=True)
+        server = reap()
+    events = [json.loads(line) for line in lines]
     stages = {event["address"]: event["seconds"] for event in events if event["type"] == "apply_complete"}
-    return Turn(wall, cpu, stages)
+    return replace(turn, cpu=turn.cpu + server, stages=stages)
 
 
 def by_hand_turn() -> Turn:
     """The script, which says how long each stage took and when the server answers, and then stops it."""
     command = [sys.executable, str(HERE / "by_hand.py"), str(QUICKSTART / "data"), str(free_port())]
-    lines, wall, cpu = follow(command, HERE, until="ready")
-    cpu += reap()
+    lines, turn = follow(command, HERE, until="ready")
     stages = {line.split()[1]: float(line.split()[2]) for line in lines if line.startswith("stage ")}
-    return Turn(wall, cpu, stages)
+    return replace(turn, cpu=turn.cpu + reap(), stages=stages)
 
 
-def follow(command: Sequence[str], cwd: Path, until: str | None) -> tuple[list[str], float, float]:
-    """Run a command: the lines it prints, the seconds up to a line or to its end, and the CPU of it and the children it waited for."""
+def follow(command: Sequence[str], cwd: Path, until: str | None) -> tuple[list[str], Turn]:
+    """Run a command: the lines it prints, and a turn that is timed up to a line, or to its end, without stages yet."""
     with tempfile.TemporaryFile() as noise:
-        started = time.perf_counter()
+        busy, started = machine_busy(), time.perf_counter()
         process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=noise, text=True)
         assert process.stdout is not None
         lines, wall = [], None
@@ -118,19 +113,37 @@ def follow(command: Sequence[str], cwd: Path, until: str | None) -> tuple[list[s
             if until is not None and line.startswith(until):
                 wall = time.perf_counter() - started
         _, status, usage = os.wait4(process.pid, 0)
+        whole = time.perf_counter() - started
+        others = machine_busy() - busy - usage.ru_utime - usage.ru_stime - sum(map(cpu_of, children()))
         process.returncode = os.waitstatus_to_exitcode(status)
-        wall = wall or time.perf_counter() - started
         if process.returncode:
             reap()
             noise.seek(0)
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{noise.read().decode()[-4000:]}")
-    return lines, wall, usage.ru_utime + usage.ru_stime
+    return lines, Turn(wall or whole, usage.ru_utime + usage.ru_stime, {}, max(others, 0.0) / whole)
+
+
+def machine_busy() -> float:
+    """CPU seconds that all cores have spent on anything since the machine came up."""
+    user, nice, system, _idle, _waiting, *rest = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + sum(rest)) / TICKS
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds of a process that still runs."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def children() -> list[int]:
+    """The processes whose parent this is, those whose own has ended among them."""
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
 def reap() -> float:
     """Stop what the command left running, its server, and give the CPU seconds of it."""
-    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        os.kill(int(child), signal.SIGTERM)
+    for child in children():
+        os.kill(child, signal.SIGTERM)
     total = 0.0
     while True:
         try:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from mlctl.launch import job, process
@@ -17,7 +18,7 @@ from mlctl.types import job as contract
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError, did_you_mean
 from mlctl.types.jobs import evaluate as jobs
-from mlctl.types.jobs.evaluate import EvaluateJob, PromoteJob, Registration, WithdrawJob
+from mlctl.types.jobs.evaluate import EvaluateJob, LookJob, PromoteJob, Registration, WithdrawJob
 from mlctl.types.jobs.tracking import TrackingTarget, tracking_settings
 from mlctl.types.jobs.train import Candidate, TableInput
 from mlctl.types.state import Record
@@ -78,10 +79,14 @@ class Evaluation:
         registration = _registration(prior.spec)
         if registration is None:
             return Observed()
-        database = _target(prior.key, prior.spec, ctx).database(ctx.root)
-        if database is None:
-            return Observed()  # a server is asked when the evaluation is applied, not on every plan
-        now = registry.aliased_version(database, registration.name, registration.alias)
+        target = _target(prior.key, prior.spec, ctx)
+        database = target.database(ctx.root)
+        if ctx.deep and (database is None or database.exists()):
+            now = _ask(target, registration, ctx)
+        elif database is None:
+            return Observed()  # a server is asked when the evaluation is applied, or deeply, and not on every plan
+        else:
+            now = registry.aliased_version(database, registration.name, registration.alias)
         if now == prior.outputs.get("version"):
             return Observed()
         where = f"points at version {now}" if now is not None else "is gone"
@@ -157,6 +162,14 @@ def evaluate_job(desired: Desired, ctx: Context) -> EvaluateJob:
         },
         register_as=_registration(desired.values),
     )
+
+
+def _ask(target: TrackingTarget, registration: Registration, ctx: Context) -> str | None:
+    """Which version the alias points at, by MLflow's own word. The worker's folder is no object's: looking leaves nothing."""
+    with TemporaryDirectory(prefix="mlctl-look-") as folder:
+        look = LookJob(tracking=target, register_as=registration)
+        found = job.run("evaluate", look.model_dump(mode="json"), Path(folder), ctx).outputs["version"]
+    return None if found is None else str(found)
 
 
 def _candidate(desired: Desired) -> Candidate:

@@ -11,7 +11,7 @@ from mlctl.files import atomic
 from mlctl.runtime.report import Report
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.job import JobResult, JobStatus
-from mlctl.types.jobs.evaluate import EvaluateJob, PromoteJob, WithdrawJob
+from mlctl.types.jobs.evaluate import EvaluateJob, LookJob, PromoteJob, WithdrawJob
 from mlctl.types.jobs.train import Candidate
 from mlctl.types.state import Gate
 from mlctl.types.value import digest
@@ -21,12 +21,23 @@ PAGE_FILE = "evaluation.html"
 
 
 def main(params: dict[str, Any], report: Report) -> JobResult:
-    """Evaluate; or point the alias back at a model that passed before; or take back what was registered."""
+    """Evaluate; or point the alias back at a model that passed before; or take back what was registered; or only look."""
     if params["op"] == "promote":
         return _promote(PromoteJob.model_validate(params))
     if params["op"] == "withdraw":
         return _withdraw(WithdrawJob.model_validate(params))
+    if params["op"] == "look":
+        return _look(LookJob.model_validate(params))
     return _evaluate(EvaluateJob.model_validate(params), report)
+
+
+def _look(job: LookJob) -> JobResult:
+    from mlctl.runtime import tracking
+    from mlctl.runtime.evaluate import registry
+
+    with tracking.tracking_errors(job.tracking.uri):
+        version = registry.aliased_version(tracking.connect(job.tracking), job.register_as)
+    return JobResult(JobStatus.DONE, {"version": version})
 
 
 def _evaluate(job: EvaluateJob, report: Report) -> JobResult:

@@ -42,6 +42,12 @@ def champion(client: MlflowClient, registration: Registration, target: TrackingT
     return Champion(str(version.version), Candidate.model_validate_json(stored))
 
 
+def aliased_version(client: MlflowClient, registration: Registration) -> str | None:
+    """The version that the alias points at, or None."""
+    version = _aliased(client, registration)
+    return None if version is None else str(version.version)
+
+
 def at_hand(client: MlflowClient, candidate: Candidate, folder: Path) -> Candidate:
     """The champion with its model and profile where they were made, or, when those are gone, in copies out of MLflow.
 

@@ -57,3 +57,11 @@ class WithdrawJob(BaseModel):
     op: Literal["withdraw"] = "withdraw"
     tracking: TrackingTarget
     register_as: Registration
+
+
+class LookJob(BaseModel):
+    """Ask the registry itself which version an alias points at."""
+
+    op: Literal["look"] = "look"
+    tracking: TrackingTarget
+    register_as: Registration

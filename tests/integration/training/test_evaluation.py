@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,6 +120,8 @@ def test_a_reverted_project_moves_the_alias_and_others_see_it(
         seen = project.evaluation.read(record, project.ctx)
         assert seen is not None
         assert (seen.condition, seen.fields) == (Condition.BROKEN, {"alias_version": "1"})
+    asked = project.evaluation.read(better, replace(project.ctx, deep=True))  # by MLflow itself, not by its tables
+    assert asked == project.evaluation.read(better, project.ctx)
 
     # a verdict against a former champion is reached anew
     anew = project.evaluate("evaluations.again", block("training.weak", require={"roc_auc": BARS["roc_auc"]}), failed)
