@@ -8,6 +8,7 @@ swapped in, so that a kill leaves the old registry and two views can be applied 
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sqlite3
@@ -27,6 +28,7 @@ from mlctl.types.jobs.features import EVENT_TIMESTAMP, DeleteParams, Marks, Mate
 LINEAGE_TAG = "mlctl.lineage"
 OBJECT_TAG = "mlctl.object"
 _LOCK_FILE = "lock"
+_METRICS_FOLDER = "PROMETHEUS_MULTIPROCESS_DIR"  # Feast makes one in /tmp as it is imported, and leaves it there
 _REGISTRY_SECONDS = 60  # how old a registry may be in the eyes of a running server
 
 
@@ -45,12 +47,15 @@ def import_feast() -> None:
     typeguard.typechecked = _unchecked
     if without_torch:
         sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails, which Feast expects
+    had_metrics = _METRICS_FOLDER in os.environ
     try:
         import feast  # noqa: F401
     finally:
         typeguard.typechecked = typechecked
         if without_torch:
             del sys.modules["torch"]
+    if not had_metrics and _METRICS_FOLDER in os.environ:
+        atexit.register(shutil.rmtree, os.environ[_METRICS_FOLDER], ignore_errors=True)
 
 
 def open_store(store: Store, registry: Path | None = None) -> Any:

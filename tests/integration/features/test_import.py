@@ -49,3 +49,9 @@ def test_importing_feast_leaves_typeguard_and_torch_as_they_were(tmp_path: Path)
         [sys.executable, str(program)], env=worker_environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_importing_feast_leaves_no_folder_behind(tmp_path: Path) -> None:
+    program = "from mlctl.runtime.features.feast_store import import_feast; import_feast()"
+    subprocess.run([sys.executable, "-c", program], env=worker_environment({"TMPDIR": str(tmp_path)}), check=True)
+    assert list(tmp_path.iterdir()) == []
