@@ -8,7 +8,6 @@ swapped in, so that a kill leaves the old registry and two views can be applied 
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import sqlite3
@@ -28,7 +27,7 @@ from mlctl.types.jobs.features import EVENT_TIMESTAMP, DeleteParams, Marks, Mate
 LINEAGE_TAG = "mlctl.lineage"
 OBJECT_TAG = "mlctl.object"
 _LOCK_FILE = "lock"
-_METRICS_FOLDER = "PROMETHEUS_MULTIPROCESS_DIR"  # Feast makes one in /tmp as it is imported, and leaves it there
+_METRICS_FOLDERS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
 _REGISTRY_SECONDS = 60  # how old a registry may be in the eyes of a running server
 
 
@@ -47,15 +46,21 @@ def import_feast() -> None:
     typeguard.typechecked = _unchecked
     if without_torch:
         sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails, which Feast expects
-    had_metrics = _METRICS_FOLDER in os.environ
+    import prometheus_client  # noqa: F401  # before Feast asks it to keep figures in files
+
+    before = {name: os.environ.get(name) for name in _METRICS_FOLDERS}
     try:
         import feast  # noqa: F401
     finally:
         typeguard.typechecked = typechecked
         if without_torch:
             del sys.modules["torch"]
-    if not had_metrics and _METRICS_FOLDER in os.environ:
-        atexit.register(shutil.rmtree, os.environ[_METRICS_FOLDER], ignore_errors=True)
+    for (
+        name,
+        value,
+    ) in before.items():  # Feast makes a folder in /tmp for the figures of its own server, which is not ours
+        if value is None and name in os.environ:
+            shutil.rmtree(os.environ.pop(name), ignore_errors=True)
 
 
 def open_store(store: Store, registry: Path | None = None) -> Any:

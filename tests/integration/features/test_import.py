@@ -51,7 +51,11 @@ def test_importing_feast_leaves_typeguard_and_torch_as_they_were(tmp_path: Path)
     assert done.returncode == 0, done.stderr
 
 
-def test_importing_feast_leaves_no_folder_behind(tmp_path: Path) -> None:
-    program = "from mlctl.runtime.features.feast_store import import_feast; import_feast()"
+def test_importing_feast_leaves_no_folder_and_no_setting_behind(tmp_path: Path) -> None:
+    program = (
+        "import os; from mlctl.runtime.features.feast_store import import_feast; import_feast();"
+        "import prometheus_client; prometheus_client.Counter('a', 'b').inc();"
+        "assert not [name for name in os.environ if name.startswith('PROMETHEUS')]; os._exit(0)"
+    )
     subprocess.run([sys.executable, "-c", program], env=worker_environment({"TMPDIR": str(tmp_path)}), check=True)
     assert list(tmp_path.iterdir()) == []
