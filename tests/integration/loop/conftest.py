@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.loop.project import Loop
+from tests.integration.loop.project import GATE, TRAINING, Loop
+
+COMPARED = ("datasets.purchases", "datasets.labels", "feature_views.shopping", TRAINING, GATE)
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +15,7 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     loop = Loop.make(tmp_path_factory.mktemp("loop") / "project")
     try:
         loop.apply()
+        loop.first_digests = loop.digests(COMPARED)
         yield loop
     finally:
         loop.close()
@@ -24,3 +27,9 @@ def loop(applied: Loop) -> Loop:
     applied.restore()
     assert applied.workers() == []
     return applied
+
+
+@pytest.fixture
+def first_digests(applied: Loop) -> dict[str, str]:
+    """What an apply that nobody disturbed puts out."""
+    return applied.first_digests

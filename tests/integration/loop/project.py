@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class Loop:
 
     root: Path
     port: int
+    first_digests: dict[str, str] = field(default_factory=dict)  # of the first apply, before any test changed a thing
     _kept: dict[str, bytes] = field(default_factory=dict)
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -167,9 +168,9 @@ class Loop:
         lines = self.run("state", "list", "--json").lines
         return {line["key"]: line["pending"] for line in lines if line["key"].partition("#")[0] == address}
 
-    def job_folder(self, address: str) -> Path:
-        """The one folder of an address's jobs that was written to last."""
-        return max((self.home / "objects" / address).iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    def digests(self, addresses: Iterable[str]) -> dict[str, str]:
+        """The digest of what objects put out: what their dependents go by."""
+        return {address: self.show(address)["outputs"]["digest"] for address in addresses}
 
     def server_pid(self) -> int:
         """The process that serves, by its release's own file."""
@@ -243,6 +244,12 @@ class Loop:
         """The live processes of this project but for its server."""
         return [process for process in self.processes() if SERVER not in " ".join(process.info["cmdline"])]
 
+    def kill_workers(self) -> None:
+        """SIGKILL to every process at work, in no order."""
+        for process in self.workers():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
     def close(self) -> None:
         """Kill whatever is left."""
         for process in self._running:
@@ -251,10 +258,8 @@ class Loop:
                 process.wait()
         for _ in range(3):  # a process that was about to start another
             for found in self.processes():
-                try:
+                with suppress(psutil.NoSuchProcess):
                     found.kill()
-                except psutil.NoSuchProcess:
-                    continue
             time.sleep(0.1)
 
 

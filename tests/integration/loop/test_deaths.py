@@ -157,7 +157,7 @@ def _programs(loop: Loop) -> list[psutil.Process]:
 
 
 def _alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return psutil.pid_exists(pid) and bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
 
 def _resumed_at(done: Done) -> float:
