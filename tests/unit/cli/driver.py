@@ -6,6 +6,7 @@ The tool is empty whenever it starts. BEHAVIOUR says what making an object does:
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from typing import Any
@@ -18,6 +19,9 @@ from mlctl.testing import fake
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.event import Progress
 from mlctl.types.state import Record
+
+# who runs the tests in the background hands an ignored Ctrl-C down to every process
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BEHAVIOUR = sys.argv[1]
 REAL = fake._Fake.apply

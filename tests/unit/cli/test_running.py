@@ -34,11 +34,19 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(project: Path, behaviour: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+class Process(subprocess.Popen[bytes]):
+    """A process that does not outlive its `with` block: a test that fails must not wait for it for ever."""
+
+    def __exit__(self, *error: Any) -> None:
+        self.kill()
+        super().__exit__(*error)
+
+
+def start(project: Path, behaviour: str, *arguments: str, **options: Any) -> Process:
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     command = [sys.executable, str(DRIVER), behaviour, "-C", str(project), *arguments]
-    return subprocess.Popen(command, env=environment, cwd=project, **streams)
+    return Process(command, env=environment, cwd=project, **streams)
 
 
 def run(project: Path, behaviour: str, *arguments: str, **options: Any) -> tuple[int, str, str]:
