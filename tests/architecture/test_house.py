@@ -66,3 +66,8 @@ def test_modules_import_without_the_heavy_extras() -> None:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         if not module.startswith("mlctl.runtime"):
             importlib.import_module(module.removesuffix(".__init__"))
+
+
+def test_the_lock_pins_every_package_and_names_no_path() -> None:
+    lines = (ROOT / "requirements.lock").read_text().split()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[\w.!+]+", line)] == []
