@@ -32,7 +32,7 @@ class FileDigests:
         name = str(path.absolute())
         with self._lock:
             known = self._load().get(name)
-        if known is not None and known[0] == stamp:
+        if known is not None and _is_entry(known) and known[0] == stamp:
             return str(known[1])
         from blake3 import blake3
 
@@ -54,7 +54,8 @@ class FileDigests:
                 return
             try:
                 self._cache_path.parent.mkdir(parents=True, exist_ok=True)
-                atomic.write_json(self._cache_path, self._entries)
+                sound = {name: entry for name, entry in self._entries.items() if _is_entry(entry)}
+                atomic.write_json(self._cache_path, sound)
             except OSError:
                 return
             self._dirty = False
@@ -66,6 +67,13 @@ class FileDigests:
                 try:
                     stored = json.loads(self._cache_path.read_bytes())
                     self._entries = stored if isinstance(stored, dict) else {}
-                except (OSError, ValueError):
+                except (OSError, ValueError, RecursionError):  # too deep to be ours
                     self._entries = {}
         return self._entries
+
+
+def _is_entry(value: Any) -> bool:
+    """Whether a value from the cache is one that we wrote: `[[size, mtime, ctime, inode], digest]`."""
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], list) and isinstance(value[1], str)):
+        return False
+    return len(value[0]) == 4 and all(type(number) is int for number in value[0])

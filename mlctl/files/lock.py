@@ -21,24 +21,32 @@ class FileLock:
 
     def acquire(self, *, blocking: bool = False) -> bool:
         """Take the lock; False when another process holds it and `blocking` is not asked for. Raises OSError."""
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if blocking:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            elif not _take(handle):
+        while True:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if blocking:
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+                elif not _take(handle):
+                    os.close(handle)
+                    return False
+            except BaseException:
                 os.close(handle)
-                return False
-        except BaseException:
-            os.close(handle)
-            raise
-        self._handle = handle
-        return True
+                raise
+            if _is_at(handle, self.path):
+                self._handle = handle
+                return True
+            os.close(handle)  # the file was taken away between opening and locking it: that lock is nobody's
 
     def release(self) -> None:
         """Let go, if held."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether the lock is held on the file that others lock too: somebody may have put a new file in its place."""
+        return self._handle is not None and _is_at(self._handle, self.path)
 
     @property
     def handle(self) -> int:
@@ -57,6 +65,16 @@ def _take(handle: int) -> bool:
         except BlockingIOError:
             time.sleep(_PAUSE_SECONDS)
     return False
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one that stands at a path now."""
+    try:
+        there = path.stat()
+    except OSError:
+        return False
+    mine = os.fstat(handle)
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
 
 def is_locked(path: Path) -> bool:

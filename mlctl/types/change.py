@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mlctl.types.address import Address, ObjectKey
-from mlctl.types.state import Gate
+from mlctl.types.state import Gate, Held
 from mlctl.types.value import Json
 
 
@@ -21,6 +21,8 @@ class Action(StrEnum):
     RUN = "run"
     RESUME = "resume"
     ADOPT = "adopt"
+    IMPORT = "import"
+    FORGET = "forget"
     NOOP = "unchanged"
 
     @property
@@ -31,7 +33,8 @@ class Action(StrEnum):
 
 _SYMBOLS = {
     Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "-/+", Action.DELETE: "-",
-    Action.RUN: ">", Action.RESUME: "»", Action.ADOPT: "↻", Action.NOOP: "=",
+    Action.RUN: ">", Action.RESUME: "»", Action.ADOPT: "↻", Action.IMPORT: "<=",
+    Action.FORGET: ".", Action.NOOP: "=",
 }  # fmt: skip
 
 
@@ -54,10 +57,14 @@ class Reason(StrEnum):
     CACHED = "cached"
     SAME = "unchanged"
     REQUESTED = "requested"
+    IMPORTED = "imported"
+    PROMOTED = "promoted"
+    FAILED_BEFORE = "failed-before"
+    MOVED = "moved"
 
 
 class FieldClass(StrEnum):
-    """What a change of a field makes necessary (design, 4.4)."""
+    """What a change of a field makes necessary (design, 4.4), the lightest first."""
 
     METADATA = "metadata"
     SERVING = "serving-only"
@@ -67,6 +74,24 @@ class FieldClass(StrEnum):
     DATA = "data"
     DESIGN = "design"
 
+    @property
+    def gravity(self) -> int:
+        """How much follows from it: the gravest class among the fields of a change is the class of the change."""
+        return _GRAVITY[self]
+
+    @property
+    def saves(self) -> str:
+        """What need not be done although something changed; empty where a reader would fear for nothing."""
+        return _SAVES.get(self, "")
+
+
+_GRAVITY = {item: number for number, item in enumerate(FieldClass)}
+_SAVES = {
+    FieldClass.METADATA: "nothing runs",
+    FieldClass.SERVING: "nothing is trained or evaluated again",
+    FieldClass.EVALUATION: "nothing is trained again",
+}
+
 
 class EdgeKind(StrEnum):
     """How one resource depends on another: on its outputs, on its verdict, or only on its turn."""
@@ -74,6 +99,31 @@ class EdgeKind(StrEnum):
     INPUT = "input"
     GATE = "gate"
     ORDER = "order"
+
+
+class Mode(StrEnum):
+    """What a plan is for."""
+
+    NORMAL = "normal"
+    DESTROY = "destroy"
+    REFRESH_ONLY = "refresh-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a plan is asked to look at. `unattended` is cron: what failed before with the same inputs is not tried again and again."""
+
+    targets: tuple[Address, ...] = ()
+    exclude: tuple[Address, ...] = ()
+    replace: tuple[Address, ...] = ()
+    mode: Mode = Mode.NORMAL
+    refresh: bool = True
+    unattended: bool = False
+
+    @property
+    def partial(self) -> bool:
+        """Whether the result may leave something of the project undone."""
+        return bool(self.targets or self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +153,8 @@ class Change:
     key_known: bool = True
     conditional: bool = False
     drift: bool = False
+    moved_from: Address | None = None  # the address that the object had before, from `moved:`
+    waits: str = ""  # why an unattended apply would not begin it, such as failures with the same inputs
 
     @property
     def address(self) -> Address:
@@ -123,7 +175,9 @@ class Plan:
     lineage: str
     serial: int
     project_digest: str
-    targets: tuple[Address, ...] = ()
+    selection: Selection = Selection()
+    environment: str = "default"
+    held: Held | None = None  # a rollback that no apply may undo unasked
 
     def __iter__(self) -> Iterator[Change]:
         return iter(self.changes)
@@ -143,7 +197,10 @@ class Plan:
         names = {Action.RESUME: Action.RUN, Action.ADOPT: Action.RUN, Action.DELETE: Action.DELETE}
         counts = {
             action.value: 0
-            for action in (Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE, Action.RUN, Action.NOOP)
+            for action in (
+                *(Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE, Action.RUN),
+                *(Action.IMPORT, Action.FORGET, Action.NOOP),
+            )
         }
         for change in self.changes:
             counts[names.get(change.action, change.action).value] += 1

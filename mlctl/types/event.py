@@ -59,6 +59,14 @@ class StepFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StepDetached:
+    """A step goes on without this command, which was asked to end; the next apply joins it."""
+
+    change: Change
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class StepSkipped:
     """A step was not begun because of another."""
 
@@ -67,7 +75,7 @@ class StepSkipped:
     why: str
 
 
-Event = StepStarted | StepProgress | StepDone | StepGate | StepFailed | StepSkipped
+Event = StepStarted | StepProgress | StepDone | StepGate | StepFailed | StepSkipped | StepDetached
 
 
 @dataclass(frozen=True, slots=True)

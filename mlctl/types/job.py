@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -42,7 +42,7 @@ class JobResult:
         return {
             "status": self.status,
             "outputs": dict(self.outputs),
-            "gate": None if self.gate is None else asdict(self.gate),
+            "gate": None if self.gate is None else self.gate.to_json(),
             "diagnostics": [
                 {
                     "code": item.code,
@@ -62,7 +62,7 @@ class JobResult:
         return cls(
             status=JobStatus(stored["status"]),
             outputs=stored["outputs"],
-            gate=None if gate is None else Gate(gate["passed"], gate["summary"], tuple(gate["details"])),
+            gate=None if gate is None else Gate.from_json(gate),
             diagnostics=tuple(
                 Diagnostic(item["code"], item["summary"], item["why"], item["fix"], Severity(item["severity"]))
                 for item in stored["diagnostics"]

@@ -10,8 +10,18 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from mlctl.types.address import FULL_NAME, PART
 from mlctl.types.jobs.profile import Source
 from mlctl.types.units import Share
+
+# `users.user_id`, `trips["eu"].id`; a dataset of a module in brackets, since columns may have dots too: `(eu.users).user_id`
+_REFERENCE = re.compile(rf"(?:\(({FULL_NAME.pattern})\)|({PART.pattern}))\.(.+)")
+
+
+def split_reference(text: str) -> tuple[str, str]:
+    """The dataset and the column that a foreign key refers to; two empty texts for anything else."""
+    match = _REFERENCE.fullmatch(text)
+    return (match[1] or match[2], match[3]) if match is not None else ("", "")
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -47,7 +57,7 @@ Bound = Annotated[int | float | str, BeforeValidator(_bound)]
 class Rule(BaseModel):
     """Base of the short rules. A NULL is a missing value, and so is a NaN in a float column."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, strict=True)
 
 
 class NotNull(Rule):
@@ -103,17 +113,17 @@ class ForeignKey(Rule):
     """Every value that is not null occurs in a column of another dataset, written `dataset.column`."""
 
     column: str
-    references: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*\..+$")]
+    references: Annotated[str, Field(pattern=rf"^{_REFERENCE.pattern}$")]
 
     @property
     def dataset(self) -> str:
         """The dataset referred to."""
-        return self.references.partition(".")[0]
+        return split_reference(self.references)[0]
 
     @property
     def referenced(self) -> str:
         """The column referred to."""
-        return self.references.partition(".")[2]
+        return split_reference(self.references)[1]
 
 
 class Expectation(Rule):
@@ -158,7 +168,7 @@ def parse_rule(rule: Mapping[str, Mapping[str, Any]]) -> Rule:
 class ChecksParams(BaseModel):
     """The dataset to check, those its foreign keys refer to by name, and the rules as the project file states them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     source: Source
     source_digest: str

@@ -39,6 +39,9 @@ class EvaluateJob(BaseModel):
     dataset: TableInput
     require: dict[str, Bar]
     register_as: Registration | None
+    adopt: bool = (
+        False  # the registered model and the version that holds the alias are somebody else's, and to be taken over
+    )
 
 
 class PromoteJob(BaseModel):

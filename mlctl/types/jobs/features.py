@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlctl.types.jobs.profile import Format, Source
+from mlctl.types.jobs.tracking import LINEAGE_TAG, OBJECT_TAG
 
 Aggregate = Literal["sum", "count", "count_distinct", "mean", "min", "max", "std", "last"]
 FeatureType = Literal["float64", "float32", "int64"]
@@ -20,7 +21,7 @@ EVENT_TIMESTAMP = "event_timestamp"  # the column of a snapshot that says from w
 class Params(BaseModel):
     """Base of all models here: typed, closed, and the same in the provider and in the worker."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class OnlineStore(Params):
@@ -61,6 +62,15 @@ class Marks(Params):
     lineage: str
     object: str  # the object key, `feature_views.shopping#`
 
+    @property
+    def address(self) -> str:
+        """The address of the object."""
+        return self.object.partition("#")[0]
+
+    def tags(self) -> dict[str, str]:
+        """The tags that say whose an object is."""
+        return {LINEAGE_TAG: self.lineage, OBJECT_TAG: self.object}
+
 
 class MaterializeParams(Params):
     """Compute a view's snapshots, declare it, and serve the latest values when asked to."""
@@ -78,6 +88,24 @@ class MaterializeParams(Params):
     ttl_seconds: int | None
     online: bool
     snapshot: str  # the parquet file to make, relative to the project folder
+    store: Store
+    marks: Marks
+
+
+class AdoptViewParams(Params):
+    """Take over a view that is in the registry already, when it is what would be materialized."""
+
+    op: Literal["adopt"] = "adopt"
+    wanted: MaterializeParams
+
+
+class AdoptEntityParams(Params):
+    """Take over an entity that is in the registry already."""
+
+    op: Literal["adopt_entity"] = "adopt_entity"
+    entity: str
+    join_key: str
+    key_type: KeyType
     store: Store
     marks: Marks
 
@@ -153,7 +181,10 @@ class GetParams(Params):
     keys: list[int | str]
 
 
-FeaturesJob = Annotated[MaterializeParams | DeleteParams | ParityParams | GetParams, Field(discriminator="op")]
+FeaturesJob = Annotated[
+    MaterializeParams | AdoptViewParams | AdoptEntityParams | DeleteParams | ParityParams | GetParams,
+    Field(discriminator="op"),
+]
 
 
 class Difference(Params):

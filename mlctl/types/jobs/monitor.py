@@ -13,7 +13,7 @@ MODEL_CODES = (200,)  # answers that hold a prediction
 class ProfileColumn(BaseModel):
     """One column of a training profile, as far as a comparison needs it: values drawn from it, or the share of each category."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     kind: Literal["numeric", "categorical"]
     nulls: int = Field(default=0, ge=0)
@@ -24,7 +24,7 @@ class ProfileColumn(BaseModel):
 class Profile(BaseModel):
     """A training profile: how the features, and the model's predictions on them, were distributed when it was trained."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     rows: int = Field(ge=1)
     columns: dict[str, ProfileColumn]
@@ -34,7 +34,7 @@ class Profile(BaseModel):
 class MonitorJob(BaseModel):
     """Compare the predictions logged from `since` (None: from the first) to `until` with a frozen reference. Paths are project-relative."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     monitor: str
     reference: str

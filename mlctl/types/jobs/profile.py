@@ -15,7 +15,7 @@ Format = Literal["parquet", "csv", "jsonl"]
 class ProfileParams(BaseModel):
     """The files of one dataset, project-relative and in reading order, and the columns that its spec names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     files: list[str]
     format: Format
@@ -26,7 +26,7 @@ class ProfileParams(BaseModel):
 class Source(BaseModel):
     """A profiled dataset as a worker program reads it. `columns` are DuckDB types in lower case, in no order."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     files: list[str]
     format: Format

@@ -13,7 +13,7 @@ CONTROL_SOCKET = "control"  # where a server that takes requests hands its liste
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class ServedModel(_Part):

@@ -81,6 +81,26 @@ class TrainJob(BaseModel):
     checkpoint_keep: int
     seed: int
 
+    def serving(self, columns: list[str]) -> dict[str, Json]:
+        """How a request becomes a row of these columns, for servers and evaluations."""
+        return {
+            "columns": columns,
+            "join_key": self.views[0].join_key if self.views else None,
+            "views": [
+                {"view": view.view, "features": list(view.features), "ttl_seconds": view.ttl_seconds}
+                for view in self.views
+            ],
+            "store": self.store,
+        }
+
+
+class AdoptJob(BaseModel):
+    """Take over a model that is in MLflow already, `models:/NAME/VERSION` or `runs:/RUN/PATH`, as what a training would have made."""
+
+    op: Literal["adopt"] = "adopt"
+    train: TrainJob
+    id: str
+
 
 class Candidate(BaseModel):
     """A trained model: where it is, what it reads and what it was trained on. Paths are relative to the project.

@@ -17,7 +17,7 @@ def test_addresses_survive_a_round_trip(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "training", ".x", "training.", "Training.x", "training.x.y", "training.x y", "1.x"]
+    "text", ["", "training", ".x", "training.", "Training.x", "training.x..y", "training.x y", "1.x"]
 )
 def test_other_shapes_are_not_addresses(text: str) -> None:
     with pytest.raises(ValueError, match=r"section\.name"):
@@ -27,8 +27,24 @@ def test_other_shapes_are_not_addresses(text: str) -> None:
 def test_keys_survive_a_round_trip() -> None:
     for text in ("training.churn#0123abcd", "deployments.api#"):
         assert str(ObjectKey.parse(text)) == text
-    with pytest.raises(ValueError, match="object key"):
-        ObjectKey.parse("training.churn")
+    for text in (
+        "training.churn",
+        "churn#1",
+        "training.churn#../../x",
+        "training.churn#a b",
+        "training.churn#\x1b[31m",
+    ):
+        with pytest.raises(ValueError, match="object key"):
+            ObjectKey.parse(text)
+
+
+def test_addresses_and_keys_are_told_apart_where_both_are_looked_up() -> None:
+    """They are tuples, for speed."""
+    key = ObjectKey.parse("training.churn#")
+    assert key != key.address
+    assert len({key, key.address, str(key), str(key.address)}) == 4
+    assert sorted([ObjectKey.parse("b.a#2"), ObjectKey.parse("b.a#1"), ObjectKey.parse("a.z#9")])[0].identity == "9"
+    assert f"{key} {key.address}" == "training.churn# training.churn"
 
 
 def test_equal_values_have_equal_digests_whatever_their_order() -> None:
@@ -76,6 +92,8 @@ def test_the_summary_counts_in_the_order_of_the_contract() -> None:
         "replace": 1,
         "destroy": 1,
         "run": 3,
+        "import": 1,
+        "forget": 1,
         "unchanged": 1,
     }
 
