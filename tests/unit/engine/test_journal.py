@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlctl.engine import journal
-from mlctl.engine.journal import Journal
+from mlctl.engine.journal import Entry, Journal
 from mlctl.types.address import ObjectKey
 from mlctl.types.state import Pending, Record
 
@@ -18,10 +18,10 @@ KEYS = [ObjectKey.parse(f"builds.a{number}#{number:04x}") for number in range(4)
 
 def written(path: Path) -> bytes:
     log = Journal(path, "lineage", 3)
-    log.append(KEYS[0], Record(KEYS[0], pending=Pending.APPLY, sequence=1))
-    log.append(KEYS[0], Record(KEYS[0], id="zero", outputs={"digest": "d"}, sequence=2))
-    log.append(KEYS[1], None)
-    log.append(KEYS[2], Record(KEYS[2], id="two", sequence=3))
+    log.append(Entry(((KEYS[0], Record(KEYS[0], pending=Pending.APPLY, sequence=1)),)))
+    log.append(Entry(((KEYS[0], Record(KEYS[0], id="zero", outputs={"digest": "d"}, sequence=2)),)))
+    log.append(Entry(((KEYS[1], None),)))
+    log.append(Entry(((KEYS[2], Record(KEYS[2], id="two", sequence=3)),)))
     log.close()
     return path.read_bytes()
 
@@ -90,7 +90,7 @@ def test_any_bytes_are_read_without_an_error(tmp_path: Path, data: bytes) -> Non
 def test_a_second_writer_cannot_open_the_same_journal(tmp_path: Path) -> None:
     written(tmp_path / "j")
     with pytest.raises(FileExistsError):
-        Journal(tmp_path / "j", "lineage", 3).append(KEYS[0], None)
+        Journal(tmp_path / "j", "lineage", 3).append(Entry(((KEYS[0], None),)))
 
 
 def fill_disk_at(monkeypatch: pytest.MonkeyPatch, *, room: int) -> None:
@@ -114,11 +114,11 @@ def test_a_line_that_found_no_room_does_not_take_the_next_one_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     log = Journal(tmp_path / "j", "lineage", 3)
-    log.append(KEYS[0], Record(KEYS[0], sequence=1))
+    log.append(Entry(((KEYS[0], Record(KEYS[0], sequence=1)),)))
     fill_disk_at(monkeypatch, room=room)
     with pytest.raises(OSError, match="No space"):
-        log.append(KEYS[1], Record(KEYS[1], sequence=2))
-    log.append(KEYS[2], Record(KEYS[2], sequence=3))
+        log.append(Entry(((KEYS[1], Record(KEYS[1], sequence=2)),)))
+    log.append(Entry(((KEYS[2], Record(KEYS[2], sequence=3)),)))
     log.close()
     entries = journal.read(tmp_path / "j")
     assert entries is not None
@@ -129,9 +129,9 @@ def test_a_header_that_found_no_room_is_written_again(tmp_path: Path, monkeypatc
     log = Journal(tmp_path / "j", "lineage", 3)
     fill_disk_at(monkeypatch, room=5)
     with pytest.raises(OSError, match="No space"):
-        log.append(KEYS[0], Record(KEYS[0], sequence=1))
+        log.append(Entry(((KEYS[0], Record(KEYS[0], sequence=1)),)))
     assert not log.begun
-    log.append(KEYS[1], Record(KEYS[1], sequence=2))
+    log.append(Entry(((KEYS[1], Record(KEYS[1], sequence=2)),)))
     log.close()
     entries = journal.read(tmp_path / "j")
     assert entries is not None

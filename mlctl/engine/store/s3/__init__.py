@@ -1,0 +1,1 @@
+"""State in a bucket that speaks S3 with conditional writes."""
