@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from mlctl.engine.ledger import Ledger
-from mlctl.engine.store import LocalStore, Session
+from mlctl.engine.store import Session, Store, open_store
+from mlctl.engine.store.protocol import Waiting
 from mlctl.files.digests import FileDigests
 from mlctl.provider import Context, Kind
 from mlctl.registry import Registry
-from mlctl.spec.project import Project, load_project
+from mlctl.spec.environments import HOME
+from mlctl.spec.heading import Heading, read_heading, read_names
+from mlctl.spec.project import PROJECT_FILE, Chosen, Project, load_project
+from mlctl.spec.reading import Reader
 from mlctl.types.diagnostic import MlctlError, Severity
+from mlctl.types.interrupt import Interrupt
 from mlctl.types.state import Record, State
+from mlctl.types.value import Json
 
-HOME = ".mlctl"
-ENVIRONMENT = "default"
+__all__ = ["HOME", "Chosen", "Workspace"]
 
 
 @dataclass
 class Workspace:
-    """One project folder and one environment of it."""
+    """One project folder and one environment of it. Files are read, and the state is opened, when they are asked for."""
 
     root: Path
     file: Path | None = None
-    environment: str = ENVIRONMENT
+    chosen: Chosen = field(default_factory=Chosen)
     deep: bool = False
+    texts: Mapping[str, str] | None = None  # the project files of a saved plan, in place of those on the disk
+    values: Mapping[str, Json] | None = None  # and the values of its variables
 
     def __post_init__(self) -> None:
         self.root = self.root.resolve()
-        self.home = self.root / HOME / self.environment
-        self.store = LocalStore(self.home)
+        self.files = Reader(self.root, self.texts)
         self.registry = Registry()
         self.digests = FileDigests(self.root / HOME / "cache" / "digests.json")
-        self.stop = threading.Event()
+        self.stop = Interrupt()
+
+    @property
+    def main(self) -> Path:
+        """The project file itself."""
+        kept = next(iter(self.texts), "") if self.texts is not None and PROJECT_FILE not in self.texts else ""
+        return self.file or self.root / (kept or PROJECT_FILE)
+
+    @cached_property
+    def heading(self) -> Heading:
+        """The environment and where its state is, whatever is wrong with the rest of the project. Raises MlctlError."""
+        return read_heading(self.files, self.main, self.chosen, self.values)
+
+    @cached_property
+    def declared(self) -> list[str]:
+        """The environments that the project declares; `default` when it declares none. Raises MlctlError."""
+        return read_names(self.files, self.main)
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment that was chosen, or that is meant when none was."""
+        return self.heading.environment.name
+
+    @property
+    def home(self) -> Path:
+        """Where this environment keeps its objects."""
+        return self.root / HOME / self.environment
+
+    @cached_property
+    def store(self) -> Store:
+        """The state of this environment."""
+        settings = self.heading.backend.model_dump(exclude_none=True, exclude_unset=True)
+        return open_store(self.home, settings or None, self.heading.project, self.environment)
 
     @cached_property
     def loaded(self) -> Project:
-        """The project as it is written, typed and linked: enough to look at what was made, or to remove it. Raises MlctlError."""
-        return load_project(self.root, self.registry, self.file)
+        """The project as it is written, typed and linked: enough to look at what was made, or to remove it. Raises MlctlError.
+
+        Secrets that are not set are no error here: their places are held by a word.
+        """
+        chosen = replace(self.chosen, environment=self.environment)
+        return load_project(self.root, self.registry, self.main, chosen, values=self.values, reader=self.files)
 
     @cached_property
     def project(self) -> Project:
@@ -57,13 +98,16 @@ class Workspace:
         return Context(
             root=self.root, home=self.home, environment=self.environment, project=self.loaded.name, lineage=state.lineage,
             settings=self.loaded.settings, digests=self.digests, stop=self.stop, deep=self.deep,
+            secrets=self.loaded.secrets, origins=state.origins if isinstance(state, Ledger) else {},
         )  # fmt: skip
 
     @contextmanager
-    def session(self, operation: str) -> Iterator[tuple[Session, Context]]:
-        """The right to change the state, with a context for it."""
+    def session(
+        self, operation: str, *, wait_seconds: float = 0.0, run: str = "", waiting: Waiting | None = None
+    ) -> Iterator[tuple[Session, Context]]:
+        """The right to change the state, with a context for it; `wait_seconds` is how long another writer is waited for."""
         before = self.context(State(""))  # a project that cannot be read must not even take the lock
-        with self.store.session(operation) as session:
+        with self.store.session(operation, wait_seconds=wait_seconds, run=run, waiting=waiting) as session:
             yield session, replace(before, lineage=session.ledger.lineage)
 
     def kind(self, section: str) -> Kind:

@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlctl.types.address import Address
+from mlctl.types.address import FULL_NAME, Address
 from mlctl.types.value import Json, Unknown
 
-_EXPRESSION = re.compile(r"\$\{([^${}]*)\}")
-_OUTPUT = re.compile(r"([a-z][a-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_]*)")
+EXPRESSION = re.compile(r"\$\{([^${}]*)\}")
+_OUTPUT = re.compile(rf"([a-z][a-z0-9_]*)\.({FULL_NAME.pattern})\.([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def expressions(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every `${...}` in a tree of values, as (path, inner text)."""
     if isinstance(value, str):
         if "${" in value:
-            yield from ((path, match[1]) for match in _EXPRESSION.finditer(value))
+            yield from ((path, match[1]) for match in EXPRESSION.finditer(value))
     elif isinstance(value, Mapping):
         for name, item in value.items():
             yield from expressions(item, (*path, name))
@@ -28,7 +28,7 @@ def expressions(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple
 
 def is_well_formed(text: str) -> bool:
     """Whether every `${` of a text begins a whole expression, with its `}`."""
-    return text.count("${") == sum(1 for _ in _EXPRESSION.finditer(text))
+    return text.count("${") == sum(1 for _ in EXPRESSION.finditer(text))
 
 
 def output_reference(inner: str) -> tuple[Address, str] | None:
@@ -54,7 +54,7 @@ def substitute(value: Any, outputs: Mapping[Address, Mapping[str, Json] | Unknow
 def _substitute_text(text: str, outputs: Mapping[Address, Mapping[str, Json] | Unknown]) -> Json | Unknown:
     pieces: list[str] = []
     end = 0
-    for match in _EXPRESSION.finditer(text):
+    for match in EXPRESSION.finditer(text):
         reference = output_reference(match[1])
         if reference is None:
             raise KeyError(match[1])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mlctl.provider import Link, Provided, Reference, Spec
 from mlctl.spec.expressions import expressions, is_well_formed, output_reference
+from mlctl.spec.instances import several
 from mlctl.spec.mentions import Mention, mentions
 from mlctl.spec.suggest import Suggestions, joined, shown
 from mlctl.spec.validation import Problem, YamlPath, dotted
@@ -35,6 +36,7 @@ class Graph:
     problems: list[tuple[Address, Problem]] = field(default_factory=list)
     provided: dict[str, Address] = field(default_factory=dict)
     complete: bool = True  # every block was valid, so that what nobody provides is a mistake
+    instances: Mapping[Address, Collection[str]] = field(default_factory=dict)  # keys, by the block they are made from
     _guards: dict[Address, list[tuple[Address, YamlPath]]] = field(default_factory=dict)
     _names: dict[str, list[str]] = field(default_factory=dict)
 
@@ -91,6 +93,8 @@ class Graph:
                 self._edge(address, target, EdgeKind.INPUT, path)
                 if marker.guards:
                     self._guards.setdefault(target, []).append((address, path))
+            elif target in self.instances:
+                self._needs_key(address, path, target, text)
             else:
                 self._dangling(address, path, marker, text)
 
@@ -158,9 +162,16 @@ class Graph:
             fix,
         )
 
+    def _needs_key(self, address: Address, path: YamlPath, target: Address, text: str) -> None:
+        """Say which instances there are, for a name that means several."""
+        why, fix = several(text, self.instances[target])
+        self._problem(address, path, "spec.needs-key", f"{target} has several instances", why, fix)
+
     def _links(self, address: Address, links: Iterable[Link]) -> None:
         for link in links:
-            if self._known(address, link.path, link.address):
+            if link.edge is EdgeKind.ORDER and link.address in self.instances:
+                self._all_instances(address, link.path, link.address)
+            elif self._known(address, link.path, link.address):
                 self._edge(address, link.address, link.edge, link.path)
                 if link.guards:
                     self._guards.setdefault(link.address, []).append((address, link.path))
@@ -178,8 +189,15 @@ class Graph:
                 "write, for example, `training.churn`",
             )
             return
-        if self._known(address, path, target):
+        if target in self.instances:
+            self._all_instances(address, path, target)
+        elif self._known(address, path, target):
             self._edge(address, target, EdgeKind.ORDER, path)
+
+    def _all_instances(self, address: Address, path: YamlPath, block: Address) -> None:
+        """To go after a block is to go after all its instances."""
+        for key in self.instances[block]:
+            self._edge(address, block.instance(key), EdgeKind.ORDER, path)
 
     def _expressions(self, address: Address, values: Json) -> None:
         for path, inner in expressions(values):
@@ -200,20 +218,16 @@ class Graph:
                 )
 
     def _bad_expression(self, address: Address, path: YamlPath, inner: str) -> None:
-        word = inner.strip().split(".")[0]
-        why = {"var": "this version has no variables", "env": "this version does not read the environment"}.get(
-            word, "an expression names an output of a resource"
-        )
-        fix = (
-            "write the value itself"
-            if word in ("var", "env")
-            else "write `${section.name.output}`, for example `${training.churn.model}`"
-        )
+        why = "an expression names an output of a resource, or a value such as `var.name`"
+        fix = "write `${section.name.output}`, for example `${training.churn.model}`"
         self._problem(address, path, "spec.bad-expression", f"{shown('${' + inner + '}')} cannot be resolved", why, fix)
 
     def _known(self, address: Address, path: YamlPath, target: Address) -> bool:
         if target in self.declared:
             return True
+        if target in self.instances:
+            self._needs_key(address, path, target, target.name)
+            return False
         names = self._names.get(target.section)
         summary = (
             f"there is no {shown(target.name)} in `{target.section[:60]}`"

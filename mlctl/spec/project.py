@@ -1,117 +1,64 @@
-"""A typed project: its resources, what each depends on, and a place in a file for everything that may be said about them."""
+"""Load a project: collect its blocks, choose the environment, put values in, expand modules and instances, type, link, order."""
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pydantic import BaseModel
-
-from mlctl.provider import Block, Context, Kind, Spec
-from mlctl.spec.collection import NAME_RULE, Collected, is_name
-from mlctl.spec.graph import Edges, Graph, cycles, order
+from mlctl.provider import Spec
+from mlctl.spec import environments
+from mlctl.spec.blocks import NAME_RULE, Written, is_name
+from mlctl.spec.collection import Collected
+from mlctl.spec.environments import Environment
+from mlctl.spec.expansion import Expansion
+from mlctl.spec.graph import Graph, cycles, order
+from mlctl.spec.heading import in_force
+from mlctl.spec.model import Kinds, Owner, Project, Resource
+from mlctl.spec.modules import Modules
+from mlctl.spec.naming import in_full
+from mlctl.spec.places import Located, Part, Place
+from mlctl.spec.policies import Policy
+from mlctl.spec.reading import Reader
+from mlctl.spec.renames import Renames
 from mlctl.spec.report import Report
+from mlctl.spec.scope import Broken, Scope, Unresolved, World
+from mlctl.spec.secret_key import project_key
 from mlctl.spec.source import Source
 from mlctl.spec.suggest import Suggestions, found, shown
-from mlctl.spec.validation import YamlPath, validate
+from mlctl.spec.validation import Problem, YamlPath, validate
+from mlctl.spec.values import Chosen
 from mlctl.types.address import Address
-from mlctl.types.diagnostic import Diagnostic, MlctlError, SourceRange
+from mlctl.types.diagnostic import MlctlError
+from mlctl.types.secret import Secrets, announce
 from mlctl.types.value import Json, digest
+
+__all__ = ["PROJECT_FILE", "Chosen", "Kinds", "Owner", "Project", "Resource", "load_project"]
 
 PROJECT_FILE = "mlctl.yaml"
 _CHAIN_ENDS = 4  # how much of a long cycle is told from each end
 
 
-class Owner(Block):
-    """Who answers for a project."""
+def load_project(
+    root: Path,
+    kinds: Kinds,
+    file: Path | None = None,
+    chosen: Chosen | None = None,
+    texts: Mapping[str, str] | None = None,
+    values: Mapping[str, Json] | None = None,
+    *,
+    reader: Reader | None = None,
+) -> Project:
+    """Read the project file of a folder, or another one, and what it includes. Raises MlctlError with every problem of every file.
 
-    team: str = ""
-    on_call: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One block of a section, typed."""
-
-    address: Address
-    kind: Kind
-    spec: Spec
-
-
-@dataclass(frozen=True)
-class Project:
-    """A valid project. `edges[a]` holds everything that `a` depends on and how; `order` puts dependencies first, ties by address.
-
-    `settings` holds the blocks that are not resources, with defaults filled in, for those that are written or in use.
-    `digest` covers all values of all files; comments, layout and the order of fields do not count.
+    With `texts` and `values`, those of an earlier `Project`, nothing but secrets is read from anywhere else.
     """
-
-    root: Path
-    files: tuple[Path, ...]
-    name: str
-    owner: Owner
-    settings: Mapping[str, Mapping[str, Json]]
-    resources: Mapping[Address, Resource]
-    edges: Edges
-    order: tuple[Address, ...]
-    digest: str
-    sources: Mapping[Address, Source] = field(default_factory=dict, repr=False)
-
-    def where(self, address: Address, path: YamlPath = (), *, key: bool = False) -> SourceRange | None:
-        """The place of a resource's field, or of the resource's name for an empty path; None for an address not in the project."""
-        source = self.sources.get(address)
-        if source is None:
-            return None
-        full = (address.section, address.name, *path)
-        return source.where_key(full) if key or not path else source.where(full)
-
-    def check(self, ctx: Context) -> list[Diagnostic]:
-        """Every kind's offline rules for every resource, in file order, each with its place."""
-        found: list[Diagnostic] = []
-        for address in self.resources:
-            resource = self.resources[address]
-            try:
-                diagnostics: Sequence[Diagnostic] = resource.kind.check(resource.spec, ctx)
-            except MlctlError as error:
-                diagnostics = error.diagnostics
-            found += [self.located(address, item) for item in diagnostics]
-        return found
-
-    def located(self, address: Address, diagnostic: Diagnostic) -> Diagnostic:
-        """A kind's diagnostic with the resource's address and the place its relative `path` leads to."""
-        where = diagnostic.where or self.where(address, diagnostic.path)
-        return replace(diagnostic, address=diagnostic.address or str(address), where=where)
-
-
-class Kinds(Protocol):
-    """What a project may hold; `mlctl.registry` reads it from what is installed."""
-
-    def sections(self) -> Collection[str]:
-        """The sections, each of one kind of resource."""
-        ...
-
-    def settings(self) -> Collection[str]:
-        """The names of the blocks that are not resources."""
-        ...
-
-    def kind(self, section: str) -> Kind:
-        """The kind of a section. Raises MlctlError."""
-        ...
-
-    def settings_model(self, name: str) -> type[BaseModel]:
-        """The model of a settings block. Raises MlctlError."""
-        ...
-
-
-def load_project(root: Path, kinds: Kinds, file: Path | None = None) -> Project:
-    """Read the project file of a folder, or another one, and what it includes. Raises MlctlError with every problem of every file."""
     with _no_collection():
-        return _Loader(root, kinds, file if file is not None else root / PROJECT_FILE).load()
+        used = reader if reader is not None else Reader(root, texts)
+        return _Loader(used, kinds, file or root / PROJECT_FILE, chosen or Chosen(), values).load()
 
 
 @contextmanager
@@ -129,27 +76,56 @@ def _no_collection() -> Iterator[None]:
 class _Loader:
     """Types what was collected, links it, and gives it back as a project when nothing is wrong."""
 
-    def __init__(self, root: Path, kinds: Kinds, file: Path) -> None:
-        self.root = root
+    def __init__(
+        self, reader: Reader, kinds: Kinds, file: Path, chosen: Chosen, kept: Mapping[str, Json] | None
+    ) -> None:
+        self.reader = reader
         self.kinds = kinds
+        self.chosen = chosen
+        self.kept = kept
         self.report = Report()
         self.suggest = Suggestions()
-        self.files = Collected(root, file, kinds.sections(), kinds.settings(), self.report, self.suggest)
+        sections, settings = kinds.sections(), kinds.settings()
+        self.files = Collected(reader, file, sections, settings, self.report, self.suggest)
+        self.modules = Modules(reader, sections, settings, self.report, self.suggest)
         self.broken: set[str] = set()  # sections whose kind cannot be used
+        self.blocks: dict[Address, Written] = {}
+        self.resolved: dict[Address, Json] = {}  # the values of each block with everything put in
         self.resources: dict[Address, Resource] = {}
         self.templated: dict[Address, Json] = {}
 
     def load(self) -> Project:
         self.files.read()
-        name, owner = self._heading(self.files.main, self.files.heading)
-        self._validate_resources()
+        environment = self._environment()
+        main = self.files.main
+        values = in_force(
+            main, self.files.said("variables"), environment, self.chosen, self.kept, self.report, self.suggest
+        )
+        world = World(values, self.suggest)
+        self.scope = Scope(world)
+        environments.state_backend(main, self.files.said("state"), environment, self.scope, self.report, self.suggest)
+        self.files.collect(self.scope)
+        self.files.lay(environment, self.scope)
+        name, owner = self._project_name(main), self._owner()
+        expansion = Expansion(world, self.modules, self.report, self.suggest)
+        expansion.run(self.files.blocks)
+        if expansion.broken:
+            raise self._failure()
+        self.blocks = expansion.blocks
+        self._validate_resources(owner)
         settings = self._settings()
-        graph = self._graph()
+        graph = self._graph(expansion, world)
         ordered = self._ordered(graph)
+        renames = Renames(world.addresses, self.files.removed, self.report, self.suggest)
+        moved = renames.moved(self.files.said("moved"), Place(main, ("moved",)))
+        imports = renames.imports(self.files.said("import"), self._heading_place("import"), self.scope)
+        policies = self._policies(environment)
+        announce(Secrets(values.secrets))  # before anything is said of the project, and its mistakes are said first
         if self.report.failed:
-            raise MlctlError(self.report.sorted(self.files.sources))
+            raise self._failure()
+        secrets = Secrets(values.secrets, project_key(self.reader.root)) if values.secrets else Secrets()
         return Project(
-            root=self.root,
+            root=self.reader.root,
             files=tuple(self.files.files),
             name=name,
             owner=owner,
@@ -157,66 +133,102 @@ class _Loader:
             resources=self.resources,
             edges=graph.edges,
             order=ordered,
-            digest=digest(self._everything()),
-            sources=self.files.homes,
+            digest=digest(secrets.masked(self._everything(settings))),
+            places={address: block.place for address, block in self.blocks.items()},
+            environment=environment.name,
+            base=environment.base,
+            texts=self.reader.texts,
+            values=values.plain(),
+            secrets=secrets,
+            unset=values.missing,
+            moved=moved,
+            imports=imports,
+            module_outputs={name: module.outputs() for name, module in world.modules.items()},
+            policies=policies,
+            headings={name: place for name, (place, _) in self.files.heading.items()},
         )
 
-    def _heading(self, main: Source, top: Mapping[str, Json]) -> tuple[str, Owner]:
-        """The project's name and owner."""
-        name, owner = top.get("project"), top.get("owner", {})
+    def _failure(self) -> MlctlError:
+        return MlctlError(self.report.sorted([*self.files.sources, *self.modules.sources]))
+
+    def _environment(self) -> Environment:
+        """The environment that was chosen. Raises MlctlError when none can be."""
+        main = self.files.main
+        known = environments.declared(main, self.files.said("environments"), self.report, self.suggest)
+        return environments.choose(known, self.chosen.environment, main, self.reader)
+
+    def _project_name(self, main: Source) -> str:
+        name = self.files.said("project")
         if name is None:
             if isinstance(main.value, dict):
-                self.report.at(
-                    main,
-                    ("project",),
-                    "spec.missing-field",
-                    f"{main.name} needs the field `project`",
-                    "it names the project in the tools it uses",
-                    "add `project: NAME` as the first line",
-                    key=True,
-                )
+                summary, why = f"{main.name} needs the field `project`", "it names the project in the tools it uses"
+                fix = "add `project: NAME` as the first line"
+                self.report.at(main, ("project",), "spec.missing-field", summary, why, fix, key=True)
         elif not isinstance(name, str):
-            self.report.at(
-                main,
-                ("project",),
-                "spec.wrong-type",
-                "`project` takes a text",
-                f"{found(name)} stands there",
-                "put quotes around it",
-            )
+            why = f"{found(name)} stands there"
+            self.report.at(main, ("project",), "spec.wrong-type", "`project` takes a text", why, "put quotes around it")
         elif not is_name(name):
-            self.report.at(
-                main,
-                ("project",),
-                "spec.bad-name",
-                f"{shown(name)} cannot be the name of a project",
-                NAME_RULE,
-                "rename it",
-            )
-        made = self._block(main, ("owner",), Owner, owner, "owner")
-        return str(name), made if made is not None else Owner()
+            summary = f"{shown(name)} cannot be the name of a project"
+            self.report.at(main, ("project",), "spec.bad-name", summary, NAME_RULE, "rename it")
+        return str(name)
 
-    def _validate_resources(self) -> None:
-        for address, source in self.files.homes.items():
-            kind = self._kind(address.section, source)
+    def _owner(self) -> Owner:
+        value = self.files.said("owner") if "owner" in self.files.heading else {}
+        made = self._block(self._heading_place("owner"), Owner, value, "owner")
+        return made if made is not None else Owner()
+
+    def _heading_place(self, name: str) -> Located:
+        return self.files.heading[name][0] if name in self.files.heading else Place(self.files.main, (name,))
+
+    def _policies(self, environment: Environment) -> dict[str, Policy]:
+        """The policies that count in this environment."""
+        place, block = self._heading_place("policies"), self.files.said("policies")
+        if block is not None and not isinstance(block, dict):
+            why = f"{found(block)} stands there"
+            summary = "`policies` takes a block of policies by name"
+            self.report.at(place, (), "spec.wrong-type", summary, why, "write `policies: {NAME: {deny: …}}`")
+            return {}
+        result: dict[str, Policy] = {}
+        known = self.files.said("environments")
+        for name, values in (block or {}).items():
+            here = Part(place, (name,))
+            made = self._block(here, Policy, values, f"policies.{name[:60]}")
+            if made is None:
+                continue
+            for index, wanted in enumerate(made.environments or ()):
+                if wanted not in (known if isinstance(known, dict) else (environments.DEFAULT,)):
+                    why, fix = "the policy would never count there", self.suggest(wanted, list(known or ()))
+                    summary = f"there is no environment {shown(wanted)}"
+                    self.report.at(here, ("environments", index), "spec.dangling-reference", summary, why, fix)
+            if made.environments is None or {environment.name, environment.base} & set(made.environments):
+                result[name] = made
+        return result
+
+    def _validate_resources(self, owner: Owner) -> None:
+        for address, block in self.blocks.items():
+            kind = self._kind(address.section, block)
             if kind is None:
                 continue
-            values = self.files.values[address]
-            spec: Spec | None = self._block(
-                source, (address.section, address.name), kind.spec, values, str(address), address
-            )
+            values = block.values
+            if owner.team and isinstance(values, dict) and "owner" not in values:
+                values = {**values, "owner": owner.team}
+            spec: Spec | None = self._block(block.place, kind.spec, values, str(address), address, block.scope)
             if spec is not None:
                 self.resources[address] = Resource(address, kind, spec)
 
-    def _kind(self, section: str, source: Source) -> Kind | None:
+    def _kind(self, section: str, block: Written) -> Any:
         if section in self.broken:
             return None
         try:
             return self.kinds.kind(section)
         except MlctlError as error:
             self.broken.add(section)
+            place = block.place
             for item in error.diagnostics:
-                self.report.at(source, (section,), item.code, item.summary, item.why, item.fix, key=True)
+                if isinstance(place, Place):  # the section's own line says more than that of its first resource
+                    self.report.at(place.source, place.path[:-1], item.code, item.summary, item.why, item.fix, key=True)
+                else:
+                    self.report.at(place, (), item.code, item.summary, item.why, item.fix, key=True)
             return None
 
     def _settings(self) -> dict[str, Mapping[str, Json]]:
@@ -227,90 +239,104 @@ class _Loader:
                 wanted.setdefault(name, address)
         result: dict[str, Mapping[str, Json]] = {}
         for name, user in sorted(wanted.items()):
-            source, value = self.files.settings.get(
-                name, (self.files.homes[user] if user is not None else self.files.main, {})
-            )
-            path: YamlPath = (name,) if user is None else (user.section, user.name)
+            place, value = self.files.settings[name] if user is None else (self.blocks[user].place, {})
             try:
                 model = self.kinds.settings_model(name)
             except MlctlError as error:
                 for item in error.diagnostics:
-                    self.report.at(source, path, item.code, item.summary, item.why, item.fix, key=True)
+                    self.report.at(place, (), item.code, item.summary, item.why, item.fix, key=True)
                 continue
-            made = self._block(source, path, model, value, name)
+            made = self._block(place, model, value, name)
             if made is not None:
                 result[name] = made.model_dump(mode="json")
         return result
 
     def _block(
-        self, source: Source, path: YamlPath, model: type[Any], values: Json, label: str, address: Address | None = None
+        self,
+        place: Located,
+        model: type[Any],
+        values: Json,
+        label: str,
+        address: Address | None = None,
+        scope: Scope | None = None,
     ) -> Any:
-        """One typed block, or None and its problems. Expressions are for resources: in other blocks nothing would replace them."""
+        """One typed block, or None and its problems. Outputs are for resources: other blocks are needed before any exists."""
         if not isinstance(values, dict):
-            self.report.at(
-                source,
-                path,
-                "spec.wrong-type",
-                f"{label} takes a block",
+            why, fix = (
                 f"{found(values)} stands there",
                 "write `field: value` lines below it, or `{}` for a block without fields",
-                address=address,
             )
+            self.report.at(place, (), "spec.wrong-type", f"{label} takes a block", why, fix, address=address)
             return None
         text = json.dumps(values)
         if "${" in text:
-            if address is None:
-                self.report.at(
-                    source,
-                    path,
-                    "spec.bad-expression",
-                    f"{label} cannot hold an expression",
-                    "it is needed before any resource exists",
-                    "write the value itself",
-                    key=True,
-                )
-            else:
-                self.templated[address] = values
+            values = self._put_in(place, values, address, scope or self.scope)
+            if values is None:
+                return None
+            text = json.dumps(values)
+            if "${" in text and address is None:
+                why, fix = "it is needed before any resource exists", "write the value itself"
+                summary = f"{label} cannot hold an expression"
+                self.report.at(place, (), "spec.bad-expression", summary, why, fix, key=True)
         made, problems = validate(model, values, text, label, self.suggest)
         for problem in problems:
-            self.report.problem(source, path, problem, address)
+            self.report.problem(place, (), problem, address)
+        if made is not None and scope is not None and scope.module is not None:
+            full = in_full(made, values, scope)
+            if full is not values:
+                values = full
+                made = model.model_validate(values)
+        if address is not None:
+            self.resolved[address] = values
+            if "${" in text:
+                self.templated[address] = values
         return made
 
-    def _graph(self) -> Graph:
-        graph = Graph(self.files.homes.keys(), self.suggest, complete=len(self.resources) == len(self.files.homes))
+    def _put_in(self, place: Located, values: Json, address: Address | None, scope: Scope) -> Json:
+        """The values of a block with everything put in that is known before anything runs; None when that cannot be."""
+        problems: list[tuple[YamlPath, Unresolved]] = []
+        try:
+            result = scope.resolve(values, lambda at, problem: problems.append((at, problem)))
+        except Broken:
+            return None
+        for at, problem in problems:
+            self.report.at(place, at, *problem.told, address=address)
+        return None if problems else result
+
+    def _graph(self, expansion: Expansion, world: World) -> Graph:
+        complete = len(self.resources) == len(expansion.declared)
+        graph = Graph(expansion.declared, self.suggest, complete=complete, instances=world.instances)
         try:
             graph.add({address: resource.spec for address, resource in self.resources.items()}, self.templated)
         except MlctlError as error:
             self.report.diagnostics += error.diagnostics
         for address, problem in graph.problems:
-            self.report.problem(self.files.homes[address], (address.section, address.name), problem, address)
+            self.report.problem(self.blocks[address].place, (), problem, address)
         return graph
 
     def _ordered(self, graph: Graph) -> tuple[Address, ...]:
         ordered = order(graph.edges)
         for cycle in cycles(graph.edges, ordered):
             first, second = cycle[0], cycle[1 % len(cycle)]
-            path = (first.section, first.name, *graph.places[first, second])
             summary = f"these resources wait for each other: {_chain([*cycle, first])}"
-            self.report.at(
-                self.files.homes[first],
-                path,
+            problem = Problem(
+                graph.places[first, second],
                 "spec.cycle",
                 f"{first} depends on itself" if len(cycle) == 1 else summary,
                 f"{first} names {second} here; none of them could come first",
                 "remove one of the references",
-                address=first,
             )
+            self.report.problem(self.blocks[first].place, (), problem, first)
         return ordered
 
-    def _everything(self) -> Json:
+    def _everything(self, settings: Mapping[str, Json]) -> Json:
         resources: dict[str, dict[str, Json]] = {}
-        for address, value in self.files.values.items():
+        for address, value in self.resolved.items():
             resources.setdefault(address.section, {})[address.name] = value
         return {
-            **{name: value for name, (_, value) in self.files.settings.items()},
+            **settings,
             **resources,
-            **{name: self.files.heading.get(name) for name in ("project", "owner")},
+            **{name: self.files.said(name) for name in ("project", "owner", "policies", "moved", "import")},
         }
 
 

@@ -14,13 +14,14 @@ def test_expressions_are_found_at_any_depth() -> None:
     assert list(expressions(tree)) == [(("a",), "x.y.z"), (("b", 1, "c"), "p.q.r"), (("b", 1, "c"), "s.t.u")]
 
 
-@pytest.mark.parametrize("inner", ["", "a", "a.b", "a.b.c.d", "A.b.c", "a.b c.d", "a.b.c-d", "var.x"])
+@pytest.mark.parametrize("inner", ["", "a", "a.b", "a.b..d", "A.b.c", "a.b c.d", "a.b.c-d", "var.x"])
 def test_other_shapes_are_no_reference(inner: str) -> None:
     assert output_reference(inner) is None
 
 
 def test_space_inside_does_not_matter() -> None:
     assert output_reference(" training.a-b.model ") == (Address("training", "a-b"), "model")
+    assert output_reference('training.eu.a["lr=0.1"].model') == (Address("training", 'eu.a["lr=0.1"]'), "model")
 
 
 @pytest.mark.parametrize(

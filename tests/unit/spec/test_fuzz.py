@@ -23,7 +23,9 @@ _PIECES = st.sampled_from(
         "\t", "\n", "\r", "  ", ": ", ":", "- ", "? ", "*a", "&a ", "<<: ", "!x ", "!!str ", "|", ">", "{", "}", "[", "]", ",", "'", '"',
         "#", "%YAML 1.1", "---", "...", "${", "}", "${training.churn.x}", "${a", "null", "~", ".nan", "1e999", "0x", "true", "\x00",
         "\x1b[31m", "\u202e", "\ud7ff", "\ufeff", "\x85", "\u2028", "🚲", "datasets", "trips", "labels", "churn@champion", "depends_on: [",
-        "include: ['**']\n", "training.churn", "project: ", "9" * 400, "[" * 70, "a" * 3000,
+        "for_each: [a, b]", "matrix: {x: [1, 2]}, ", "${each.key}", "${var.n}", "${env.HOME}", "variables: {n: {type: int, default: 1}}\n",
+        "environments: {dev: {training: {churn: {epochs: 2}}}}\n", "modules: {m: {source: m.yaml}}\n", "churn[\"a\"]", "churn[*]",
+        "moved: [{from: datasets.x, to: datasets.trips}]\n", "include: ['**']\n", "training.churn", "project: ", "9" * 400, "[" * 70, "a" * 3000,
     ]
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ def validator() -> Any:
 
 def read(text: str) -> Any:
     """YAML 1.1 is near enough for these texts."""
-    return yaml.safe_load(text.replace("2e-5", "0.00002"))
+    return yaml.safe_load(text.replace("2e-5", "0.00002").replace("2026-01-31", "'2026-01-31'"))
 
 
 def test_a_good_project_fits(validator: Any) -> None:
@@ -34,7 +34,35 @@ def test_a_good_project_fits(validator: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "variables: {n: {type: int, default: 5}, t: {type: string, sensitive: true}}",
+        "environments: {dev: null, prod: {default: true, variables: {n: 6}, datasets: {d: null}, tracking: {retries: '${var.n}'}}}",
+        "state: {backend: s3, bucket: '${env.BUCKET}', encryption: {sse: AES256}}",
+        "modules: {m: {source: m.yaml, for_each: [a, b], inputs: {x: '${each.key}'}}}",
+        "moved: [{from: datasets.a, to: datasets.b}]",
+        "import: [{to: datasets.d, id: x}]",
+        "policies: {p: {deny: changes, waivers: [{who: a, until: 2026-01-31, why: b}]}}",
+        "datasets: {d: {for_each: {a: 1}, path: p, rows: '${each.value}'}, e: {for_each: datasets.d, path: p}}",
+        "training: {t: {matrix: {lr: [1, 2], exclude: [{lr: 1}]}, data: '${var.data}', epochs: '${var.n}', shuffle: '${matrix.lr}'}}",
+        "training: {t: {data: {labels: d}, precision: '${var.p}', window: '${var.w}', model: '${var.m}'}}",
+    ],
+)
+def test_what_the_loader_takes_the_schema_takes(validator: Any, text: str) -> None:
+    assert [error.message for error in validator.iter_errors(read(f"project: x\n{text}\n") | {"project": "x"})] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "datasets: {}",
+        "{project: x, variables: {n: {type: integer}}}",
+        "{project: x, variables: {a-b: {type: int}}}",
+        "{project: x, environments: {dev: {datasetz: {}}}}",
+        "{project: x, state: {backend: gcs}}",
+        "{project: x, modules: {m: {inputs: {}}}}",
+        "{project: x, moved: [{from: datasets.a}]}",
+        "{project: x, policies: {p: {message: m, severity: fatal}}}",
+        "{project: x, datasets: {d: {for_each: [], path: p}}}",
+        "{project: x, datasets: {d: {path: p, rows: 'text ${'}}}",
         "project: 5",
         "{project: x, projcet: y}",
         "{project: x, owner: {team: t, phone: p}}",

@@ -182,3 +182,8 @@ evaluations:
 deployments:
   api: {model: churn@champion, depends_on: [data_checks.labels_ok]}
 """
+
+
+def texts(found: Iterable[Diagnostic]) -> list[tuple[str, str, str]]:
+    """Problems as code, place and summary."""
+    return [(item.code, str(item.where or ""), item.summary) for item in found]
