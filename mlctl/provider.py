@@ -7,22 +7,30 @@ heavy work runs in a worker program (`mlctl.launch.job`). How to write one: docs
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 
 from mlctl.files.digests import FileDigests
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import EdgeKind, FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.event import Progress
-from mlctl.types.state import Gate, Record
+from mlctl.types.interrupt import Interrupt
+from mlctl.types.leaves import default_of, field_classes
+from mlctl.types.leaves import flatten as flatten
+from mlctl.types.leaves import metadata_fields as metadata_fields
+from mlctl.types.secret import Secrets
+from mlctl.types.state import DEPTH_LIMIT, Gate, Record, too_deep
+from mlctl.types.units import Duration
 from mlctl.types.value import Json, Unknown
+
+# Of this module and `mlctl.testing`, as `major.minor`; a package may say by `Kind.api_version` which one it was written for.
+API_VERSION = "1.0"
 
 
 class Family(StrEnum):
@@ -70,13 +78,44 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
+class Lifecycle(Block):
+    """How the engine treats the objects of a resource, whatever kind they are of."""
+
+    prevent_destroy: bool = False  # kept in the state: only `false`, applied, lifts it
+    ignore_changes: list[str] = []  # dotted fields whose recorded value stands, whatever the project or the tool says
+    retain: Annotated[int, Field(ge=0, le=1000)] | None = None  # how many older builds are kept
+
+
+_UNTOUCHED = Lifecycle()
+
+
+class Retries(Block):
+    """How often a step that failed is tried again at once, and how long is waited before: doubled each time."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)]
+    backoff: Duration = 10.0
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 20}, handler(core)]}
+
+
+def _attempts(value: object) -> object:
+    """`retries: 2` is short for `{attempts: 2}`."""
+    return {"attempts": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class Spec(Block):
     """Base of every resource block. The fields here mean the same for all kinds."""
 
     description: Annotated[str, Metadata] = ""
     owner: Annotated[str, Metadata] = ""
-    tags: Annotated[dict[str, str], Metadata] = {}
-    depends_on: Annotated[list[str], Metadata] = []
+    # a default that is a value is copied for each block, deeply; a factory is not
+    tags: Annotated[dict[str, str], Metadata] = Field(default_factory=dict)
+    depends_on: Annotated[list[str], Metadata] = Field(default_factory=list)
+    lifecycle: Annotated[Lifecycle, Metadata] = Field(default_factory=lambda: _UNTOUCHED)
+    timeout: Annotated[Duration | None, Metadata] = None  # of one attempt; a job is asked to save and stop, then ended
+    retries: Annotated[Retries | None, BeforeValidator(_attempts), Metadata] = None
 
     def links(self) -> Iterable[Link]:
         """Dependencies that no `Reference` marker can state, such as `references: users.user_id`."""
@@ -110,6 +149,9 @@ class Desired:
     inputs: Mapping[Address, Input | Unknown]
     parts: Mapping[str, str | Unknown]
     identity: str | Unknown
+    named: frozenset[str] = (
+        frozenset()
+    )  # the dotted fields of a build that name resources: names do not change what it is
 
     @property
     def key(self) -> ObjectKey:
@@ -152,6 +194,17 @@ class Outcome:
     outputs: Mapping[str, Json] = field(default_factory=dict)
     gate: Gate | None = None
 
+    def __post_init__(self) -> None:
+        """Raise TypeError for what could be written into a state and not be read out of it again."""
+        if not (self.id is None or isinstance(self.id, str)):
+            raise TypeError(f"the id of an object is {self.id!r:.60}; it is a text, or None")
+        if not isinstance(self.outputs, Mapping) or not all(isinstance(name, str) for name in self.outputs):
+            raise TypeError(f"outputs are {self.outputs!r:.60}; they are a mapping, and their names are texts")
+        if too_deep(self.outputs):
+            raise TypeError(f"the outputs are nested more than {DEPTH_LIMIT} levels deep")
+        if not (self.gate is None or isinstance(self.gate, Gate)):
+            raise TypeError(f"the gate is {self.gate!r:.60}; it is a Gate, or None")
+
 
 def _ignore(progress: Progress) -> None:
     """The progress sink of a context that nobody watches."""
@@ -171,7 +224,14 @@ class Context:
     ]  # the project's blocks that are not resources: `tracking`, `feature_store`
     digests: FileDigests
     progress: Callable[[Progress], None] = _ignore
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: Interrupt = field(default_factory=Interrupt)
+    secrets: Secrets = field(default_factory=Secrets)  # never in outputs, files or arguments; see `mlctl.types.secret`
+    origins: Mapping[ObjectKey, ObjectKey] = field(
+        default_factory=dict
+    )  # of moved objects: the key each was made under
+    pinned: Mapping[Address, str] = field(
+        default_factory=dict
+    )  # builds that stand as they are, by identity: a rollback goes back to them whatever their inputs are now
     deep: bool = False  # `--refresh=deep`: ask the tool itself even when the cheap evidence has not moved
 
     def path(self, text: str) -> Path:
@@ -186,9 +246,20 @@ class Context:
             )
         return path
 
+    def made_as(self, key: ObjectKey) -> ObjectKey:
+        """The key that an object was made under: what its marks in a tool and its folder are named by, moved or not."""
+        return self.origins.get(key, key)
+
     def folder(self, key: ObjectKey) -> Path:
-        """Where an object of ours may keep files: one folder for each address and identity, made on first use by its writer."""
-        return self.home / "objects" / str(key.address) / (key.identity or "self")
+        """Where an object of ours may keep files: one folder for each address and identity, made on first use by its writer.
+
+        The folder of a moved object stays where it was made. `trips["eu"]` becomes `trips@eu`, since quotes and brackets
+        mean something to shells, patterns and URIs.
+        """
+        made = self.made_as(key)
+        return (
+            self.home / "objects" / str(made.address).replace('["', "@").replace('"]', "") / (made.identity or "self")
+        )
 
 
 @runtime_checkable
@@ -224,6 +295,17 @@ class Kind(Protocol):
 
 
 @runtime_checkable
+class ChecksTogether(Protocol):
+    """A kind whose resources can contradict each other, or what they depend on, in ways that no block shows alone."""
+
+    def check_together(
+        self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
+    ) -> Iterable[tuple[Address, Diagnostic]]:
+        """Offline rules over the whole project: every spec, and what each depends on. Gives the resource to blame with each problem."""
+        ...
+
+
+@runtime_checkable
 class Keyed(Protocol):
     """A kind whose objects depend on more than their spec and inputs: files on disk, code."""
 
@@ -242,6 +324,51 @@ class Logs(Protocol):
 
 
 @runtime_checkable
+class Importable(Protocol):
+    """A kind that can take over an object which exists already."""
+
+    def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
+        """Find the object that its tool knows as `id`, check that it is what `desired` asks for, and mark it as ours.
+
+        Raises MlctlError when there is none, when it carries another project's mark, or when it differs (naming the
+        fields). A repeat after a crash must end in the same; nothing of the object but our mark may change.
+        """
+        ...
+
+
+@runtime_checkable
+class Approvable(Protocol):
+    """A kind that publishes on a pass, and does so too when a person approves a gate that did not pass."""
+
+    def approved(self, prior: Record, ctx: Context) -> Outcome:
+        """Publish what a passed gate would have published, and give the whole outcome, with the gate as `prior` has it.
+
+        Also asked again of an approved object that is broken, or whose publication was cut off or undone behind our back:
+        it is then to be whole and published. Repeatable.
+        """
+        ...
+
+
+def metadata_settings(kind: Kind) -> frozenset[str]:
+    """The settings among `Kind.settings` that say where something is noted and not what it is; a class attribute of that name.
+
+    A change of one makes nothing anew: what is there stays noted where it was.
+    """
+    found: frozenset[str] = getattr(kind, "metadata_settings", frozenset())
+    return found
+
+
+def named_by_address(kind: Kind) -> bool:
+    """Whether the tool knows an object by the name of its address, so that a moved one is another: a class attribute of that name."""
+    return bool(getattr(kind, "named_by_address", False))
+
+
+def judges(kind: Kind) -> bool:
+    """Whether outcomes of the kind carry a gate, so that its resources stand in front of what uses them: an attribute of that name."""
+    return bool(getattr(kind, "judges", False))
+
+
+@runtime_checkable
 class Describes(Protocol):
     """A kind that can say more about an object in `mlctl status` than its condition."""
 
@@ -252,7 +379,7 @@ class Describes(Protocol):
 
 def diff_fields(desired: Desired, prior: Record, seen: Observed) -> tuple[FieldChange, ...]:
     """Compare desired with recorded values leaf by leaf, and what the tool reports with what was recorded."""
-    classes = _field_classes(type(desired.spec))
+    classes = field_classes(type(desired.spec))
     new, old = flatten(desired.values), flatten(prior.spec)
     observed = flatten(seen.fields)
     changes = []
@@ -260,37 +387,9 @@ def diff_fields(desired: Desired, prior: Record, seen: Observed) -> tuple[FieldC
         was, want = old.get(path), new.get(path)
         now = observed.get(path, was)
         if was != want or (path in observed and now != was):
-            changes.append(FieldChange(path, was, want, now, classes.get(path.split(".")[0])))
+            field_class = classes.get(path.split(".")[0])
+            if was is None or want is None:  # not written: what holds then is the default
+                unset = default_of(desired.spec, path, old, new)
+                was, want, now = (unset if value is None else value for value in (was, want, now))
+            changes.append(FieldChange(path, was, want, now, field_class))
     return tuple(changes)
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A tree of mappings as one mapping of dotted paths; lists and empty mappings are leaves."""
-    leaves: dict[str, Any] = {}
-    for name, item in value.items():
-        path = f"{prefix}{name}"
-        if isinstance(item, Mapping) and item:
-            leaves.update(flatten(item, f"{path}."))
-        else:
-            leaves[path] = item
-    return leaves
-
-
-_CLASSES: dict[type, dict[str, FieldClass]] = {}
-
-
-def _field_classes(spec: type[Spec]) -> dict[str, FieldClass]:
-    """The marked class of each top-level field of a spec."""
-    if spec not in _CLASSES:
-        _CLASSES[spec] = {
-            name: item
-            for name, info in spec.model_fields.items()
-            for item in info.metadata
-            if isinstance(item, FieldClass)
-        }
-    return _CLASSES[spec]
-
-
-def metadata_fields(spec: type[Spec]) -> frozenset[str]:
-    """The fields of a spec whose change runs nothing."""
-    return frozenset(name for name, item in _field_classes(spec).items() if item is FieldClass.METADATA)

@@ -5,40 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from mlctl.engine.attempts import PART
+from mlctl.engine.ignored import told
 from mlctl.engine.ledger import Ledger
-from mlctl.provider import Condition, Context, Desired, Family, Input, Kind, Observed, diff_fields, metadata_fields
+from mlctl.engine.protection import PREVENT_DESTROY, protection_change, wanted_protection
+from mlctl.engine.secrecy import compared, resealed, with_rotations
+from mlctl.provider import (
+    Condition,
+    Context,
+    Desired,
+    Family,
+    Input,
+    Kind,
+    Observed,
+    diff_fields,
+    metadata_fields,
+    metadata_settings,
+)
+from mlctl.spec import asking
 from mlctl.types.address import ObjectKey
 from mlctl.types.change import Action, Change, FieldChange, FieldClass, Reason
 from mlctl.types.state import Pending, Record
 from mlctl.types.value import Unknown, contains_unknown
 
 
-def decide(kind: Kind, desired: Desired, ledger: Ledger, ctx: Context, *, refresh: bool = True) -> Change:
-    """Compare desired, recorded and observed. `refresh=False` takes the record's word for a finished object."""
+def decide(
+    kind: Kind, desired: Desired, ledger: Ledger, ctx: Context, *, refresh: bool = True, requested: bool = False
+) -> Change:
+    """Compare desired, recorded and observed. `refresh=False` takes the record's word for a finished object.
+
+    With `requested`, what is there is made anew whatever it looks like.
+    """
     address = desired.address
     current = ledger.current(address)
     if isinstance(desired.identity, Unknown):
-        fields = explain(kind, desired, current)
-        action = Action.CREATE if current is None else _again(kind, Action.REPLACE)
-        reason = Reason.NEW if current is None else Reason.INPUT_UNKNOWN
-        return Change(
-            action,
-            ObjectKey(address, ""),
-            reason,
-            fields,
-            field_class=kind.field_class,
-            key_known=False,
-            conditional=current is not None,
-        )
+        return _not_known(kind, desired, current, requested=requested)
     key = desired.key
     prior = ledger.get(key)
     if prior is None:
         if current is None:
             return Change(Action.CREATE, key, Reason.NEW, field_class=kind.field_class)
         fields = explain(kind, desired, current)
-        return Change(_again(kind, Action.REPLACE), key, _reason(fields), fields, field_class=kind.field_class)
+        reason = Reason.REQUESTED if requested and not fields else _reason(fields)
+        return Change(_again(kind, Action.REPLACE), key, reason, fields, field_class=gravest(kind, fields))
+    if requested:
+        return Change(_again(kind, Action.REPLACE), key, Reason.REQUESTED, field_class=kind.field_class)
     chosen = current is not None and current.key == key
-    seen = kind.read(prior, ctx) if refresh or not prior.complete else Observed()
+    seen = compared(asking.read(kind, prior, ctx), ctx.secrets) if refresh or not prior.complete else Observed()
     if not prior.complete:
         return _unfinished(kind, key, prior, seen)
     if seen is None:
@@ -63,12 +76,33 @@ def decide(kind: Kind, desired: Desired, ledger: Ledger, ctx: Context, *, refres
     return _compare(kind, desired, prior, seen, chosen=chosen)
 
 
+def _not_known(kind: Kind, desired: Desired, current: Record | None, *, requested: bool) -> Change:
+    """The change of what cannot have its key yet, because an input is still to come."""
+    fields = explain(kind, desired, current)
+    reason = Reason.NEW if current is None else Reason.REQUESTED if requested else Reason.INPUT_UNKNOWN
+    return Change(
+        Action.CREATE if current is None else _again(kind, Action.REPLACE),
+        ObjectKey(desired.address, ""),
+        reason,
+        fields,
+        field_class=gravest(kind, fields),
+        key_known=False,
+        conditional=current is not None and not requested,
+    )
+
+
+def gravest(kind: Kind, fields: Iterable[FieldChange]) -> FieldClass:
+    """The class of a change: the gravest among its fields; what is not marked, content and inputs are of the kind's own."""
+    classes = (item.field_class or kind.field_class for item in fields)
+    return max(classes, key=lambda item: item.gravity, default=kind.field_class)
+
+
 def explain(kind: Kind, desired: Desired, current: Record | None) -> tuple[FieldChange, ...]:
     """What differs between what is asked for and the object an address has now: fields, inputs and content."""
     if current is None:
         return ()
     return (
-        *diff_fields(desired, current, Observed()),
+        *_classed(kind, told(diff_fields(desired, current, Observed()), desired.spec.lifecycle.ignore_changes)),
         *_input_changes(desired, current),
         *_content_changes(kind, desired, current),
     )
@@ -76,7 +110,7 @@ def explain(kind: Kind, desired: Desired, current: Record | None) -> tuple[Field
 
 def _compare(kind: Kind, desired: Desired, prior: Record, seen: Observed, *, chosen: bool) -> Change:
     """The change of a finished object that is there and works."""
-    fields = tuple(kind.diff(desired, prior, seen))
+    fields = differences(kind, desired, prior, seen)
     if kind.family is not Family.BUILD:  # the identity of a build holds its inputs already
         fields += _input_changes(desired, prior)
     if not fields:
@@ -87,16 +121,51 @@ def _compare(kind: Kind, desired: Desired, prior: Record, seen: Observed, *, cho
         )
     drifted = any(item.observed != item.old for item in fields)
     settled = any(item.observed != item.old or not contains_unknown(item.new) for item in fields)
-    reason = Reason.DRIFTED if drifted else _reason(fields)
     return Change(
         Action.UPDATE,
         prior.key,
-        reason,
+        Reason.DRIFTED if drifted else _reason(fields),
         fields,
-        field_class=kind.field_class,
+        field_class=gravest(kind, fields),
         conditional=not settled,
         drift=drifted,
         gate=prior.gate,
+    )
+
+
+def differences(kind: Kind, desired: Desired, prior: Record, seen: Observed) -> tuple[FieldChange, ...]:
+    """What differs in the fields of one object, without what does not count: ignored fields, and names under the same key.
+
+    A build of the same key was made from the same content. When a field that names an input has another text, or an output
+    of the input another value, then the input is the same under another name or in another place. And where a build was
+    noted stays where it was noted.
+    """
+    ignored = desired.spec.lifecycle.ignore_changes
+    fields = _classed(kind, told(asking.diff(kind, desired, prior, seen), ignored))
+    protection = protection_change(desired.spec, prior)
+    fields = tuple(item for item in fields if item.path != PREVENT_DESTROY) + protection
+    if kind.family is not Family.BUILD:
+        return fields
+    noted = tuple(f"project_{name}" for name in metadata_settings(kind))
+    return tuple(
+        item
+        for item in fields
+        if item.observed != item.old
+        or not (item.path.startswith(noted) or any(_within(item.path, name) for name in desired.named))
+    )
+
+
+def _within(path: str, field: str) -> bool:
+    """Whether a path is of a field or of what is in it, or of what the field is in: an empty mapping is a leaf."""
+    return path == field or path.startswith(f"{field}.") or field.startswith(f"{path}.")
+
+
+def _classed(kind: Kind, fields: Iterable[FieldChange]) -> tuple[FieldChange, ...]:
+    """Settings that only say where an object is noted are metadata, and so are rotated secrets of a build."""
+    noted = tuple(f"project_{name}" for name in metadata_settings(kind))
+    return tuple(
+        replace(item, field_class=FieldClass.METADATA) if noted and item.path.startswith(noted) else item
+        for item in with_rotations(kind, fields)
     )
 
 
@@ -135,7 +204,9 @@ def _input_changes(desired: Desired, record: Record) -> tuple[FieldChange, ...]:
 def _content_changes(kind: Kind, desired: Desired, current: Record) -> tuple[FieldChange, ...]:
     """Files and code that are in the content key and changed, by name."""
     names = {
-        name for name in desired.parts.keys() | current.parts.keys() if name != "spec" and not name.startswith("input:")
+        name
+        for name in desired.parts.keys() | current.parts.keys()
+        if name not in ("spec", PART) and not name.startswith("input:")
     }
     pairs = ((name, current.parts.get(name), desired.parts.get(name)) for name in sorted(names))
     return tuple(FieldChange(name, old, new, old) for name, old, new in pairs if old != new)
@@ -157,5 +228,9 @@ def _reason(fields: Iterable[FieldChange]) -> Reason:
 def with_metadata(kind: Kind, record: Record, desired: Desired) -> Record:
     """The record with the metadata of the project put in; nothing else of it changes."""
     names = metadata_fields(kind.spec)
-    kept = {name: value for name, value in record.spec.items() if name not in names}
-    return replace(record, spec={**kept, **{name: value for name, value in desired.values.items() if name in names}})
+    kept = {name: resealed(value, desired.values.get(name)) for name, value in record.spec.items() if name not in names}
+    return replace(
+        record,
+        spec={**kept, **{name: value for name, value in desired.values.items() if name in names}},
+        protected=wanted_protection(desired.spec, record),
+    )

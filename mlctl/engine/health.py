@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlctl.engine.ledger import Ledger
-from mlctl.provider import Condition, Context, Describes, Kind
+from mlctl.engine.secrecy import compared
+from mlctl.provider import Condition, Context, Kind
+from mlctl.spec import asking
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record
@@ -21,6 +23,7 @@ class Health:
     condition: str
     at: str
     detail: str
+    owner: str = ""
 
     @property
     def well(self) -> bool:
@@ -29,20 +32,26 @@ class Health:
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
-        return {"address": str(self.address), "condition": self.condition, "at": self.at, "detail": self.detail}
+        facts = {"address": str(self.address), "condition": self.condition, "at": self.at, "detail": self.detail}
+        return {**facts, "owner": self.owner}
 
 
 def survey(ledger: Ledger, kinds: Callable[[str], Kind], ctx: Context) -> list[Health]:
     """The current object of each address, in order of addresses. One that cannot be asked about is `unknown`, and says why."""
     current = [ledger.current(address) for address in sorted({record.key.address for record in ledger})]
-    return [_health(record, kinds, ctx) for record in current if record is not None]
+    return [
+        replace(_health(record, kinds, ctx), owner=str(record.spec.get("owner", "")))
+        for record in current
+        if record is not None
+    ]
 
 
 def _health(record: Record, kinds: Callable[[str], Kind], ctx: Context) -> Health:
     at = str(record.provenance.get("at", ""))
     try:
         kind = kinds(record.key.address.section)
-        seen = kind.read(record, ctx)
+        seen = compared(asking.read(kind, record, ctx), ctx.secrets)
+        described = asking.describe(kind, record) if seen is not None and record.complete else ""
     except MlctlError as error:
         return Health(record.key.address, "unknown", at, "; ".join(item.summary for item in error.diagnostics))
     if seen is None:
@@ -50,9 +59,8 @@ def _health(record: Record, kinds: Callable[[str], Kind], ctx: Context) -> Healt
     condition: str = seen.condition
     if not record.complete and seen.condition is Condition.READY:
         condition = "unfinished"
-    if record.gate is not None and not record.gate.passed and record.complete:
+    if record.gate is not None and not record.gate.open and record.complete:
         return Health(record.key.address, "gate not passed", at, record.gate.summary)
-    described = kind.describe(record) if isinstance(kind, Describes) and record.complete else ""
     return Health(
         record.key.address,
         condition,

@@ -15,6 +15,8 @@ class Ledger:
     def __init__(self, state: State) -> None:
         self.lineage = state.lineage
         self.serial = state.serial
+        self.held = state.held
+        self.origins: dict[ObjectKey, ObjectKey] = {}  # of moved objects: the key each was made under
         self._lock = threading.RLock()
         self._records: dict[ObjectKey, Record] = {}
         self._by_address: dict[Address, dict[ObjectKey, Record]] = {}
@@ -30,6 +32,11 @@ class Ledger:
     def get(self, key: ObjectKey) -> Record | None:
         """The record of one object."""
         return self._records.get(key)
+
+    def addresses(self) -> list[Address]:
+        """All addresses that have an object, sorted."""
+        with self._lock:
+            return sorted(address for address, found in self._by_address.items() if found)
 
     def at(self, address: Address) -> list[Record]:
         """All objects of an address, the one made or chosen last first."""
@@ -52,6 +59,8 @@ class Ledger:
             for use in record.uses:
                 self._users.setdefault(use.key, set()).add(record.key)
             self._records[record.key] = record
+            if record.origin is not None:
+                self.origins[record.key] = record.origin
             self._by_address.setdefault(record.key.address, {})[record.key] = record
             self._sequence = max(self._sequence, record.sequence)
 
@@ -75,6 +84,7 @@ class Ledger:
 
     def _unlink(self, key: ObjectKey) -> None:
         """Take an object out of the users of what it was made with."""
+        self.origins.pop(key, None)
         if key in self._records:
             for use in self._records[key].uses:
                 self._users[use.key].discard(key)
@@ -82,4 +92,4 @@ class Ledger:
     def state(self) -> State:
         """What stands in the ledger now."""
         with self._lock:
-            return State(self.lineage, self.serial, dict(self._records))
+            return State(self.lineage, self.serial, dict(self._records), self.held)

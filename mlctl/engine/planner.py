@@ -2,169 +2,155 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from mlctl.engine.decide import decide
-from mlctl.engine.desired import as_input, desire
+from mlctl.engine import protection, refresh
+from mlctl.engine.choice import Asked, choose, inputs_of
+from mlctl.engine.desired import as_input
 from mlctl.engine.ledger import Ledger
-from mlctl.provider import Context, Family, Input
+from mlctl.engine.moves import Moves, moves
+from mlctl.engine.removal import RETAINED_BUILDS, doomed, ordered_for_removal, with_used, with_users
+from mlctl.engine.selection import Scope, closure, downstream, named, scope
+from mlctl.provider import Context, Input
 from mlctl.spec.project import Project
 from mlctl.types.address import Address, ObjectKey
-from mlctl.types.change import Action, Change, EdgeKind, Plan, Reason
-from mlctl.types.diagnostic import MlctlError, did_you_mean
+from mlctl.types.change import Action, Change, FieldClass, Mode, Plan, Reason, Selection
 from mlctl.types.state import Record
 from mlctl.types.value import Unknown
 
-# Builds that the project no longer asks for are kept, so that going back to them costs nothing; beyond this many they go.
-RETAINED_BUILDS = 5
+__all__ = ["RETAINED_BUILDS", "closure", "destruction", "doomed", "downstream", "ordered_for_removal", "plan"]
+
+_EVERYTHING = Selection()
+_NOTHING_OFFERED: Mapping[ObjectKey, Record] = {}
+
+
+@dataclass
+class _Planning:
+    """A plan under way: what is looked at, what its dependents see of each address, and what a gate holds back."""
+
+    project: Project
+    ledger: Ledger
+    ctx: Context
+    asked: Asked
+    moved: Moves
+    live: dict[Address, Input | Unknown] = field(default_factory=dict)
+    held: dict[Address, Address] = field(default_factory=dict)  # by the gate that holds it back
+    changes: list[Change] = field(default_factory=list)
 
 
 def plan(
-    project: Project, ledger: Ledger, ctx: Context, *, targets: Collection[Address] = (), refresh: bool = True
+    project: Project,
+    ledger: Ledger,
+    ctx: Context,
+    selection: Selection = _EVERYTHING,
+    *,
+    offered: Mapping[ObjectKey, Record] = _NOTHING_OFFERED,
 ) -> Plan:
     """The changes that would make the state match the project, dependencies first and then removals, dependents first.
 
-    Raises MlctlError for an unknown target, and whatever a kind raises when it cannot be asked.
+    `offered` are finished builds of another environment: one that is asked for is taken over instead of made. Raises
+    MlctlError for an unknown target or a protected object, and whatever a kind raises when it cannot be asked.
     """
-    chosen = closure(project, targets) if targets else set(project.order)
-    live: dict[Address, Input | Unknown] = {}
-    changes: list[Change] = []
-    held: dict[Address, Address] = {}  # what a failed gate holds back, and which gate
+    looked = scope(project, ledger, selection)
+    moved = moves(project, ledger)
+    seen = moved.applied(ledger)
+    ctx = replace(ctx, origins=seen.origins)
+    if selection.mode is Mode.REFRESH_ONLY:
+        changes = refresh.drift(project, ledger, replace(ctx, origins=ledger.origins), looked.chosen)
+        return Plan(changes, ledger.lineage, ledger.serial, project.digest, selection, ctx.environment, ledger.held)
+    asked = Asked(looked.replace, offered, selection.refresh, selection.unattended)
+    planning = _Planning(project, seen, ctx, asked, moved)
     for address in project.order:
-        if address not in chosen:
-            continue
-        change, live[address] = _step(project, address, live, ledger, ctx, refresh)
-        gates = [held[found] for found in sorted(project.edges[address].keys() & held.keys())]
-        if gates and change.effective:
-            change = replace(change, blocked_by=gates[0])
-            held[address] = gates[0]
-        elif _stays(change) and change.gate is not None and not change.gate.passed:
-            held[address] = address
-        changes.append(change)
-    settled = [change for change in changes if change.key_known and change.blocked_by is None]
-    # what is not sure to be made must not cost what is there
-    wanted: dict[Address, ObjectKey | None] = {
-        **dict.fromkeys(chosen),
-        **{change.address: change.key for change in settled},
-    }
-    moving = {key for change in changes if change.effective for key in _made_anew(change, ledger)}
-    removals = _removals(doomed(project, ledger, wanted, targets, moving), changes, project, ledger)
-    # a replacement is one line for the reader: its create half carries the removal of the old object
-    replaced = {change.address for change in changes if change.action is Action.REPLACE}
-    listed = (*changes, *(item for item in removals if item.address not in replaced))
-    return Plan(listed, ledger.lineage, ledger.serial, project.digest, tuple(sorted(targets)))
+        if address in looked.chosen:
+            planning.changes.append(_step(planning, address))
+    listed = (*planning.changes, *_removals(planning, looked))
+    return Plan(listed, ledger.lineage, ledger.serial, project.digest, selection, ctx.environment, ledger.held)
 
 
-def destruction(project: Project, ledger: Ledger, targets: Collection[Address] = ()) -> Plan:
-    """The removal of everything in the state, or of some addresses and all that was made with them."""
+def destruction(project: Project, ledger: Ledger, selection: Selection = _EVERYTHING) -> Plan:
+    """The removal of everything in the state, or of some addresses and all that was made with them.
+
+    What is excluded stays, with all it was made with. Raises MlctlError for an unknown target or a protected object.
+    """
     records = list(ledger)
-    if targets:
-        known = {record.key.address for record in records}
-        _refuse_unknown(targets, known)
-        records = _with_users(ledger, [record for record in records if record.key.address in set(targets)])
+    known = ledger.addresses()
+    if selection.targets:
+        targets = named(selection.targets, known)
+        records = with_users(ledger, [record for record in records if record.key.address in targets])
+    if selection.exclude:
+        excluded = named(selection.exclude, known)
+        stays = with_used(ledger, [record for record in ledger if record.key.address in excluded])
+        records = [record for record in records if record.key not in stays]
+    protection.refuse(records)
     changes = tuple(_removal(record, project, Reason.REQUESTED) for record in ordered_for_removal(ledger, records))
-    return Plan(changes, ledger.lineage, ledger.serial, project.digest, tuple(sorted(targets)))
+    mode = replace(selection, mode=Mode.DESTROY)
+    return Plan(changes, ledger.lineage, ledger.serial, project.digest, mode, project.environment, ledger.held)
 
 
-def closure(project: Project, targets: Collection[Address]) -> set[Address]:
-    """The targets and everything they depend on. Raises MlctlError for one that is not in the project."""
-    _refuse_unknown(targets, project.resources)
-    found: set[Address] = set()
-    waiting = list(targets)
-    while waiting:
-        address = waiting.pop()
-        if address not in found:
-            found.add(address)
-            waiting.extend(project.edges[address])
-    return found
-
-
-def downstream(project: Project, addresses: Collection[Address]) -> set[Address]:
-    """Addresses and everything that depends on them. Raises MlctlError for one that is not in the project."""
-    _refuse_unknown(addresses, project.resources)
-    found = set(addresses)
-    for address in project.order:
-        if found & project.edges[address].keys():
-            found.add(address)
-    return found
-
-
-def doomed(
-    project: Project,
-    ledger: Ledger,
-    wanted: dict[Address, ObjectKey | None],
-    targets: Collection[Address] = (),
-    moving: Collection[ObjectKey] = (),
-) -> list[Record]:
-    """What the project no longer asks for, dependents first: removed addresses, replaced objects, builds beyond the retained.
-
-    `wanted` is the key asked for at each planned address, None while it is not known. With targets, an address that is
-    not planned keeps all it has. What an object that stays was made with stays too, unless that object is `moving`: about
-    to be made anew.
-    """
-    gone: list[Record] = []
-    kept: list[Record] = []
-    for address in sorted({record.key.address for record in ledger}):
-        if address in wanted:
-            old, others = _superseded(project, ledger, address, wanted[address])
-            gone += old
-            kept += others
-        elif address not in project.resources and (not targets or address in targets):
-            gone += ledger.at(address)
-    found = {record.key: record for record in _with_users(ledger, gone, within={record.key for record in kept})}
-    users = ledger.users(found)
-    leaving = found.keys() | set(moving)
-    needed = [key for key in found if users[key] - leaving]
-    while needed:
-        key = needed.pop()
-        if (record := found.pop(key, None)) is not None:
-            needed += [use.key for use in record.uses if use.key in found]
-    return ordered_for_removal(ledger, found.values())
-
-
-def ordered_for_removal(ledger: Ledger, records: Iterable[Record]) -> list[Record]:
-    """Records so that each comes after those that were made with it; ties by key."""
-    waiting = {record.key: record for record in records}
-    users = {key: found & waiting.keys() for key, found in ledger.users(waiting).items()}
-    ordered: list[Record] = []
-    ready = [key for key, found in users.items() if not found]
-    heapq.heapify(ready)
-    while ready:
-        record = waiting.pop(heapq.heappop(ready))
-        ordered.append(record)
-        for use in record.uses:
-            if use.key in waiting and record.key in users[use.key]:
-                users[use.key].discard(record.key)
-                if not users[use.key]:
-                    heapq.heappush(ready, use.key)
-    return ordered + [waiting[key] for key in sorted(waiting)]
-
-
-def _step(
-    project: Project,
-    address: Address,
-    live: dict[Address, Input | Unknown],
-    ledger: Ledger,
-    ctx: Context,
-    refresh: bool,
-) -> tuple[Change, Input | Unknown]:
-    """The change of one address, and what its dependents will see."""
-    resource = project.resources[address]
-    edges = project.edges[address]
-    inputs = {found: live[found] for found, kinds in edges.items() if EdgeKind.INPUT in kinds}
-    desired = desire(resource.kind, address, resource.spec, inputs, ctx)
-    change = replace(decide(resource.kind, desired, ledger, ctx, refresh=refresh), after=frozenset(edges))
+def _step(planning: _Planning, address: Address) -> Change:
+    """The change of one address; notes what its dependents will see, and whether a gate holds it back."""
+    project, ledger, live, held = planning.project, planning.ledger, planning.live, planning.held
+    _, change = choose(project, address, inputs_of(project, address, live), ledger, planning.ctx, planning.asked)
+    change = _with_move(planning, change)
     record = ledger.get(change.key)
-    if record is not None and _stays(change):
-        return change, as_input(resource.kind, record)
-    return change, Unknown(str(address))
+    offered = planning.asked.offered.get(change.key) if change.reason is Reason.PROMOTED else None
+    found = offered or (record if _stays(change) else None)
+    kind = project.resources[address].kind
+    live[address] = as_input(kind, found) if found is not None else Unknown(str(address))
+    gates = [held[other] for other in sorted(project.edges[address].keys() & held.keys())]
+    if gates:
+        held[address] = gates[0]
+        return replace(change, blocked_by=gates[0]) if change.effective else change
+    if found is not None and change.gate is not None and not change.gate.open:
+        held[address] = address
+    return change
+
+
+def _with_move(planning: _Planning, change: Change) -> Change:
+    """The change with the address that the object had before. A move is a change, even when it is the only one."""
+    if (source := planning.moved.again.get(change.address)) is not None:
+        why = "its tool knows it by its address: it is made anew, and the old one goes"
+        return replace(change, moved_from=source, detail=change.detail or why)
+    source = planning.moved.sources.get(change.address)
+    if source is None:
+        return change
+    if change.effective:
+        return replace(change, moved_from=source)
+    return replace(
+        change, action=Action.UPDATE, reason=Reason.MOVED, moved_from=source, field_class=FieldClass.METADATA
+    )
 
 
 def _stays(change: Change) -> bool:
     """Whether the object stays as it is, with the outputs and the verdict that it has."""
-    return change.action is Action.NOOP or change.reason is Reason.METADATA
+    return change.action is Action.NOOP or change.reason in (Reason.METADATA, Reason.MOVED)
+
+
+def _removals(planning: _Planning, looked: Scope) -> list[Change]:
+    """The removals that a plan lists. A replacement is one line for the reader: its create half carries that of the old object."""
+    project, ledger, changes = planning.project, planning.ledger, planning.changes
+    settled = [change for change in changes if change.key_known and change.blocked_by is None]
+    # what is not sure to be made must not cost what is there
+    wanted: dict[Address, ObjectKey | None] = {
+        **dict.fromkeys(looked.chosen),
+        **{change.address: change.key for change in settled},
+    }
+    moving = {key for change in changes if change.effective for key in _made_anew(change, ledger)}
+    records = doomed(project, ledger, wanted, looked.gone, moving)
+    _refuse_protected(records, changes, ledger)
+    replaced = {change.address for change in changes if change.action is Action.REPLACE}
+    return [item for item in _held_removals(records, changes, project, ledger) if item.address not in replaced]
+
+
+def _refuse_protected(records: list[Record], changes: list[Change], ledger: Ledger) -> None:
+    """Raise MlctlError when a plan would remove, or remove and make again, what is protected."""
+    again = [
+        record
+        for change in changes
+        if change.action is Action.REPLACE and change.key_known and (record := ledger.get(change.key)) is not None
+    ]
+    protection.refuse({record.key: record for record in (*records, *again)}.values())
 
 
 def _made_anew(change: Change, ledger: Ledger) -> list[ObjectKey]:
@@ -172,31 +158,7 @@ def _made_anew(change: Change, ledger: Ledger) -> list[ObjectKey]:
     return [change.key] if change.key_known else [record.key for record in ledger.at(change.address)]
 
 
-def _superseded(
-    project: Project, ledger: Ledger, address: Address, wanted: ObjectKey | None
-) -> tuple[list[Record], list[Record]]:
-    """Objects of a planned address other than the one asked for: those to remove, and builds worth keeping."""
-    if wanted is None:
-        return [], []
-    others = [record for record in ledger.at(address) if record.key != wanted]
-    if project.resources[address].kind.family is not Family.BUILD:
-        return others, []
-    done = [record for record in others if record.complete]
-    return [record for record in others if not record.complete] + done[RETAINED_BUILDS:], done[:RETAINED_BUILDS]
-
-
-def _with_users(ledger: Ledger, records: list[Record], within: Collection[ObjectKey] | None = None) -> list[Record]:
-    """The records, and what was made with them, directly or through others; `within` bounds which of that counts."""
-    found = {record.key: record for record in records}
-    waiting = list(found)
-    while waiting:
-        users = {key for keys in ledger.users(waiting).values() for key in keys if within is None or key in within}
-        waiting = sorted(users - found.keys())
-        found.update({record.key: record for record in map(ledger.get, waiting) if record is not None})
-    return list(found.values())
-
-
-def _removals(records: list[Record], changes: list[Change], project: Project, ledger: Ledger) -> list[Change]:
+def _held_removals(records: list[Record], changes: list[Change], project: Project, ledger: Ledger) -> list[Change]:
     """The changes for records to remove, users first. What a gate holds back keeps what it was made with."""
     users = ledger.users(record.key for record in records)
     gates = {change.address: change.blocked_by for change in changes if change.blocked_by is not None}
@@ -214,14 +176,3 @@ def _removal(record: Record, project: Project, reason: Reason | None = None) -> 
     if reason is None:
         reason = Reason.SUPERSEDED if record.key.address in project.resources else Reason.REMOVED
     return Change(Action.DELETE, record.key, reason)
-
-
-def _refuse_unknown(targets: Collection[Address], known: Collection[Address]) -> None:
-    for target in sorted(targets):
-        if target not in known:
-            raise MlctlError.of(
-                "plan.unknown-target",
-                f"there is no `{target}`",
-                "a target names a resource of the project by its address",
-                did_you_mean(str(target), map(str, known)),
-            )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl import __version__
+from mlctl.spec.model import Owner
 
 
 def who() -> str:
@@ -36,6 +37,12 @@ def of(root: Path) -> dict[str, Any]:
     if commit:
         facts["git"] = {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
     return facts
+
+
+def owned(owner: Owner) -> dict[str, Any]:
+    """Who answers for the project, as far as it says so."""
+    named = owner.model_dump(exclude_defaults=True)
+    return {"owner": named} if named else {}
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from mlctl.files.lock import FileLock
 from mlctl.launch import process
 from mlctl.provider import Context
 from mlctl.types import job as contract
-from mlctl.types.diagnostic import ExitCode, MlctlError
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError
 from mlctl.types.event import Progress
+from mlctl.types.interrupt import Manner
 from mlctl.types.job import JobResult, JobStatus
+from mlctl.types.secret import settled
 
 _POLL_SECONDS = 0.05
 STOP_GRACE_SECONDS = 45.0  # a rank may be in the middle of a step and then has a checkpoint to write
@@ -45,31 +47,40 @@ def state(folder: Path) -> JobState:
 
 
 def run(
-    program: str, params: Mapping[str, Any], folder: Path, ctx: Context, *, environment: Mapping[str, str] | None = None
+    program: str,
+    params: Mapping[str, Any],
+    folder: Path,
+    ctx: Context,
+    *,
+    environment: Mapping[str, str] | None = None,
+    detachable: bool = False,
 ) -> JobResult:
     """Run `python -m mlctl.runtime PROGRAM FOLDER` and wait, handing its progress to `ctx.progress`.
 
     A job of the same parameters that still runs is joined; one that was done is not run again. The working directory is
     the project's. Raises MlctlError with the program's own diagnostics when it failed, `job.died` when it left no result,
-    and exit code 130 when `ctx.stop` was set and the program could be stopped.
+    and exit code 130 when `ctx.stop` was set: `job.stopped` once the program has ended or, for one that is `detachable`
+    and an end that lets it go on, `job.detached` at once.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = json.loads(json.dumps({"program": program, "params": dict(params)}))
+    job = ctx.secrets.masked({"program": program, "params": dict(params)})
+    wanted = settled(json.loads(json.dumps(job)))  # a secret that was rotated makes no other job
     lock = FileLock(folder / contract.LOCK_FILE)
     while not lock.acquire():
-        if process.read_object(folder / contract.JOB_FILE) == wanted:
+        if settled(process.read_object(folder / contract.JOB_FILE)) == wanted:
             break
         process.stop(folder, STOP_GRACE_SECONDS)  # what runs there is of other parameters, and its result would be too
     else:
         try:
             done = _result(folder)
-            same = process.read_object(folder / contract.JOB_FILE) == wanted
+            same = settled(process.read_object(folder / contract.JOB_FILE)) == wanted
             if done is not None and done.status is JobStatus.DONE and same:
                 return done
-            process.spawn(wanted, folder, lock, ctx, environment)
+            process.spawn(job, folder, lock, ctx, environment)
         finally:
             lock.release()
-    _wait(folder, ctx)
+    if not _wait(folder, ctx, detachable=detachable):
+        raise _detached(program)
     result = _result(folder)
     if result is None and not ctx.stop.is_set():
         raise _died(program, folder)
@@ -82,8 +93,19 @@ def run(
             exit_code=ExitCode.INTERRUPTED,
         )
     if result.status is JobStatus.FAILED:
-        raise MlctlError(result.diagnostics)
+        raise MlctlError([*result.diagnostics, *_without(ctx.secrets.missing(job))])
     return result
+
+
+def _without(names: Collection[str]) -> Iterator[Diagnostic]:
+    """What is to be said of a program that failed and was not given some secrets: it may not have needed them."""
+    if names:
+        yield Diagnostic(
+            "secret.missing",
+            f"it had no value for {', '.join(f'`{name}`' for name in sorted(names))}",
+            "the object was made with it, and mlctl keeps no secret",
+            "set it as for `mlctl apply`",
+        )
 
 
 def discard(folder: Path) -> None:
@@ -92,7 +114,8 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait(folder: Path, ctx: Context) -> None:
+def _wait(folder: Path, ctx: Context, *, detachable: bool) -> bool:
+    """Wait for the end of a program, or bring it about in the manner that was asked for. False when it goes on alone."""
     events = _events(folder)
     while True:
         running = process.running(folder)
@@ -101,9 +124,11 @@ def _wait(folder: Path, ctx: Context) -> None:
                 break
             ctx.progress(event)
         if not running:
-            break
+            return True
         if ctx.stop.is_set():
-            process.stop(folder, STOP_GRACE_SECONDS)
+            if detachable and ctx.stop.manner is Manner.DETACH:
+                return False
+            process.stop(folder, STOP_GRACE_SECONDS, at_once=lambda: ctx.stop.manner is Manner.KILL)
         time.sleep(_POLL_SECONDS)
 
 
@@ -127,15 +152,25 @@ def _event(line: bytes) -> Progress | None:
     try:
         stored = json.loads(line)
         return Progress(stored["message"], stored["done"], stored["total"], stored["unit"], stored["metrics"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def _result(folder: Path) -> JobResult | None:
     try:
         return JobResult.from_json(json.loads((folder / contract.RESULT_FILE).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _detached(program: str) -> MlctlError:
+    return MlctlError.of(
+        "job.detached",
+        f"the {program} program goes on alone",
+        "this command was asked to let it",
+        "`mlctl status` shows how far it is; the next `mlctl apply` joins it or takes its result",
+        exit_code=ExitCode.INTERRUPTED,
+    )
 
 
 def _died(program: str, folder: Path) -> MlctlError:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mlctl.files.lock import FileLock, is_locked
 from mlctl.launch.environment import worker_environment
 from mlctl.provider import Context
 from mlctl.types import job as contract
+from mlctl.types.secret import ENVIRONMENT
 
 _POLL_SECONDS = 0.02
 _STALE = (contract.RESULT_FILE, contract.EVENTS_FILE, contract.PROCESS_FILE)
@@ -42,16 +43,19 @@ def spawn(
 ) -> None:
     """Start `python -m mlctl.runtime PROGRAM FOLDER` in a session of its own, and hand it the lock that is held.
 
-    `stale` names files of an earlier run, beside those of every program, that must not be taken for this one's.
+    `stale` names files of an earlier run, beside those of every program, that must not be taken for this one's. Secrets
+    are sealed in the job file; their values go through the process's environment, which only its user can read.
     """
+    job = ctx.secrets.masked(dict(job))
     for name in (*_STALE, *stale):
         (folder / name).unlink(missing_ok=True)
     atomic.write_json(folder / contract.JOB_FILE, job)
+    told = {ENVIRONMENT: json.dumps(dict(ctx.secrets.values))} if ctx.secrets else {}
     with open(folder / contract.LOG_FILE, "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlctl.runtime", job["program"], str(folder)],
             cwd=ctx.root,
-            env=worker_environment(environment),
+            env=worker_environment({**(environment or {}), **told}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -72,15 +76,15 @@ def running(folder: Path) -> bool:
     return is_locked(folder / contract.LOCK_FILE)
 
 
-def stop(folder: Path, grace_seconds: float) -> None:
-    """Ask a running program to end (SIGTERM), and end it (SIGKILL to its session) when the grace is over.
+def stop(folder: Path, grace_seconds: float, at_once: Callable[[], bool] = lambda: False) -> None:
+    """Ask a running program to end (SIGTERM), and end it (SIGKILL to its session) when the grace is over or `at_once` says so.
 
     Returns when nothing of it runs any more; not running is success.
     """
     deadline = time.monotonic() + grace_seconds
     asked = False
     while running(folder):
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or at_once():
             _signal(folder, signal.SIGKILL)
         elif not asked:
             asked = _signal(folder, signal.SIGTERM)
@@ -97,7 +101,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
     """A JSON object, or None when there is none yet. Files are swapped in whole, so what is there can be read."""
     try:
         stored = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return stored if isinstance(stored, dict) else None
 

@@ -9,6 +9,7 @@ from mlctl.engine.ledger import Ledger
 from mlctl.engine.planner import destruction, ordered_for_removal
 from mlctl.spec.project import Owner, Project
 from mlctl.types.address import Address, ObjectKey
+from mlctl.types.change import Selection
 from mlctl.types.state import Pending, Record, State, Use
 
 KEYS = [ObjectKey.parse(f"things.t{number}#") for number in range(5)]
@@ -53,7 +54,7 @@ def test_a_long_chain_is_removed_from_its_end_and_at_no_great_cost(tmp_path: obj
     )
     project = Project(tmp_path, (), "test", Owner(), {}, {}, {}, (), "", {})  # type: ignore[arg-type]
     started = time.process_time()
-    plan = destruction(project, ledger, (keys[0].address,))
+    plan = destruction(project, ledger, Selection((keys[0].address,)))
     assert [change.key for change in plan] == keys[::-1]
     assert [record.key for record in ordered_for_removal(ledger, list(ledger))] == keys[::-1]
     assert time.process_time() - started < 2

@@ -10,7 +10,7 @@ from mlctl.engine.planner import RETAINED_BUILDS
 from mlctl.engine.store import LocalStore
 from mlctl.provider import Condition, Observed
 from mlctl.types.address import Address
-from mlctl.types.change import Action, Change, FieldClass, Plan, Reason
+from mlctl.types.change import Action, Change, FieldClass, Plan, Reason, Selection
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from tests.properties.worlds import Blocks, World
 
@@ -38,6 +38,7 @@ def change(plan: Plan, address: str) -> Change:
     return next(item for item in plan if str(item.address) == address)
 
 
+@pytest.mark.contract(1)
 def test_new_resources_are_created_in_order_of_dependence(world: World) -> None:
     plan = world.plan(CHAIN)
     assert [str(item.address) for item in plan] == ["builds.data", "builds.model", "services.api"]
@@ -62,6 +63,7 @@ def test_a_changed_build_runs_again_and_what_depends_on_it_may(world: World) -> 
     assert [(item.path, item.old, item.new) for item in change(plan, "builds.data").fields] == [("value", 2, 4)]
 
 
+@pytest.mark.contract(5)
 def test_the_same_output_stops_there(world: World) -> None:
     world.apply(CHAIN)
     calls = len(world.tool.calls)
@@ -99,6 +101,7 @@ def test_an_old_build_that_no_longer_holds_is_made_good_and_is_no_drift(
         assert (found.action, found.reason, found.drift) == (Action.RUN, Reason.BROKEN, drift)
 
 
+@pytest.mark.contract(15)
 def test_old_builds_are_kept_up_to_a_number(world: World) -> None:
     for value in range(RETAINED_BUILDS + 4):
         world.apply({"builds.a": {"value": value}})
@@ -133,6 +136,8 @@ def test_another_identity_is_a_replacement_and_the_old_object_goes_after_its_use
     assert not world.tool.violations
 
 
+@pytest.mark.contract(2)
+@pytest.mark.contract(6)
 def test_what_was_changed_outside_is_put_back(world: World) -> None:
     world.apply(CHAIN)
     name = next(name for name in world.tool.objects if name.startswith("services.api"))
@@ -153,12 +158,14 @@ def test_what_is_gone_is_made_again(world: World) -> None:
     assert world.plan(CHAIN).empty
 
 
+@pytest.mark.contract(6)
 def test_refresh_false_takes_the_record_at_its_word(world: World) -> None:
     world.apply(CHAIN)
     world.tool.objects.clear()
-    assert world.plan(CHAIN, refresh=False).empty
+    assert world.plan(CHAIN, Selection(refresh=False)).empty
 
 
+@pytest.mark.contract(17)
 def test_removed_blocks_go_dependents_first(world: World) -> None:
     world.apply(CHAIN)
     plan = world.plan({})
@@ -169,6 +176,7 @@ def test_removed_blocks_go_dependents_first(world: World) -> None:
     assert not world.tool.violations
 
 
+@pytest.mark.contract(13)
 def test_a_failed_gate_holds_its_dependents_back_and_keeps_its_verdict(world: World) -> None:
     good: Blocks = {"builds.check": {"value": 5, "gate": 3}, "services.api": {"uses_builds": ["check"]}}
     world.apply(good)
@@ -201,6 +209,7 @@ def test_a_guard_stands_before_everything_that_uses_what_it_guards(world: World)
     assert any(name.startswith("services.other") for name in world.tool.objects), "what does not depend on it goes on"
 
 
+@pytest.mark.contract(12)
 def test_a_failure_skips_its_dependents_only(world: World) -> None:
     blocks = {**CHAIN, "services.zother": {"value": 1}}
     world.tool.faults = {1: "refuse"}
@@ -212,14 +221,15 @@ def test_a_failure_skips_its_dependents_only(world: World) -> None:
     assert steps(world.plan(blocks))["builds.model"] == (Action.RUN, Reason.UNFINISHED)
 
 
+@pytest.mark.contract(8)
 def test_a_target_brings_what_it_depends_on_and_leaves_the_rest(world: World) -> None:
-    plan = world.plan(CHAIN, targets=[Address("builds", "model")])
+    plan = world.plan(CHAIN, Selection((Address("builds", "model"),)))
     assert [str(item.address) for item in plan] == ["builds.data", "builds.model"]
 
 
 def test_an_unknown_target_is_refused(world: World) -> None:
     with pytest.raises(MlctlError) as caught:
-        world.plan(CHAIN, targets=[Address("builds", "modle")])
+        world.plan(CHAIN, Selection((Address("builds", "modle"),)))
     assert caught.value.diagnostics[0].fix == "did you mean `builds.model`?"
 
 

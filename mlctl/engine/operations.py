@@ -1,0 +1,99 @@
+"""What a command does to the state: how its plan is made and how it is carried out, now or out of a saved plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mlctl.engine import applier, planner
+from mlctl.engine.applier import Applied, Emit
+from mlctl.engine.ledger import Ledger
+from mlctl.engine.promotion import Offer
+from mlctl.engine.saved.file import SavedPlan
+from mlctl.engine.store import Session
+from mlctl.provider import Context, Kind
+from mlctl.spec.project import Project
+from mlctl.types.address import Address
+from mlctl.types.change import Mode, Plan, Selection
+from mlctl.types.value import Json
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One kind of command. `pins` are builds that a rollback goes back to, `offer` is what a promotion may take, and `imports`
+    what is taken over by its id, beside what the project says.
+
+    `target` and `why` say, of a rollback, to which run it goes back and for what reason: the state then holds that result.
+    """
+
+    name: str
+    selection: Selection
+    pins: Mapping[Address, str] = field(default_factory=dict)
+    imports: Mapping[Address, str] = field(default_factory=dict)
+    offer: Offer | None = None
+    target: str = ""
+    why: str = ""
+
+    @classmethod
+    def of(cls, saved: SavedPlan, offer: Callable[[str], Offer]) -> Operation:
+        """The operation of a saved plan. `offer` gives what an environment has to offer, by its name."""
+        extra = saved.extra
+        return cls(
+            name=saved.operation,
+            selection=saved.plan.selection,
+            pins={Address.parse(name): identity for name, identity in extra.get("pins", {}).items()},
+            imports={Address.parse(name): id for name, id in extra.get("imports", {}).items()},
+            offer=offer(extra["from"]) if "from" in extra else None,
+            target=extra.get("target", ""),
+            why=extra.get("why", ""),
+        )
+
+    def extra(self) -> dict[str, Json]:
+        """What a saved plan has to keep of it, beside the selection."""
+        kept: dict[str, Any] = {"pins": {str(address): identity for address, identity in self.pins.items()}}
+        kept |= {"imports": {str(address): id for address, id in self.imports.items()}}
+        kept |= {"from": None if self.offer is None else self.offer.environment, "target": self.target, "why": self.why}
+        return {name: value for name, value in kept.items() if value}
+
+    def context(self, ctx: Context) -> Context:
+        """The context to plan and apply with."""
+        return replace(ctx, pinned=self.pins) if self.pins else ctx
+
+    def _importing(self, project: Project) -> Project:
+        return replace(project, imports={**project.imports, **self.imports}) if self.imports else project
+
+    def plan(self, project: Project, ledger: Ledger, ctx: Context) -> Plan:
+        """What it would do. Raises MlctlError."""
+        ctx, project = self.context(ctx), self._importing(project)
+        if self.selection.mode is Mode.DESTROY:
+            return planner.destruction(project, ledger, self.selection)
+        if self.offer is not None:
+            plan = planner.plan(project, ledger, ctx, self.selection, offered=self.offer.records)
+            self.offer.refuse_builds(plan, project, ctx)
+            return plan
+        return planner.plan(project, ledger, ctx, self.selection)
+
+    def carry_out(
+        self,
+        plan: Plan,
+        project: Project,
+        kinds: Callable[[str], Kind],
+        session: Session,
+        ctx: Context,
+        emit: Emit,
+        parallelism: int,
+    ) -> Applied:
+        """Do what a plan says."""
+        ctx, project = self.context(ctx), self._importing(project)
+        if self.selection.mode is Mode.DESTROY:
+            return applier.destroy(plan, kinds, session, ctx, emit, parallelism=parallelism)
+        if self.selection.mode is Mode.REFRESH_ONLY:
+            from mlctl.engine import refresh
+
+            return refresh.accept(plan, session, ctx, emit)
+        if self.offer is not None:
+            return applier.apply(
+                plan, project, kinds, session, ctx, emit, parallelism=parallelism, take=self.offer.take
+            )
+        return applier.apply(plan, project, kinds, session, ctx, emit, parallelism=parallelism)
