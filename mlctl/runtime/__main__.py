@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from mlctl.files import atomic
-from mlctl.runtime import process
+from mlctl.runtime import process, secrets
 from mlctl.runtime.report import Report
 from mlctl.types import job as contract
 from mlctl.types.diagnostic import Diagnostic, MlctlError
@@ -33,7 +33,7 @@ def main(program: str, folder: Path) -> int:
     """Run the program and write what it returns, or how it failed, as the result."""
     # the program says its own pid: whoever started it may have been killed before it could
     atomic.write_json(folder / contract.PROCESS_FILE, {"pid": os.getpid(), "started": time.time()})
-    params = json.loads((folder / contract.JOB_FILE).read_bytes())["params"]
+    params = secrets.known().opened(json.loads((folder / contract.JOB_FILE).read_bytes())["params"])
     try:
         module = importlib.import_module(PROGRAMS[program])
         result: JobResult = module.main(params, Report(folder))
@@ -56,7 +56,7 @@ def main(program: str, folder: Path) -> int:
                 ),
             ),
         )
-    atomic.write_json(folder / contract.RESULT_FILE, result.to_json())
+    atomic.write_json(folder / contract.RESULT_FILE, secrets.known().masked(result.to_json()))
     return 0 if result.status is JobStatus.DONE else 1
 
 

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import NoReturn
 
+from mlctl.runtime import secrets
+
 # Objects made before the collector looks at them. What an import makes is no garbage: at Python's own 700, a quarter of
 # the import of torch, MLflow and Feast (5.8 CPU s against 4.3) goes into looking for some.
 _YOUNG_OBJECTS = 50_000
@@ -14,6 +16,7 @@ _YOUNG_OBJECTS = 50_000
 
 def begin() -> None:
     """To be called before anything heavy is imported."""
+    secrets.keep()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
 
 

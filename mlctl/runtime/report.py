@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mlctl.runtime import secrets
 from mlctl.types import job as contract
 from mlctl.types.event import Progress
 
@@ -19,6 +20,6 @@ class Report:
         self, message: str, done: float | None = None, total: float | None = None, unit: str = "", **metrics: float
     ) -> None:
         """One line: what is going on, how far of how much, and any figures worth showing."""
-        line = json.dumps(Progress(message, done, total, unit, metrics).to_json())
+        line = json.dumps(secrets.known().hidden(Progress(message, done, total, unit, metrics).to_json()))
         with open(self.folder / contract.EVENTS_FILE, "a", encoding="utf-8") as stream:
             stream.write(line + "\n")

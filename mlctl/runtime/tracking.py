@@ -19,8 +19,10 @@ from mlflow.exceptions import MlflowException
 
 from mlctl.files import atomic
 from mlctl.files.lock import FileLock
+from mlctl.runtime import secrets
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.tracking import LINEAGE_TAG, OBJECT_TAG, SQLITE, TrackingTarget
+from mlctl.types.ownership import ADOPTED_TAG, owner_of
 
 _SOURCE_TAG, _NAME_TAG = "mlflow.source.name", "mlflow.runName"
 
@@ -97,19 +99,30 @@ def experiment_id(client: MlflowClient, target: TrackingTarget) -> str:
             )
         found = client.get_experiment_by_name(target.experiment)
     if found.lifecycle_stage == "deleted":
+        if found.tags.get(LINEAGE_TAG) != target.lineage:
+            raise MlctlError.of(
+                "provider.not-ours",
+                f"the MLflow experiment `{target.experiment}` was deleted, and this project did not make it",
+                owner_of(found.tags),
+                f"restore it yourself (`mlflow experiments restore -x {found.experiment_id}`), or set another `tracking.mlflow.experiment`",
+            )
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
 
 
-def own_runs(client: MlflowClient, target: TrackingTarget) -> list[Any]:
-    """The runs of this object that are not deleted, oldest first."""
-    found = client.get_experiment_by_name(target.experiment)
-    if found is None:
+def own_runs(client: MlflowClient, target: TrackingTarget, *, everywhere: bool = False) -> list[Any]:
+    """The runs of this object that are not deleted, oldest first: in the project's experiment, or in any."""
+    if everywhere:
+        places = [item.experiment_id for item in _experiments(client)]
+    else:
+        found = client.get_experiment_by_name(target.experiment)
+        places = [] if found is None else [found.experiment_id]
+    if not places:
         return []
     mine = f"tags.`{OBJECT_TAG}` = '{target.object}' AND tags.`{LINEAGE_TAG}` = '{target.lineage}'"
     return list(
         client.search_runs(
-            [found.experiment_id],
+            places,
             filter_string=mine,
             run_view_type=ViewType.ACTIVE_ONLY,
             order_by=["attributes.start_time ASC"],
@@ -117,12 +130,30 @@ def own_runs(client: MlflowClient, target: TrackingTarget) -> list[Any]:
     )
 
 
+def _experiments(client: MlflowClient) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_experiments(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def give_back(client: MlflowClient, run: Any, target: TrackingTarget) -> None:
+    """Take our marks off a run that was there before us: last the one that keeps it from being deleted as our own."""
+    for name in (*target.marks(), ADOPTED_TAG):
+        if name in run.data.tags:
+            client.delete_tag(run.info.run_id, name)
+
+
 def open_run(client: MlflowClient, target: TrackingTarget, tags: Mapping[str, str]) -> Any:
     """The one run of this object, made when there is none, marked as running."""
     runs = own_runs(client, target)
     if not runs:
         name = target.address.partition(".")[2]
-        everything = {_NAME_TAG: name, _SOURCE_TAG: "mlctl", **tags, **target.labels, **target.marks()}
+        own = {**tags, **target.labels, **target.marks()}
+        everything = {_NAME_TAG: name, _SOURCE_TAG: "mlctl", **secrets.known().hidden(own)}
         return client.create_run(experiment_id(client, target), tags=everything, run_name=name)
     client.update_run(runs[0].info.run_id, status="RUNNING")
     set_tags(client, runs[0], {**tags, **target.labels})
@@ -131,6 +162,6 @@ def open_run(client: MlflowClient, target: TrackingTarget, tags: Mapping[str, st
 
 def set_tags(client: MlflowClient, run: Any, tags: Mapping[str, str]) -> None:
     """Set the tags that are not so already; each costs a write."""
-    for name, value in tags.items():
+    for name, value in secrets.known().hidden(tags).items():
         if run.data.tags.get(name) != value:
             client.set_tag(run.info.run_id, name, value)

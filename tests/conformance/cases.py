@@ -99,6 +99,9 @@ def training(chain: Chain) -> Case:
 
 def evaluations(chain: Chain) -> Case:
     labels = renamed(chain.labels, "datasets.holdout2")
+    same = renamed(chain.model, "training.same")
+    other = renamed(chain.model, "training.other")
+    other = type(other)(other.key, other.id, outputs={**other.outputs, "digest": "0" * 32})
     return Case(
         "evaluations.conform",
         {
@@ -108,7 +111,8 @@ def evaluations(chain: Chain) -> Case:
             "register": {"name": "conform", "alias": "champion"},
         },
         [
-            Edit("model", "${training.other.model}", ANOTHER, inputs=by_address(renamed(chain.model, "training.other"), chain.holdout)),
+            Edit("model", "${training.other.model}", ANOTHER, inputs=by_address(other, chain.holdout)),
+            Edit("model", "${training.same.model}", NOTHING, inputs=by_address(same, chain.holdout)),  # a name is no content
             Edit("dataset", "holdout2", ANOTHER, inputs=by_address(chain.model, labels)),
             Edit("require.roc_auc.min", 0.1, ANOTHER),
             Edit("register.alias", "candidate", ANOTHER),

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from mlctl.provider import Condition, Context, Desired, Family, Metadata, Observed, Outcome, diff_fields
-from mlctl.testing.conformance import REMOVED, Case, Edit, Then, check_kind
+from mlctl.testing.conformance import REMOVED, Case, Edit, Rule, Then, check_kind, examine
 from mlctl.testing.fake import FakeObject, FakeTool, fake_kinds
 from mlctl.testing.harness import make_context
 from mlctl.types.address import ObjectKey
@@ -285,3 +285,50 @@ def test_what_is_no_kind_is_told_what_it_lacks(tmp_path: Path, guide: ModuleType
 def test_nothing_is_left_behind_when_a_rule_is_broken(told: Broken, tmp_path: Path) -> None:
     told(read=lambda self, prior, ctx: None)
     assert list(tmp_path.rglob("*.md")) == []
+
+
+def test_what_is_broken_is_reported_under_its_rule_and_what_was_not_reached_is_not_passed(
+    guide: ModuleType, tmp_path: Path
+) -> None:
+    class Wandering(guide.DataCard):  # type: ignore[misc, name-defined]
+        def read(self, prior: Record, ctx: Context) -> Observed | None:
+            return None
+
+    Wandering.__module__ = "mlctl_data_cards"
+    found = examine(Wandering(), guide.case(tmp_path), make_context(tmp_path))
+    assert {rule for rule, _ in found.problems} == {Rule.SETTLED}
+    assert {Rule.LIGHT, Rule.CHECKED, Rule.MADE} <= found.reached
+    assert not {Rule.EDITS, Rule.DELETES, Rule.ADOPTS} & found.reached
+
+
+class Adopting:
+    """Gives the guide's kind an `adopt`, which takes over a card that somebody wrote."""
+
+    def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
+        path = ctx.path(id)
+        if not path.is_file():
+            raise MlctlError.of("card.none", f"there is no card `{id}`")
+        path.unlink()
+        return self.apply(desired, None, ctx)  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_kind_that_adopts_is_tried_with_what_somebody_made(guide: ModuleType, tmp_path: Path) -> None:
+    def by_hand() -> str:
+        (tmp_path / "cards").mkdir(exist_ok=True)
+        (tmp_path / "cards" / "visits.md").write_text("somebody's")
+        return "cards/visits.md"
+
+    kind = type("Card", (Adopting, guide.DataCard), {"__module__": "mlctl_data_cards"})
+    case = replace(guide.case(tmp_path), found=by_hand)
+    found = examine(kind(), case, make_context(tmp_path))
+    assert (found.problems, Rule.ADOPTS in found.reached) == ([], True)
+
+
+def test_a_kind_that_adopts_what_is_not_there_is_found(guide: ModuleType, tmp_path: Path) -> None:
+    def adopt(self: Any, desired: Desired, id: str, ctx: Context) -> Outcome:
+        return Outcome(id, {"path": id, "digest": "d"})
+
+    kind = type("Card", (guide.DataCard,), {"__module__": "mlctl_data_cards", "adopt": adopt})
+    case = replace(guide.case(tmp_path), found=lambda: "cards/visits.md")
+    found = examine(kind(), case, make_context(tmp_path))
+    assert "which does not exist; it raises MlctlError" in "".join(found.of(Rule.ADOPTS))

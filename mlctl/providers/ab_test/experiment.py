@@ -41,7 +41,7 @@ class Experiment:
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
         """Compute the design. Pure: the same spec gives the same outputs."""
         spec: ExperimentSpec = desired.spec
-        outputs = design_outputs(spec, salt_of(spec, ctx.project, desired.address.name))
+        outputs = design_outputs(spec, salt_of(spec, ctx.project, ctx.made_as(desired.key).address.name))
         return Outcome(str(desired.address), outputs)
 
     def delete(self, prior: Record, ctx: Context) -> None:

@@ -29,7 +29,7 @@ def size_report(spec: ExperimentSpec, project: str, name: str) -> dict[str, Json
 
 def size_report_of(record: Record, project: str) -> dict[str, Json]:
     """The same for an experiment in the state."""
-    return size_report(ExperimentSpec.model_validate(dict(record.spec)), project, record.key.address.name)
+    return size_report(ExperimentSpec.model_validate(dict(record.spec)), project, record.made_as.address.name)
 
 
 def size_text(report: dict[str, Any]) -> str:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import mlctl
+from mlctl.files import atomic
 from mlctl.launch import service
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
+from mlctl.providers.fastapi.adoption import running_release
 from mlctl.providers.fastapi.client import health
 from mlctl.providers.fastapi.port import holder
-from mlctl.providers.fastapi.releases import converge, releases, stop_all
+from mlctl.providers.fastapi.releases import PROVENANCE_FILE, Release, converge, releases, stop_all
 from mlctl.providers.fastapi.spec import DeploymentSpec
+from mlctl.providers.fastapi.together import offline_problems, port_problems
 from mlctl.types import job as contract
+from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.jobs.server import Batching, PredictionLog, ServedFeatures, ServedModel, ServerJob, server_url
@@ -50,6 +54,13 @@ class Deployment:
             ]
         return ()
 
+    def check_together(
+        self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
+    ) -> Iterable[tuple[Address, Diagnostic]]:
+        """A port is one deployment's, and what a model reads is online."""
+        mine = {address: spec for address, spec in specs.items() if address.section == self.section}
+        return [*port_problems(mine), *offline_problems(mine, specs, uses)]
+
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """The lock of the recorded release tells whether it lives, its health answer whether it works and has the port."""
         if prior.id is None:
@@ -69,10 +80,11 @@ class Deployment:
             return Observed(
                 condition=Condition.BROKEN, detail=f"the server (pid {state.pid}) runs and does not answer at {url}"
             )
-        if (found.deployment, found.release) != (prior.key.address.name, prior.id):
+        name = _name(prior.key, ctx)
+        if (found.deployment, found.release) != (name, prior.id):
             return Observed(
                 condition=Condition.BROKEN,
-                detail=f"release {found.release} of {found.deployment} answers at {url}, and release {prior.id} of {prior.key.address.name} should",
+                detail=f"release {found.release} of {found.deployment} answers at {url}, and release {prior.id} of {name} should",
             )
         return Observed()
 
@@ -82,34 +94,18 @@ class Deployment:
 
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
         """Have exactly one server run, the one asked for. The old one serves until the new one does."""
-        evaluation = _evaluation(desired)
-        folder = ctx.folder(desired.key)
-        job = server_job(desired.address.name, desired.spec, evaluation.outputs, _relative(folder / "predictions", ctx))
-        if not ctx.path(job.model.folder).is_dir():
-            raise MlctlError.of(
-                "deploy.model-gone",
-                f"the model folder `{job.model.folder}` does not exist",
-                f"{evaluation.key.address} registered it as {job.model.name} version {job.model.version}",
-                "run `mlctl plan --refresh=deep`",
-                address=str(desired.address),
-            )
-        provenance: dict[str, Json] = {
-            "deployment": str(desired.address), "model": job.model.name, "version": job.model.version, "run_id": evaluation.outputs.get("run_id"),
-            "evaluation": str(evaluation.key), "evaluation_digest": evaluation.digest, "job_digest": digest(job.model_dump(mode="json")),
-            "lineage": ctx.lineage, "mlctl": mlctl.__version__, "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }  # fmt: skip
-        release = converge(job, folder / "releases", provenance, ctx, str(desired.address))
-        url = server_url(job.host, job.port)
-        predictions = None if job.log is None else job.log.folder
-        outputs: dict[str, Json] = {
-            "url": url,
-            "port": job.port,
-            "model": job.model.name,
-            "version": job.model.version,
-            "predictions": predictions,
-            "digest": digest([url, predictions]),
-        }
-        return Outcome(release.name, outputs)
+        evaluation, job = _wanted(desired, ctx)
+        facts = _facts(desired, evaluation, job, ctx)
+        release = converge(job, ctx.folder(desired.key) / "releases", facts, ctx, str(desired.address))
+        return _outcome(release, job)
+
+    def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
+        """Take over the server at an address when it is one of this environment and serves what is asked for."""
+        evaluation, job = _wanted(desired, ctx)
+        release = running_release(id, job, ctx.folder(desired.key) / "releases", str(desired.address))
+        facts = _facts(desired, evaluation, job, ctx)
+        atomic.write_json(release.folder / PROVENANCE_FILE, {**facts, "release": release.name, "adopted": True})
+        return _outcome(release, job)
 
     def delete(self, prior: Record, ctx: Context) -> None:
         """Let all servers finish and remove their folders. The prediction log stays: it is the users' data, and not made again."""
@@ -128,6 +124,52 @@ class Deployment:
         """Where it is, and what it serves."""
         url, model, version = (prior.outputs.get(field) for field in ("url", "model", "version"))
         return f"{url}  {model} v{version}" if url and model and version else ""
+
+
+def _wanted(desired: Desired, ctx: Context) -> tuple[Input, ServerJob]:
+    """The evaluation behind the model, and the server that is asked for. Raises MlctlError."""
+    evaluation = _evaluation(desired)
+    predictions = _relative(ctx.folder(desired.key) / "predictions", ctx)
+    job = server_job(_name(desired.key, ctx), desired.spec, evaluation.outputs, predictions)
+    if not ctx.path(job.model.folder).is_dir():
+        raise MlctlError.of(
+            "deploy.model-gone",
+            f"the model folder `{job.model.folder}` does not exist",
+            f"{evaluation.key.address} registered it as {job.model.name} version {job.model.version}",
+            "run `mlctl plan --refresh=deep`",
+            address=str(desired.address),
+        )
+    return evaluation, job
+
+
+def _facts(desired: Desired, evaluation: Input, job: ServerJob, ctx: Context) -> dict[str, Json]:
+    """Where a release comes from, to be kept in its folder."""
+    return {
+        "deployment": str(desired.address), "model": job.model.name, "version": job.model.version, "run_id": evaluation.outputs.get("run_id"),
+        "evaluation": str(evaluation.key), "evaluation_digest": evaluation.digest, "job_digest": digest(job.model_dump(mode="json")),
+        "lineage": ctx.lineage, "mlctl": mlctl.__version__, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+
+
+def _outcome(release: Release, job: ServerJob) -> Outcome:
+    url = server_url(job.host, job.port)
+    predictions = None if job.log is None else job.log.folder
+    return Outcome(
+        release.name,
+        {
+            "url": url,
+            "port": job.port,
+            "model": job.model.name,
+            "version": job.model.version,
+            "predictions": predictions,
+            "digest": digest([url, predictions]),
+        },
+    )
+
+
+def _name(key: ObjectKey, ctx: Context) -> str:
+    """What a server calls itself: the name it was made under, so that one that was moved in the project is not started anew."""
+    return ctx.made_as(key).address.name
 
 
 def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], predictions: str) -> ServerJob:

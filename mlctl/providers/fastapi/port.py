@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.server import server_url
+from mlctl.types.ownership import import_command
 
 
 def refuse_taken(host: str, port: int, address: str) -> None:
@@ -28,7 +30,8 @@ def refuse_taken(host: str, port: int, address: str) -> None:
         "deploy.port-in-use",
         f"port {port} of {host} is in use by another program",
         why,
-        "stop that program, or set another `serve.port`",
+        "stop that program, or set another `serve.port`; a server of this project whose state was lost is taken over with "
+        f"`{import_command(address, server_url(host, port))}`",
         address=address,
     )
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from mlctl.launch import job
 from mlctl.provider import Context, Desired, Family, Observed, Outcome, diff_fields
+from mlctl.providers.feast import layout
 from mlctl.providers.feast.layout import feast_name
 from mlctl.providers.feast.spec import EntitySpec
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic
+from mlctl.types.jobs.features import AdoptEntityParams
+from mlctl.types.ownership import not_found
 from mlctl.types.state import Record
 from mlctl.types.value import digest
 
@@ -27,6 +31,7 @@ class Entity:
     identity: ClassVar[frozenset[str]] = frozenset()
     field_class: ClassVar[FieldClass] = FieldClass.FEATURES
     settings: ClassVar[frozenset[str]] = frozenset()
+    named_by_address: ClassVar[bool] = True  # Feast knows it by its name
 
     def check(self, spec: EntitySpec, ctx: Context) -> Sequence[Diagnostic]:
         """The schema says it all; whether the column exists is asked by each view, of its source."""
@@ -39,6 +44,29 @@ class Entity:
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
         """Field by field."""
         return diff_fields(desired, prior, seen)
+
+    def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
+        """Take over the entity that Feast knows by this name, when it has the same key and type."""
+        name, spec = feast_name(desired.address.name), desired.spec
+        layout.expect_name(id, name, desired.address)
+        store = layout.store_of(ctx)
+        if not layout.has_registry(ctx):
+            fix = "leave the import out and run `mlctl apply`: its first view declares it"
+            raise not_found(
+                f"entity `{id}` in Feast", f"there is no registry {store.registry}", str(desired.address), fix
+            )
+        params = AdoptEntityParams(
+            entity=name,
+            join_key=spec.key,
+            key_type=spec.dtype,
+            store=store,
+            marks=layout.marks_of(desired.key, ctx),
+        )
+        folder = ctx.folder(desired.key) / "adopt"
+        job.discard(folder)  # an earlier look says nothing about the entity now
+        job.run("features", params.model_dump(mode="json"), folder, ctx)
+        job.discard(folder)
+        return self.apply(desired, None, ctx)
 
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
         """Name it; a changed digest makes its views declare it anew."""

@@ -16,8 +16,9 @@ from mlctl.providers.feast.spec import FeatureViewSpec
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.job import JOB_FILE, LOG_FILE, RESULT_FILE, JobResult
-from mlctl.types.jobs.features import DeleteParams, FeatureColumn, MaterializeParams
+from mlctl.types.jobs.features import AdoptViewParams, DeleteParams, FeatureColumn, MaterializeParams
 from mlctl.types.jobs.profile import Source
+from mlctl.types.ownership import not_found
 from mlctl.types.state import Record
 from mlctl.types.value import Json
 
@@ -33,6 +34,7 @@ class FeatureView:
     identity: ClassVar[frozenset[str]] = frozenset()
     field_class: ClassVar[FieldClass] = FieldClass.FEATURES
     settings: ClassVar[frozenset[str]] = frozenset({"feature_store"})
+    named_by_address: ClassVar[bool] = True  # Feast, its tables and the snapshots know it by its name
 
     def check(self, spec: FeatureViewSpec, ctx: Context) -> Sequence[Diagnostic]:
         """The rules of the block; those of its source wait for the source's columns."""
@@ -62,21 +64,39 @@ class FeatureView:
         result = job.run(PROGRAM, wanted, folder, ctx)
         return Outcome(params.view, result.outputs)
 
+    def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
+        """Take over the view that Feast knows by this name, when definition and snapshots are what would be made."""
+        params = render(desired, ctx)
+        layout.expect_name(id, params.view, desired.address)
+        if not layout.has_registry(ctx):
+            why = f"there is no registry {params.store.registry}"
+            raise not_found(
+                f"feature view `{id}` in Feast", why, str(desired.address), "run `mlctl apply`: it makes the view"
+            )
+        folder = ctx.folder(desired.key) / "adopt"
+        job.discard(folder)  # an earlier look says nothing about the view now
+        result = job.run(PROGRAM, AdoptViewParams(wanted=params).model_dump(mode="json"), folder, ctx)
+        return Outcome(params.view, result.outputs)
+
     def delete(self, prior: Record, ctx: Context) -> None:
-        """Take the view out of the registry and the online store, and remove its snapshots."""
+        """Take the view out of the registry and the online store, and remove its snapshots; one that was taken over is given back."""
         view = layout.feast_name(prior.key.address.name)
         folder = ctx.folder(prior.key)
         job.discard(folder / "materialize")
-        # A table without our mark in the registry may be somebody else's: only Feast can tell.
-        if layout.is_registered(prior.key, ctx) or (layout.has_registry(ctx) and layout.has_online_table(view, ctx)):
+        left = False
+        # A view or a table without our mark may be somebody else's: only Feast can tell.
+        if layout.is_registered(prior.key, ctx) or (
+            layout.has_registry(ctx) and (layout.has_online_table(view, ctx) or layout.mentions(view, ctx))
+        ):
             params = DeleteParams(view=view, store=layout.store_of(ctx), marks=layout.marks_of(prior.key, ctx))
             job.discard(folder / "delete")
-            job.run(PROGRAM, params.model_dump(mode="json"), folder / "delete", ctx)
+            left = bool(job.run(PROGRAM, params.model_dump(mode="json"), folder / "delete", ctx).outputs["left"])
         else:
             layout.drop_online_table(view, ctx)
         snapshot = ctx.root / layout.snapshot_of(view, ctx)
-        for path in (snapshot, snapshot.with_name(f".{snapshot.name}.new")):
-            path.unlink(missing_ok=True)
+        snapshot.with_name(f".{snapshot.name}.new").unlink(missing_ok=True)
+        if not left:
+            snapshot.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     def log(self, prior: Record, ctx: Context) -> Path | None:

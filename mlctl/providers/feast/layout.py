@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
@@ -11,8 +10,9 @@ from pathlib import Path
 
 from mlctl.provider import Context
 from mlctl.providers.feast.settings import FeatureStore
-from mlctl.types.address import ObjectKey
+from mlctl.types.address import Address, ObjectKey
 from mlctl.types.jobs.features import Marks, OfflineStore, OnlineStore, Store
+from mlctl.types.ownership import differs
 from mlctl.types.value import Json, digest
 
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -71,6 +71,20 @@ def is_registered(key: ObjectKey, ctx: Context) -> bool:
         return False
 
 
+def mentions(view: str, ctx: Context) -> bool:
+    """Whether the registry may hold a view of this name, of whomever."""
+    try:
+        return view.encode() in (ctx.root / store_of(ctx).registry).read_bytes()
+    except FileNotFoundError:
+        return False
+
+
+def expect_name(id: str, name: str, address: Address) -> None:
+    """Refuse to take over an object whose name is not the one that the block would give it. Raises MlctlError."""
+    if id != name:
+        raise differs(f"`{id}`", str(address), [("name", id, name)])
+
+
 def trouble(key: ObjectKey, outputs: Mapping[str, Json], ctx: Context) -> str | None:
     """What is wrong with a view that was made, by cheap evidence; None when all of it is there."""
     evidence = outputs["evidence"]
@@ -98,6 +112,8 @@ def drop_online_table(view: str, ctx: Context) -> None:
     store = store_of(ctx)
     path = ctx.root / store.online.path
     if path.is_file():
+        import sqlite3
+
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(f"DROP TABLE IF EXISTS {_quote(f'{store.project}_{view}')}")
 
@@ -110,6 +126,8 @@ def _online_rows(path: Path, table: str) -> int | None:
     """How many values an online table holds; None when there is no such table, or no such file."""
     if not path.is_file():
         return None
+    import sqlite3  # entities, and plans of new views, have no use for it
+
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_ONLINE_WAIT_SECONDS)) as connection:
             return int(connection.execute(f"SELECT count(*) FROM {_quote(table)}").fetchone()[0])  # noqa: S608  # the name is quoted

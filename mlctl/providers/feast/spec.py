@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from mlctl.provider import Block, Reference, Spec
+from mlctl.types.change import FieldClass
 from mlctl.types.jobs.features import Aggregate, FeatureType, KeyType
 from mlctl.types.units import Duration
 
@@ -51,7 +52,7 @@ class FeatureViewSpec(Spec):
     ttl: Annotated[
         Duration | None, Field(description="How long a value is good for; without it values do not expire")
     ] = None
-    online: Annotated[bool, Field(description="Whether the latest values are served")] = False
+    online: Annotated[bool, FieldClass.SERVING, Field(description="Whether the latest values are served")] = False
     grid: Annotated[
         Duration, Field(description="How often a snapshot is taken: a part of a day, such as `1d` or `1h`")
     ] = float(DAY_SECONDS)

@@ -30,6 +30,7 @@ class DataCheck:
     identity: ClassVar[frozenset[str]] = frozenset()
     field_class: ClassVar[FieldClass] = FieldClass.DATA
     settings: ClassVar[frozenset[str]] = frozenset()
+    judges: ClassVar[bool] = True
 
     def check(self, spec: DataCheckSpec, ctx: Context) -> Sequence[Diagnostic]:
         """The rules exist and have arguments that make sense."""

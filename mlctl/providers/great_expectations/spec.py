@@ -9,8 +9,8 @@ from pydantic import Field, WithJsonSchema
 
 from mlctl.provider import Link, Reference, Spec
 from mlctl.providers.great_expectations.expectations import EXPECTATIONS, SQL_ONLY
-from mlctl.types.address import NAME, Address
-from mlctl.types.jobs.checks import SHORT_RULES
+from mlctl.types.address import Address
+from mlctl.types.jobs.checks import SHORT_RULES, split_reference
 
 
 def _rules_schema() -> dict[str, Any]:
@@ -49,6 +49,6 @@ class DataCheckSpec(Spec):
         """The datasets that foreign keys refer to."""
         for index, rule in enumerate(self.rules):
             references = rule.get("foreign_key", {}).get("references")
-            name = references.partition(".")[0] if isinstance(references, str) else ""
-            if NAME.fullmatch(name):
+            name, _ = split_reference(references) if isinstance(references, str) else ("", "")
+            if name:
                 yield Link(("rules", index, "foreign_key", "references"), Address("datasets", name))

@@ -15,6 +15,7 @@ from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.job import LOG_FILE, RESULT_FILE
 from mlctl.types.jobs.profile import ProfileParams, dataset_digest
+from mlctl.types.ownership import differs
 from mlctl.types.state import Record
 from mlctl.types.value import digest
 
@@ -93,6 +94,12 @@ class Dataset:
         }
         outputs["digest"] = dataset_digest(outputs, _digests(files, ctx))
         return Outcome(desired.key.identity, outputs)
+
+    def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
+        """Files are used where they are, so that taking them over is to profile them; `id` is their path."""
+        if id != desired.spec.path:
+            raise differs(f"`{id}`", str(desired.address), [("path", id, desired.spec.path)])
+        return self.apply(desired, None, ctx)
 
     def _changed(self, desired: Desired, ctx: Context) -> str:
         """A file that is not the one the identity stands for any more, or nothing."""

@@ -107,7 +107,7 @@ class Schedule:
         outputs = {
             "cron": " ".join(spec.cron.split()),
             "targets": list(spec.targets),
-            "command": arguments(spec.run, spec.targets),
+            "command": [*_chosen(ctx.environment), *arguments(spec.run, spec.targets)],
         }
         return Outcome(str(desired.address), {**outputs, "digest": digest(outputs)})
 
@@ -122,6 +122,11 @@ class Schedule:
             if outputs.get("cron") and outputs.get("targets")
             else ""
         )
+
+
+def _chosen(environment: str) -> list[str]:
+    """The option that chooses an environment: cron has nobody's MLCTL_ENV."""
+    return [] if environment == "default" else ["-e", environment]
 
 
 def arguments(run: str, targets: Sequence[str]) -> list[str]:

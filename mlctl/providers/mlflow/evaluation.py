@@ -13,20 +13,23 @@ from mlctl.launch import job, process
 from mlctl.launch.job import JobState
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.mlflow import registry
-from mlctl.providers.mlflow.spec import Bar, EvaluationSpec
+from mlctl.providers.mlflow.bars import bar_problems
+from mlctl.providers.mlflow.spec import EvaluationSpec
 from mlctl.types import job as contract
+from mlctl.types.address import ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
-from mlctl.types.diagnostic import Diagnostic, MlctlError, did_you_mean
+from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.jobs import evaluate as jobs
 from mlctl.types.jobs.evaluate import EvaluateJob, LookJob, PromoteJob, Registration, WithdrawJob
 from mlctl.types.jobs.tracking import TrackingTarget, tracking_settings
 from mlctl.types.jobs.train import Candidate, TableInput
+from mlctl.types.ownership import differs
 from mlctl.types.state import Record
 from mlctl.types.value import Json, digest
 
-_MODEL = re.compile(r"\$\{\s*training\.[A-Za-z_][A-Za-z0-9_-]*\.model\s*\}")
-_METRICS = sorted(jobs.BINARY_METRICS | jobs.REGRESSION_METRICS)
-_SHARES = jobs.BINARY_METRICS - {"log_loss"}
+_MODEL = re.compile(
+    r"\$\{\s*training\.[^{}]+\.model\s*\}"
+)  # of a module or an instance too: `training.eu.churn["lr=0.1"]`
 
 
 class Evaluation:
@@ -38,6 +41,7 @@ class Evaluation:
     identity: ClassVar[frozenset[str]] = frozenset()
     field_class: ClassVar[FieldClass] = FieldClass.EVALUATION
     settings: ClassVar[frozenset[str]] = frozenset({"tracking"})
+    judges: ClassVar[bool] = True
 
     def check(self, spec: EvaluationSpec, ctx: Context) -> Sequence[Diagnostic]:
         """The model is a training's, metrics are known, and no bar is empty or beyond reach."""
@@ -53,7 +57,7 @@ class Evaluation:
                 )
             )
         for name, bar in spec.require.items():
-            found += _check_bar(name, bar, registered=spec.register_as is not None)
+            found += bar_problems(name, bar, registered=spec.register_as is not None)
         names = set(spec.require)
         if names & jobs.BINARY_METRICS and names & jobs.REGRESSION_METRICS:
             one, other = sorted(names & jobs.BINARY_METRICS)[0], sorted(names & jobs.REGRESSION_METRICS)[0]
@@ -108,6 +112,8 @@ class Evaluation:
         folder = ctx.folder(desired.key)
         cached = job.state(folder) is JobState.DONE
         wanted = evaluate_job(desired, ctx)
+        if cached and prior is not None and prior.gate is not None and prior.gate.approval is not None:
+            return self.approved(prior, ctx)  # a person has decided; what is asked for is the alias
         if cached and _failed(folder):
             # asked for again, so something has changed that is not part of the key: the champion it was held against
             (folder / contract.RESULT_FILE).unlink(missing_ok=True)
@@ -118,6 +124,34 @@ class Evaluation:
             outputs |= _promote(wanted, wanted.register_as, outputs, folder, ctx)
         version = outputs["version"]
         return Outcome(None if version is None else f"{outputs['name']}/{version}", outputs, result.gate)
+
+    def approved(self, prior: Record, ctx: Context) -> Outcome:
+        """A person let a candidate pass that the gate held back: register it and put the alias on it. A repeat finds it so."""
+        wanted = _judged(prior, ctx)
+        outputs = {**prior.outputs, **passed_outputs(wanted.candidate), "candidate": None}
+        if wanted.register_as is None:
+            return Outcome(prior.id, {**outputs, "digest": digest([None, wanted.candidate.digest])}, prior.gate)
+        outputs |= _promote(wanted, wanted.register_as, {**outputs, "version": None}, ctx.folder(prior.key), ctx)
+        return Outcome(f"{outputs['name']}/{outputs['version']}", outputs, prior.gate)
+
+    def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
+        """Take over `models:/NAME@ALIAS`: the registered model, and the version under the alias when it passes."""
+        wanted, address = evaluate_job(desired, ctx), str(desired.address)
+        registration = wanted.register_as
+        if registration is None:
+            raise MlctlError.of(
+                "import.bad-id",
+                f"{address} registers no model",
+                "what is taken over is the registered model and its alias",
+                "add `register: {name: ..., alias: ...}`",
+                address=address,
+            )
+        asked = f"models:/{registration.name}@{registration.alias}"
+        if id != asked:
+            raise differs(f"`{id}`", address, [("register", id, asked)])
+        params = wanted.model_copy(update={"adopt": True})
+        result = job.run("evaluate", params.model_dump(mode="json"), ctx.folder(desired.key), ctx)
+        return Outcome(f"{registration.name}/{result.outputs['version']}", dict(result.outputs), result.gate)
 
     def delete(self, prior: Record, ctx: Context) -> None:
         """Take back the versions it registered, and its alias if that points at one, then remove its folder."""
@@ -204,67 +238,30 @@ def _promote(
     return {"version": version, "digest": digest([registration.name, version])}
 
 
-def _check_bar(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
-    path = ("require", name)
-    if name not in _METRICS:
-        return [
-            Diagnostic(
-                "eval.unknown-metric", f"there is no metric `{name}`", "", did_you_mean(name, _METRICS), path=path
-            )
-        ]
-    found = []
-    if bar.min is None and bar.max is None and bar.not_worse_than is None:
-        found.append(
-            Diagnostic(
-                "eval.empty-bar",
-                f"`{name}` asks for nothing",
-                "every model would pass",
-                "add `min`, `max` or `not_worse_than: champion`",
-                path=path,
-            )
-        )
-    if bar.margin is not None and bar.not_worse_than is None:
-        found.append(
-            Diagnostic(
-                "eval.margin-unused",
-                f"the margin of `{name}` has no effect",
-                "it is the distance allowed to a champion",
-                "add `not_worse_than: champion`, or remove `margin`",
-                path=(*path, "margin"),
-            )
-        )
-    if bar.not_worse_than is not None and not registered:
-        found.append(
-            Diagnostic(
-                "eval.no-champion",
-                f"`{name}` is compared with a champion, and there is none",
-                "the champion is the model that holds the alias under `register`",
-                "add `register: {name: ..., alias: champion}`",
-                path=(*path, "not_worse_than"),
-            )
-        )
-    if bar.min is not None and bar.max is not None and bar.min > bar.max:
-        found.append(
-            Diagnostic(
-                "eval.impossible-bar",
-                f"`{name}` cannot be both at least {bar.min:g} and at most {bar.max:g}",
-                "",
-                "correct one of them",
-                path=path,
-            )
-        )
-    for field, value in (("min", bar.min), ("max", bar.max)):
-        if value is not None and name in _SHARES and not 0 <= value <= 1:
-            found.append(
-                Diagnostic(
-                    "eval.impossible-bar",
-                    f"`{name}` lies between 0 and 1, never at {value:g}",
-                    "",
-                    "write it as a share, such as 0.75",
-                    path=(*path, field),
-                )
-            )
-    return found
+def passed_outputs(candidate: Candidate) -> dict[str, Json]:
+    """What an evaluation puts out of a model that may be used."""
+    return {
+        "model": candidate.model,
+        "model_uri": candidate.model_uri,
+        "run_id": candidate.run_id,
+        "serving": candidate.serving,
+        "training_profile": candidate.training_profile,
+    }
+
+
+def _judged(prior: Record, ctx: Context) -> EvaluateJob:
+    """What a finished evaluation was asked, from its own folder. Raises MlctlError."""
+    stored = process.read_object(ctx.folder(prior.key) / contract.JOB_FILE) or {}
+    try:
+        return EvaluateJob.model_validate(stored["params"])
+    except (KeyError, ValueError):
+        raise MlctlError.of(
+            "eval.result-gone",
+            f"the files of {prior.key.address} are gone",
+            "they say which model it judged",
+            "run `mlctl apply` to evaluate it again, then approve it",
+            address=str(prior.key.address),
+        ) from None
 
 
 def _failed(folder: Path) -> bool:
@@ -278,8 +275,9 @@ def _registration(values: Mapping[str, Any]) -> Registration | None:
     return None if stored is None else Registration.model_validate(stored)
 
 
-def _target(key: Any, values: Mapping[str, Any], ctx: Context) -> TrackingTarget:
+def _target(key: ObjectKey, values: Mapping[str, Any], ctx: Context) -> TrackingTarget:
     uri, experiment = tracking_settings(values.get("project_tracking"), ctx.project)
+    made = ctx.made_as(key)
     return TrackingTarget(
-        uri=uri, experiment=experiment, lineage=ctx.lineage, address=str(key.address), object=str(key)
+        uri=uri, experiment=experiment, lineage=ctx.lineage, address=str(made.address), object=str(made)
     )

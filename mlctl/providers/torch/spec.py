@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from mlctl.provider import Block, Metadata, Reference, Spec
+from mlctl.types.change import FieldClass
 from mlctl.types.units import Share
 from mlctl.types.value import Json
 
@@ -106,7 +107,7 @@ class Checkpoint(Block):
 class TrainingSpec(Spec):
     """One trained model. How often it is checkpointed does not change it, so that field retrains nothing."""
 
-    data: Data
+    data: Annotated[Data, FieldClass.DATA]
     model: Annotated[Mlp | Python, Field(discriminator="type")]
     task: Literal["binary", "regression"] | None = None
     strategy: Annotated[Single | Ddp, Field(discriminator="type")] = Single(type="single")

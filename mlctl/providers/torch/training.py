@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,12 +15,15 @@ from mlctl.providers.torch.entrypoint import check_entrypoint, closure, code_par
 from mlctl.providers.torch.runs import may_have_runs
 from mlctl.providers.torch.spec import Ddp, Python, TrainingSpec
 from mlctl.types import job as contract
+from mlctl.types.address import ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.jobs.features import ViewSource
 from mlctl.types.jobs.tracking import TrackingTarget, tracking_settings
-from mlctl.types.jobs.train import CHECKPOINTS, ForgetRunJob, MlpModel, PythonModel, TableInput, TrainJob
+from mlctl.types.jobs.train import CHECKPOINTS, AdoptJob, ForgetRunJob, MlpModel, PythonModel, TableInput, TrainJob
 from mlctl.types.state import Record
+
+_MODEL_URI = re.compile(r"models:/[^/@]+(/[0-9]+|@[^/@]+)|runs:/[0-9a-f]{32}/.+")
 
 
 class Training:
@@ -31,6 +35,7 @@ class Training:
     identity: ClassVar[frozenset[str]] = frozenset()
     field_class: ClassVar[FieldClass] = FieldClass.TRAINING
     settings: ClassVar[frozenset[str]] = frozenset({"tracking"})
+    metadata_settings: ClassVar[frozenset[str]] = frozenset({"tracking"})  # where a run is logged does not change it
 
     def check(self, spec: TrainingSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Fields that contradict each other, and the entry point of a `python` model."""
@@ -105,14 +110,34 @@ class Training:
             (folder / contract.RESULT_FILE).unlink(
                 missing_ok=True
             )  # files of the result are gone: make them again, from the last checkpoint if there is one
-        result = job.run("train", train_job(desired, ctx).model_dump(mode="json"), folder, ctx)
+        result = job.run("train", train_job(desired, ctx).model_dump(mode="json"), folder, ctx, detachable=True)
+        return Outcome(id=str(result.outputs["run_id"]), outputs=result.outputs)
+
+    def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
+        """Take over a model that MLflow holds, by `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/PATH`."""
+        if not _MODEL_URI.fullmatch(id):
+            raise MlctlError.of(
+                "import.bad-id",
+                f"`{id}` does not name a model of MLflow",
+                "a training takes over what a run or the registry holds",
+                "write `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/PATH`",
+                address=str(desired.address),
+            )
+        folder = ctx.folder(desired.key)
+        if job.state(folder) is JobState.DONE and not _whole(folder, ctx):
+            (folder / contract.RESULT_FILE).unlink(missing_ok=True)
+        params = AdoptJob(train=train_job(desired, ctx), id=id)
+        result = job.run("train", params.model_dump(mode="json"), folder, ctx)
         return Outcome(id=str(result.outputs["run_id"]), outputs=result.outputs)
 
     def delete(self, prior: Record, ctx: Context) -> None:
-        """Stop it if it runs, mark its MLflow run as deleted, and remove its folder."""
+        """Stop it if it runs, mark its MLflow run as deleted (one that was taken over is given back), and remove its folder."""
         folder = ctx.folder(prior.key)
         process.stop(folder, job.STOP_GRACE_SECONDS)
-        target = _target(str(prior.key), str(prior.key.address), prior.spec, ctx)
+        target = _target(prior.key, prior.spec, ctx)
+        logged_at = prior.outputs.get("tracking_uri")
+        if isinstance(logged_at, str):  # `tracking` may have been changed since
+            target = target.model_copy(update={"uri": logged_at})
         database = target.database(ctx.root)
         if database is None or may_have_runs(database, target.object):
             job.run("train", ForgetRunJob(tracking=target).model_dump(mode="json"), folder / "forget", ctx)
@@ -148,7 +173,7 @@ def train_job(desired: Desired, ctx: Context) -> TrainJob:
         )
     strategy = spec.strategy
     return TrainJob(
-        tracking=_target(str(desired.key), str(desired.address), desired.values, ctx),
+        tracking=_target(desired.key, desired.values, ctx),
         labels=TableInput.of(spec.data.labels, desired.input("datasets", spec.data.labels).outputs),
         views=[ViewSource.from_outputs(view) for view in views],
         view_digests={view["view"]: view["digest"] for view in views},
@@ -188,16 +213,17 @@ def _model(spec: TrainingSpec, ctx: Context) -> MlpModel | PythonModel:
     )
 
 
-def _target(key: str, address: str, values: Mapping[str, Any], ctx: Context) -> TrackingTarget:
-    """Where this object is tracked, by the project settings as they were when it was asked for."""
+def _target(key: ObjectKey, values: Mapping[str, Any], ctx: Context) -> TrackingTarget:
+    """Where this object is tracked, by the project settings as they were when it was asked for, and under which marks."""
+    made = ctx.made_as(key)
     uri, experiment = tracking_settings(values.get("project_tracking"), ctx.project)
     owner = {"owner": values["owner"]} if values.get("owner") else {}
     return TrackingTarget(
         uri=uri,
         experiment=experiment,
         lineage=ctx.lineage,
-        address=address,
-        object=key,
+        address=str(made.address),
+        object=str(made),
         labels={**owner, **values.get("tags", {})},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -55,6 +56,8 @@ def _evaluate(job: EvaluateJob, report: Report) -> JobResult:
         )
     with tracking.tracking_errors(job.tracking.uri):
         client = tracking.connect(job.tracking)
+        if job.adopt:
+            return _adopt(job, client, report)
         holder = registry.champion(client, job.register_as, job.tracking) if job.register_as is not None else None
         rival = holder.candidate if holder is not None and not _same(holder.candidate, job.candidate) else None
         results = _measure(job, rival, client, report)
@@ -69,6 +72,29 @@ def _evaluate(job: EvaluateJob, report: Report) -> JobResult:
                 version = registry.register(client, job.candidate, job.register_as, job.tracking, results["metrics"])
     outputs = _outputs(job, gate, version, shown, results)
     return JobResult(JobStatus.DONE, outputs, gate)
+
+
+def _adopt(job: EvaluateJob, client: Any, report: Report) -> JobResult:
+    """Judge the model that holds an alias of somebody else's, and take both over when it passes. Raises MlctlError."""
+    from mlctl.runtime.evaluate import registry
+
+    registration = job.register_as
+    if registration is None:
+        raise ValueError("only an alias can be taken over")
+    version = registry.adoptable(client, job.candidate, registration, job.tracking)
+    results = _measure(job, None, client, report)
+    gate = Gate(results["gate"]["passed"], results["gate"]["summary"], tuple(results["gate"]["details"]))
+    if not gate.passed:
+        raise MlctlError.of(
+            "import.gate-failed",
+            f"version {version} of `{registration.name}` does not pass {job.tracking.address}: {gate.summary}",
+            "\n".join(gate.details),
+            "lower the bars of the block to what the model reaches, import it, and raise them after that",
+            address=job.tracking.address,
+        )
+    report.progress(f"taking over {registration.name}@{registration.alias}")
+    registry.take_over(client, version, job.candidate, registration, job.tracking, results["metrics"])
+    return JobResult(JobStatus.DONE, _outputs(job, gate, version, job.candidate, results), gate)
 
 
 def _measure(job: EvaluateJob, rival: Candidate | None, client: Any, report: Report) -> dict[str, Any]:
@@ -129,13 +155,19 @@ def _log_metrics(client: Any, job: EvaluateJob, metrics: dict[str, float]) -> No
     from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
 
-    name, now = job.tracking.address.partition(".")[2], int(time.time() * 1000)
+    name, now = _metric_prefix(job.tracking.address), int(time.time() * 1000)
     try:
         client.log_batch(
             job.candidate.run_id, metrics=[Metric(f"{name}.{item}", value, now, 0) for item, value in metrics.items()]
         )
     except MlflowException as error:  # the run was removed by hand
         print(f"metrics were not added to run {job.candidate.run_id}: {error}", flush=True)
+
+
+def _metric_prefix(address: str) -> str:
+    """`gate["lr=0.1"]` as MLflow takes it in a name of a metric: `gate/lr:0.1`."""
+    name = address.partition(".")[2].replace('["', "/").replace('"]', "").replace("=", ":")
+    return re.sub(r"[^A-Za-z0-9_.:/ -]", "_", name)
 
 
 def _outputs(

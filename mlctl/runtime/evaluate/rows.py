@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 
 from mlctl.runtime.features.sql import only_row
-from mlctl.runtime.profile.database import database, literal, quote
+from mlctl.runtime.profile.database import database, own_parquet, quote
 from mlctl.runtime.trainer.table import ROW_DIGEST, TIME, Rows, load_rows, target_values
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.train import Candidate, TableInput
@@ -61,7 +61,7 @@ def find_leakage(rows: Rows, keys: Path) -> Leakage | None:
     by = [*rows.keys, *([TIME] if rows.timed else [])] if rows.keys else [ROW_DIGEST]
     names = ", ".join(_as_text(name) for name in by)
     with database(rows.path.parent) as connection:
-        here, there = (f"(SELECT {names} FROM read_parquet({literal(str(path))}))" for path in (rows.path, keys))
+        here, there = (f"(SELECT {names} FROM {own_parquet(str(path))})" for path in (rows.path, keys))
         common = f"{here} AS h SEMI JOIN {there} AS t USING ({', '.join(quote(name) for name in by)})"
         (count,) = only_row(connection, f"SELECT count(*) FROM {common}")
         found = connection.execute(f"SELECT DISTINCT * FROM {common} ORDER BY ALL LIMIT {_SAMPLES}").fetchall()
@@ -70,16 +70,20 @@ def find_leakage(rows: Rows, keys: Path) -> Leakage | None:
 
 
 def score_rows(model_folder: Path, columns: Sequence[str], rows: Rows) -> Any:
-    """The model's scores, through the same door as in serving. Raises MlctlError when it does not load or predict."""
+    """The model's scores of rows."""
+    return score_table(model_folder, columns, np.column_stack([rows.column(name) for name in columns]))
+
+
+def score_table(model_folder: Path, columns: Sequence[str], table: Any) -> Any:
+    """The scores of float64 (rows, columns), through the same door as in serving. Raises MlctlError when the model does not load or predict."""
     import mlflow.pyfunc
     import pandas as pd
 
     try:
         loaded = mlflow.pyfunc.load_model(str(model_folder))
-        table = np.column_stack([rows.column(name) for name in columns])
         parts = [
             np.asarray(loaded.predict(pd.DataFrame(table[start : start + _CHUNK_ROWS], columns=list(columns))))
-            for start in range(0, rows.count, _CHUNK_ROWS)
+            for start in range(0, len(table), _CHUNK_ROWS)
         ]
     except Exception as error:  # a model's code may raise anything
         raise MlctlError.of(
@@ -89,6 +93,13 @@ def score_rows(model_folder: Path, columns: Sequence[str], rows: Rows) -> Any:
             "run `mlctl apply` to make it again, or see the log",
         ) from error
     score = np.concatenate(parts).reshape(-1) if parts else np.empty(0)
+    if len(score) != len(table):
+        raise MlctlError.of(
+            "eval.bad-scores",
+            f"the model gave {len(score):,} values for {len(table):,} rows",
+            "a score is one number a row",
+            "wrap the model so that it gives one",
+        )
     bad = int((~np.isfinite(score)).sum())
     if bad:
         raise MlctlError.of(

@@ -13,19 +13,19 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from mlctl.files.lock import FileLock
 from mlctl.runtime.profile.database import quote
-from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.features import EVENT_TIMESTAMP, DeleteParams, Marks, MaterializeParams, Store
+from mlctl.types.jobs.tracking import LINEAGE_TAG, OBJECT_TAG
+from mlctl.types.ownership import ADOPTED_TAG, not_ours
 
-LINEAGE_TAG = "mlctl.lineage"
-OBJECT_TAG = "mlctl.object"
+_MARKS = (LINEAGE_TAG, OBJECT_TAG, ADOPTED_TAG)
 _LOCK_FILE = "lock"
 _METRICS_FOLDERS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
 _REGISTRY_SECONDS = 60  # how old a registry may be in the eyes of a running server
@@ -123,12 +123,8 @@ def check_ours(feast_store: Any, params: MaterializeParams) -> None:
     for what, (name, objects) in found.items():
         for item in objects:
             if item.name == name and item.tags.get(LINEAGE_TAG) != params.marks.lineage:
-                raise MlctlError.of(
-                    "provider.not-ours",
-                    f"Feast has a {what} named `{name}` that mlctl did not make",
-                    f"it is in {params.store.registry} without the mark of this project's state",
-                    "give yours another name, or remove that one with Feast",
-                )
+                title = f"the {what} `{name}` in the Feast registry {params.store.registry}"
+                raise not_ours(title, item.tags, params.marks.address, params.view, "give yours another name")
 
 
 def declare(feast_store: Any, params: MaterializeParams) -> None:
@@ -137,8 +133,9 @@ def declare(feast_store: Any, params: MaterializeParams) -> None:
     from feast.types import Float32, Float64, Int64, String
 
     types = {"float64": Float64, "float32": Float32, "int64": Int64, "string": String}
-    entity_tags = {LINEAGE_TAG: params.marks.lineage}
-    tags = _tags(params.marks)
+    adopted = _adopted(feast_store)
+    entity_tags = {LINEAGE_TAG: params.marks.lineage, **adopted.get(("entity", params.entity), {})}
+    tags = {**params.marks.tags(), **adopted.get(("view", params.view), {})}
     entity = Entity(
         name=params.entity,
         join_keys=[params.join_key],
@@ -181,19 +178,68 @@ def fill_online(feast_store: Any, params: MaterializeParams, until: datetime) ->
     return int(rows)
 
 
-def remove(params: DeleteParams) -> None:
-    """Take the view, its source, its online table and entities that nothing uses out of the store, if they are ours."""
+def online_rows(store: Store, view: str) -> int:
+    """How many values the online table of a view holds; 0 without one, which the next look finds and mends."""
+    with closing(sqlite3.connect(store.online.path)) as connection, suppress(sqlite3.OperationalError):
+        return int(connection.execute(f"SELECT count(*) FROM {quote(online_table(store, view))}").fetchone()[0])
+    return 0
+
+
+def remove(params: DeleteParams) -> bool:
+    """Take the view, its source, its online table and entities that nothing uses out of the store, if they are ours.
+
+    What was taken over is given back: its marks go, and it stays. Gives whether a view of that name is left.
+    """
     with changing(params.store) as feast_store:
-        doomed = [
+        named = [
             item
             for item in [*feast_store.list_feature_views(), *feast_store.list_data_sources()]
             if item.name == params.view and _is_ours(item, params.marks)
         ]
+        doomed = [item for item in named if ADOPTED_TAG not in item.tags]
         if doomed:
             feast_store.apply([], objects_to_delete=doomed, partial=False)
+        _give_back(feast_store, [item for item in named if ADOPTED_TAG in item.tags], params.marks)
         _remove_unused_entities(feast_store, params.marks)
-        if params.view not in {view.name for view in feast_store.list_all_feature_views()}:
+        left = params.view in {view.name for view in feast_store.list_all_feature_views()}
+        if not left:
             drop_online_table(params.store, params.view)
+        return left
+
+
+def _give_back(feast_store: Any, items: list[Any], marks: Marks) -> None:
+    """Take our marks off what was taken over, and off their entities when no other view of ours uses them."""
+    views = feast_store.list_all_feature_views()
+    given = {item.name for item in items}
+    ours = {name for view in views if view.name not in given and _is_ours(view, marks) for name in view.entities}
+    freed = {name for view in views if view.name in given for name in view.entities} - ours
+    items = [
+        *items,
+        *(item for item in feast_store.list_entities() if item.name in freed and ADOPTED_TAG in item.tags),
+    ]
+    retag(feast_store, items, lambda tags: {name: value for name, value in tags.items() if name not in _MARKS})
+
+
+def retag(feast_store: Any, items: list[Any], change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    """Give registered objects other tags. A view brings a copy of its source along, which would put the old tags back."""
+    for item in items:
+        item.tags = change(dict(item.tags))
+        source = getattr(item, "batch_source", None)
+        if source is not None and source.name == item.name:
+            source.tags = change(dict(source.tags))
+    if items:
+        feast_store.apply(items)
+
+
+def _adopted(feast_store: Any) -> dict[tuple[str, str], dict[str, str]]:
+    """The mark on what was taken over, to be kept when it is declared anew, and the tags that its owner gave it."""
+    views = {("view", item.name): dict(item.tags) for item in feast_store.list_feature_views()}
+    entities = {("entity", item.name): dict(item.tags) for item in feast_store.list_entities()}
+    return {
+        key: {name: value for name, value in tags.items() if name not in (LINEAGE_TAG, OBJECT_TAG)}
+        for key, tags in {**views, **entities}.items()
+        if ADOPTED_TAG in tags
+    }
 
 
 def drop_online_table(store: Store, view: str) -> None:
@@ -208,10 +254,6 @@ def _unchecked(target: Any = None, **_options: Any) -> Any:
     return target if target is not None else lambda function: function
 
 
-def _tags(marks: Marks) -> dict[str, str]:
-    return {LINEAGE_TAG: marks.lineage, OBJECT_TAG: marks.object}
-
-
 def _is_ours(item: Any, marks: Marks) -> bool:
     return bool(item.tags.get(LINEAGE_TAG) == marks.lineage)
 
@@ -219,7 +261,11 @@ def _is_ours(item: Any, marks: Marks) -> bool:
 def _remove_unused_entities(feast_store: Any, marks: Marks) -> None:
     """Remove entities of ours that no view uses: the last view of one was deleted, or uses another now."""
     used = {name for view in feast_store.list_all_feature_views() for name in view.entities}
-    unused = [item for item in feast_store.list_entities() if item.name not in used and _is_ours(item, marks)]
+    unused = [
+        item
+        for item in feast_store.list_entities()
+        if item.name not in used and _is_ours(item, marks) and ADOPTED_TAG not in item.tags
+    ]
     if unused:
         feast_store.apply([], objects_to_delete=unused, partial=False)
 

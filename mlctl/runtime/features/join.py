@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlctl.runtime.features.sql import KEY_TYPES, columns_of, only_row, write_parquet
-from mlctl.runtime.profile.database import database, literal, quote
+from mlctl.runtime.profile.database import database, own_parquet, quote
 from mlctl.runtime.profile.source import detect, relation
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 from mlctl.types.jobs.features import EVENT_TIMESTAMP, LabelSource, ViewSource, key_type_of
@@ -112,7 +112,7 @@ def _join_query(labels: LabelSource, views: Sequence[ViewSource]) -> str:
             else f"{side}.{EVENT_TIMESTAMP} >= {moment} - to_seconds({view.ttl_seconds})"
         )
         fields += [f"CASE WHEN {alive} THEN {side}.{quote(name)} END AS {quote(name)}" for name in view.features]
-        table = f"read_parquet({literal(view.path)})"
+        table = own_parquet(view.path)
         key = f"CAST(labels.{quote(view.join_key)} AS {KEY_TYPES[view.key_type]})"
         joins.append(
             f"ASOF LEFT JOIN {table} AS {side} ON {key} = {side}.{quote(view.join_key)} AND {moment} >= {side}.{EVENT_TIMESTAMP}"
@@ -121,7 +121,7 @@ def _join_query(labels: LabelSource, views: Sequence[ViewSource]) -> str:
 
 
 def _describe(connection: Any, views: Sequence[ViewSource], output: Path) -> JoinedTable:
-    table = f"read_parquet({literal(str(output))})"
+    table = own_parquet(str(output))
     features = tuple(name for view in views for name in view.features)
     rows, *filled = only_row(
         connection, f"SELECT {', '.join(['count(*)', *(f'count({quote(name)})' for name in features)])} FROM {table}"

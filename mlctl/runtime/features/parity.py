@@ -11,7 +11,7 @@ from mlctl.runtime.features.join import point_in_time_join
 from mlctl.runtime.features.online import OnlineFeatures
 from mlctl.runtime.features.sql import write_parquet
 from mlctl.runtime.features.values import Value, judge
-from mlctl.runtime.profile.database import database, literal, quote
+from mlctl.runtime.profile.database import database, literal, own_parquet, quote
 from mlctl.runtime.report import Report
 from mlctl.types.jobs.features import LabelSource, OnlineView, Parity, ParityParams
 
@@ -40,13 +40,13 @@ def _read_offline(params: ParityParams, moment: datetime, folder: Path) -> list[
         at = f"CAST({literal(moment.replace(tzinfo=None).isoformat())} AS TIMESTAMP)"
         write_parquet(
             connection,
-            f"SELECT DISTINCT {quote(source.join_key)}, {at} AS {_AT} FROM read_parquet({literal(source.path)}) ORDER BY 1",
+            f"SELECT DISTINCT {quote(source.join_key)}, {at} AS {_AT} FROM {own_parquet(source.path)} ORDER BY 1",
             keys,
         )
     point_in_time_join(LabelSource(files=[str(keys)], format="parquet", timestamp=_AT), [source], joined)
     with database(folder) as connection:
         names = ", ".join(quote(name) for name in source.features)
         rows = connection.execute(
-            f"SELECT {quote(source.join_key)}, {names} FROM read_parquet({literal(str(joined))})"
+            f"SELECT {quote(source.join_key)}, {names} FROM {own_parquet(str(joined))}"
         ).fetchall()
     return [(row[0], dict(zip(source.features, row[1:], strict=True))) for row in rows]

@@ -10,12 +10,20 @@ from typing import Any
 from blake3 import blake3
 from pydantic import TypeAdapter
 
-from mlctl.runtime.features import feast_store, parity, windows
+from mlctl.runtime.features import adopt, feast_store, parity, windows
 from mlctl.runtime.features.online import OnlineFeatures
 from mlctl.runtime.profile.database import database
 from mlctl.runtime.report import Report
 from mlctl.types.job import JobResult, JobStatus
-from mlctl.types.jobs.features import DeleteParams, FeaturesJob, GetParams, MaterializeParams, ParityParams
+from mlctl.types.jobs.features import (
+    AdoptEntityParams,
+    AdoptViewParams,
+    DeleteParams,
+    FeaturesJob,
+    GetParams,
+    MaterializeParams,
+    ParityParams,
+)
 from mlctl.types.value import Json, digest
 
 _JOB: TypeAdapter[FeaturesJob] = TypeAdapter(FeaturesJob)
@@ -26,9 +34,13 @@ def main(params: dict[str, Any], report: Report) -> JobResult:
     job = _JOB.validate_python(params)
     if isinstance(job, MaterializeParams):
         return JobResult(JobStatus.DONE, _materialize(job, report))
-    if isinstance(job, DeleteParams):
-        feast_store.remove(job)
+    if isinstance(job, AdoptViewParams):
+        return JobResult(JobStatus.DONE, _adopt(job.wanted, report))
+    if isinstance(job, AdoptEntityParams):
+        adopt.adopt_entity(job)
         return JobResult(JobStatus.DONE)
+    if isinstance(job, DeleteParams):
+        return JobResult(JobStatus.DONE, {"left": feast_store.remove(job)})
     if isinstance(job, ParityParams):
         return JobResult(JobStatus.DONE, parity.compare(job, report).model_dump(mode="json"))
     return JobResult(JobStatus.DONE, {"rows": _get(job)})
@@ -53,6 +65,30 @@ def _materialize(params: MaterializeParams, report: Report) -> dict[str, Json]:
             report.progress("declaring the view in Feast")
             feast_store.declare(store, params)
             evidence |= _serve(store, params, made, report)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return _outputs(params, made, evidence)
+
+
+def _adopt(params: MaterializeParams, report: Report) -> dict[str, Json]:
+    """Take over a view whose definition and snapshots are what a materialization would have made. Changes nothing but marks."""
+    snapshot, fresh = Path(params.snapshot), report.folder / "snapshots.parquet"
+    try:
+        with feast_store.changing(params.store) as store:
+            adopt.adopt_view(store, params)
+            report.progress("computing windows")
+            with database(report.folder) as connection:
+                made = windows.compute(connection, params, fresh)
+            with database(report.folder) as connection:
+                there = windows.describe(connection, params, snapshot)
+            adopt.same_content(made.digest, there.digest, params.view, params.marks.address)
+        evidence: dict[str, Json] = {
+            "snapshot_bytes": snapshot.stat().st_size,
+            "snapshot_blake3": blake3().update_mmap(snapshot).hexdigest(),
+            "online_table": feast_store.online_table(params.store, params.view),
+            "online_rows": feast_store.online_rows(params.store, params.view) if params.online else 0,
+            "online_until": windows.last_known(made.until, params.grid_seconds, datetime.now(UTC)).isoformat(),
+        }
     finally:
         fresh.unlink(missing_ok=True)
     return _outputs(params, made, evidence)

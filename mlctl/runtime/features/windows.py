@@ -21,7 +21,7 @@ from typing import Any
 
 from mlctl.runtime.features.spread import make_moments, make_spread
 from mlctl.runtime.features.sql import KEY_TYPES, copy_parquet, fitting, only_row
-from mlctl.runtime.profile.database import literal, quote
+from mlctl.runtime.profile.database import own_parquet, quote
 from mlctl.runtime.profile.source import relation
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.features import EVENT_TIMESTAMP, FeatureColumn, MaterializeParams
@@ -72,7 +72,15 @@ def _compute(connection: Any, params: MaterializeParams, output: Path) -> Snapsh
         _make_gaps(connection, name)
     _make_spreads(connection, params, summed)
     copy_parquet(connection, _snapshot_query(params), output)
-    return _describe(connection, params, output, rows)
+    made = describe(connection, params, output)
+    if made.rows != rows:
+        raise MlctlError.of(
+            "features.wrote-short",
+            f"{made.rows:,} of {rows:,} snapshots were written",
+            "the source changed while it was read",
+            "run `mlctl apply` again",
+        )
+    return made
 
 
 def _columns_with(params: MaterializeParams, aggregates: tuple[str, ...]) -> list[str]:
@@ -272,9 +280,9 @@ def _feature(item: FeatureColumn, index: int) -> str:
     return f"{item.aggregate}({quote(f'{item.aggregate}_{name}')}) {over}"
 
 
-def _describe(connection: Any, params: MaterializeParams, output: Path, expected: int) -> Snapshots:
-    """Count and digest what was written. The digest is a sum over rows: threads and row groups leave no trace in it."""
-    table = f"read_parquet({literal(str(output))})"
+def describe(connection: Any, params: MaterializeParams, output: Path) -> Snapshots:
+    """Count and digest snapshots. The digest is a sum over rows: threads and row groups leave no trace in it."""
+    table = own_parquet(str(output))
     key = quote(params.join_key)
     texts = [
         f"length(CAST({key} AS VARCHAR))",
@@ -289,13 +297,6 @@ def _describe(connection: Any, params: MaterializeParams, output: Path, expected
         f"SELECT count(*), count(DISTINCT {key}), min({EVENT_TIMESTAMP}), max({EVENT_TIMESTAMP}), {sums} "
         f"FROM (SELECT *, {row} AS row FROM {table})",
     )
-    if rows != expected:
-        raise MlctlError.of(
-            "features.wrote-short",
-            f"{rows:,} of {expected:,} snapshots were written",
-            "the source changed while it was read",
-            "run `mlctl apply` again",
-        )
     return Snapshots(rows, keys, since.replace(tzinfo=UTC), until.replace(tzinfo=UTC), f"{low}:{high}")
 
 

@@ -105,6 +105,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def own_parquet(path: str) -> str:
+    """A parquet file that mlctl wrote, as a table. DuckDB would take a folder `training.churn@lr=0.1` for a partition, and add a column."""
+    return f"read_parquet({literal(path)}, hive_partitioning=false)"
+
+
 def one_row(connection: Any, query: str) -> dict[str, Any]:
     """The only row of a query, by column name."""
     result = connection.execute(query)

@@ -7,6 +7,7 @@ model by the code it was made with.
 import hashlib
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,12 +60,22 @@ def build(config: dict[str, Any], code: Path) -> RawFeatures:
         network = _mlp(len(columns), config["hidden"], config["dropout"])
     else:
         with _project_code(code, config["file"]) as module:
-            network = getattr(module, config["function"])(list(columns), **config["params"])
+            network = getattr(module, config["function"])(list(columns), **_opened(config["params"]))
         if not isinstance(network, nn.Module):
             raise TypeError(
                 f"{config['file']}:{config['function']} returned {type(network).__name__}, not a torch.nn.Module"
             )
     return RawFeatures(network, len(columns))
+
+
+def _opened(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with their secrets, which the file does not hold: mlctl hands them to its processes by this variable."""
+    values: dict[str, str] = json.loads(os.environ.get("MLCTL_SECRETS", "{}"))
+    text = json.dumps(params)
+    for name, value in values.items():
+        text = text.replace(f"${{secret:{name}}}", json.dumps(value)[1:-1])
+    opened: dict[str, Any] = json.loads(text)
+    return opened
 
 
 def _mlp(width: int, hidden: list[int], dropout: float) -> nn.Module:

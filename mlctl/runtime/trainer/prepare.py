@@ -14,8 +14,9 @@ import numpy as np
 
 from mlctl.files import atomic
 from mlctl.files.digests import FileDigests
+from mlctl.runtime import secrets
 from mlctl.runtime.features.sql import write_parquet
-from mlctl.runtime.profile.database import database, literal, quote
+from mlctl.runtime.profile.database import database, own_parquet, quote
 from mlctl.runtime.trainer import table
 from mlctl.runtime.trainer.model import CODE_FOLDER
 from mlctl.runtime.trainer.plan import FEATURES_FILE, PLAN_FILE, TARGET_FILE, RankPlan
@@ -39,7 +40,7 @@ def prepare(job: TrainJob, folder: Path) -> RankPlan:
     config = {
         "columns": stored["columns"],
         "task": stored["task"],
-        **job.model.model_dump(mode="json", exclude={"closure", "code_digest"}),
+        **secrets.known().masked(job.model.model_dump(mode="json", exclude={"closure", "code_digest"})),
     }
     if isinstance(job.model, PythonModel):
         _copy_code(job.model, folder / CODE_FOLDER)
@@ -153,7 +154,7 @@ def _save_keys(rows: Rows, path: Path) -> None:
     """The keys, times and digests of all rows that were used, to hold against those of an evaluation."""
     names = [*(quote(name) for name in rows.keys), *([table.TIME] if rows.timed else []), table.ROW_DIGEST]
     with database(rows.path.parent) as connection:
-        write_parquet(connection, f"SELECT {', '.join(names)} FROM read_parquet({literal(str(rows.path))})", path)
+        write_parquet(connection, f"SELECT {', '.join(names)} FROM {own_parquet(str(rows.path))}", path)
 
 
 def _copy_code(model: PythonModel, place: Path) -> None:

@@ -13,16 +13,19 @@ from mlctl.files import atomic
 from mlctl.runtime.report import Report
 from mlctl.runtime.trainer.stop import StopSignal
 from mlctl.types.job import JobResult, JobStatus
-from mlctl.types.jobs.train import ForgetRunJob, TrainJob
+from mlctl.types.jobs.train import AdoptJob, ForgetRunJob, TrainJob
+from mlctl.types.ownership import ADOPTED_TAG
 
 _POLL_SECONDS = 0.1
 _OUTPUTS_FILE = "trained.json"
 
 
 def main(params: dict[str, Any], report: Report) -> JobResult:
-    """Train, or forget the run of a training that is to be deleted."""
+    """Train, or take over a model that exists, or forget the run of a training that is to be deleted."""
     if params["op"] == "forget":
         return _forget(ForgetRunJob.model_validate(params))
+    if params["op"] == "adopt":
+        return _adopt(AdoptJob.model_validate(params), report)
     return _train(TrainJob.model_validate(params), report, StopSignal())
 
 
@@ -113,20 +116,13 @@ def _finish(job: TrainJob, plan: Any, folder: Path, recorder: Any, ended: Mappin
     metrics = judge(plan, folder)
     last = ended["history"][-1]
     place = Path(os.path.relpath(folder))
-    serving = {
-        "columns": plan.config["columns"],
-        "join_key": job.views[0].join_key if job.views else None,
-        "views": [
-            {"view": view.view, "features": list(view.features), "ttl_seconds": view.ttl_seconds} for view in job.views
-        ],
-        "store": job.store,
-    }
     outputs = {
         "digest": digest,
         "model": str(place / MODEL_FOLDER),
         "model_uri": f"runs:/{recorder.run_id}/model",
         "run_id": recorder.run_id,
         "experiment_id": recorder.experiment_id,
+        "tracking_uri": job.tracking.uri,
         "training_profile": str(place / PROFILE_FILE),
         "keys": str(place / KEYS_FILE),
         "metrics": {**metrics, "train_loss": last["train_loss"], "val_loss": last["val_loss"]},
@@ -134,7 +130,7 @@ def _finish(job: TrainJob, plan: Any, folder: Path, recorder: Any, ended: Mappin
         "target": job.target,
         "task": plan.config["task"],
         "seconds": round(sum(line["seconds"] for line in ended["history"]), 3),
-        "serving": serving,
+        "serving": job.serving(plan.config["columns"]),
         "views": [view.model_dump(mode="json") for view in job.views],
     }
     ranks = ended["ranks"]
@@ -179,12 +175,23 @@ def _retag(job: TrainJob) -> None:
             tracking.set_tags(client, run, job.tracking.labels)
 
 
+def _adopt(job: AdoptJob, report: Report) -> JobResult:
+    from mlctl.runtime import tracking
+    from mlctl.runtime.trainer.adopt import adopt
+
+    with tracking.tracking_errors(job.train.tracking.uri):
+        return JobResult(JobStatus.DONE, adopt(job, report, _OUTPUTS_FILE))
+
+
 def _forget(job: ForgetRunJob) -> JobResult:
-    """Mark the runs of a training as deleted; MLflow keeps them until its own clean-up."""
+    """Mark the runs of a training as deleted; MLflow keeps them until its own clean-up. One that was taken over is given back."""
     from mlctl.runtime import tracking
 
     with tracking.tracking_errors(job.tracking.uri):
         client = tracking.connect(job.tracking)
-        for run in tracking.own_runs(client, job.tracking):
-            client.delete_run(run.info.run_id)
+        for run in tracking.own_runs(client, job.tracking, everywhere=True):
+            if ADOPTED_TAG in run.data.tags:
+                tracking.give_back(client, run, job.tracking)
+            else:
+                client.delete_run(run.info.run_id)
     return JobResult(JobStatus.DONE)

@@ -12,7 +12,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 
 from mlctl.files import atomic
-from mlctl.runtime import tracking
+from mlctl.runtime import secrets, tracking
 from mlctl.runtime.trainer import provenance
 from mlctl.types.jobs.tracking import DIGEST_TAG
 from mlctl.types.jobs.train import PythonModel, TrainJob
@@ -36,7 +36,7 @@ class Recorder:
         self.experiment_id: str = run.info.experiment_id
         atomic.write_json(folder / RUN_FILE, {"run_id": self.run_id, "experiment_id": self.experiment_id})
         known = run.data.params
-        wanted = {**_hyperparameters(job), **provenance.machine()}
+        wanted = secrets.known().hidden({**_hyperparameters(job), **provenance.machine()})
         missing = [Param(name, value[:_PARAM_LENGTH]) for name, value in wanted.items() if name not in known]
         if missing:  # a run that goes on has them all, and MLflow refuses to change one
             self._client.log_batch(self.run_id, params=missing)

@@ -15,7 +15,7 @@ import pyarrow.parquet as parquet
 
 from mlctl.runtime.features.join import point_in_time_join
 from mlctl.runtime.features.sql import columns_of, only_row, write_parquet
-from mlctl.runtime.profile.database import database, literal, quote
+from mlctl.runtime.profile.database import database, own_parquet, quote
 from mlctl.runtime.profile.source import relation
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 from mlctl.types.jobs.features import LabelSource, ViewSource
@@ -83,7 +83,7 @@ def load_rows(
         point_in_time_join(_label_source(labels, views), list(views), joined)
     with database(folder) as connection:
         if views:
-            source = f"read_parquet({literal(str(joined))})"
+            source = own_parquet(str(joined))
             features = [name for view in views for name in view.features]
         else:
             source = relation(Source(files=labels.files, format=labels.format, columns=labels.columns))
@@ -95,7 +95,7 @@ def load_rows(
         rows = Rows(folder / "table.parquet", 0, list(names), timed, chosen, target)
         write_parquet(connection, _query(rows, source, labels.timestamp if timed else None), rows.path)
         timeful = f"count({TIME})" if timed else "count(*)"
-        count, placed = only_row(connection, f"SELECT count(*), {timeful} FROM read_parquet({literal(str(rows.path))})")
+        count, placed = only_row(connection, f"SELECT count(*), {timeful} FROM {own_parquet(str(rows.path))}")
     joined.unlink(missing_ok=True)
     if placed < count:
         raise MlctlError.of(

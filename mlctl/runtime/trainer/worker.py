@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
-from mlctl.runtime import process
+from mlctl.runtime import process, secrets
 from mlctl.runtime.trainer.lifeline import PARENT_VARIABLE, die_with_parent
 from mlctl.runtime.trainer.stop import StopSignal
 
@@ -116,7 +116,7 @@ def _note_error(folder: Path, rank: int, error: Exception) -> None:
                 "rank": rank,
                 "time": time.time(),
                 "type": type(error).__name__,
-                "message": str(error),
+                "message": secrets.known().hidden(str(error)),
                 "at": f"{at.filename}:{at.lineno}",
             }
         )

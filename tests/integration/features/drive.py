@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 
 from mlctl.runtime.features import program, windows
-from mlctl.runtime.features.feast_store import open_store
+from mlctl.runtime.features.feast_store import open_store, retag
 from mlctl.runtime.features.join import point_in_time_join
 from mlctl.runtime.features.online import OnlineFeatures
 from mlctl.runtime.profile.database import database
@@ -92,6 +92,13 @@ def foreign(step: dict[str, Any]) -> Any:
     feast_store.apply([entity, source, FeatureView(name=step["view"], entities=[entity], schema=schema, source=source)])
 
 
+def disown(step: dict[str, Any]) -> Any:
+    """Put other tags on everything, as if somebody without mlctl had declared it."""
+    feast_store = open_store(Store.model_validate(step["store"]))
+    items = [*feast_store.list_entities(), *feast_store.list_data_sources(), *feast_store.list_feature_views()]
+    retag(feast_store, items, lambda tags: dict(step["tags"]))
+
+
 def registry(step: dict[str, Any]) -> Any:
     feast_store = open_store(Store.model_validate(step["store"]))
     return {
@@ -100,12 +107,14 @@ def registry(step: dict[str, Any]) -> Any:
             for view in feast_store.list_feature_views()
         },
         "entities": {item.name: item.join_key for item in feast_store.list_entities()},
+        "entity_tags": {item.name: item.tags for item in feast_store.list_entities()},
         "sources": sorted(source.name for source in feast_store.list_data_sources()),
+        "source_tags": {source.name: source.tags for source in feast_store.list_data_sources()},
     }
 
 
 STEPS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    step.__name__: step for step in (execute, sqlite, compute, join, history, online, worker, foreign, registry)
+    step.__name__: step for step in (execute, sqlite, compute, join, history, online, worker, foreign, disown, registry)
 }
 
 

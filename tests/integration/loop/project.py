@@ -195,6 +195,11 @@ class Loop:
         rows = self.sql("SELECT version FROM registered_model_aliases WHERE name = 'shops' AND alias = 'champion'")
         return str(rows[0][0]) if rows else None
 
+    def mlflow_alias(self, version: str) -> None:
+        """Point shops@champion at a version behind mlctl's back, as its owner may with MLflow."""
+        with closing(sqlite3.connect(self.root / ".mlctl" / "mlflow.db", timeout=20)) as connection, connection:
+            connection.execute("UPDATE registered_model_aliases SET version = ? WHERE name = 'shops' AND alias = 'champion'", (int(version),))  # fmt: skip
+
     def versions(self) -> list[str]:
         """All registered versions of the model."""
         query = "SELECT version FROM model_versions WHERE name = 'shops' AND current_stage != 'Deleted_Internal' ORDER BY version"

@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.tools]
 MONITOR = "monitors.shops_drift"
 
 
+@pytest.mark.contract(4)
 def test_a_comment_changes_nothing_and_metadata_runs_nothing(loop: Loop) -> None:
     loop.edit("datasets:\n", "# what is sold, and to whom\ndatasets:  # four tables\n")
     assert loop.plan().planned() == {}
@@ -34,6 +35,7 @@ def test_a_comment_changes_nothing_and_metadata_runs_nothing(loop: Loop) -> None
     assert loop.show(TRAINING)["spec"]["tags"] == {"cost_centre": "retail"}
 
 
+@pytest.mark.contract(4)
 def test_a_changed_port_redeploys_and_trains_nothing(loop: Loop) -> None:
     old, version, trained = loop.port, loop.served_version(), loop.show(TRAINING)
     loop.port = free_port()
@@ -47,6 +49,8 @@ def test_a_changed_port_redeploys_and_trains_nothing(loop: Loop) -> None:
     loop.keep()
 
 
+@pytest.mark.contract(4)
+@pytest.mark.contract(13)
 def test_a_changed_threshold_evaluates_again_and_a_failed_one_holds_the_deployment_back(loop: Loop) -> None:
     versions, served, pid = loop.versions(), loop.served_version(), loop.server_pid()
 

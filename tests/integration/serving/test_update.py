@@ -65,6 +65,7 @@ class Load:
         connection.close()
 
 
+@pytest.mark.contract(16)
 def test_no_request_is_lost_when_the_version_changes_and_the_port_can_move(project: Project) -> None:
     first = project.apply("1", "one")
     with Load(project.port) as load:
@@ -132,6 +133,7 @@ def test_a_killed_server_is_seen_and_healed(project: Project) -> None:
     assert seen.condition is Condition.READY
 
 
+@pytest.mark.contract(15)
 def test_a_model_that_fails_leaves_the_old_one_serving(project: Project) -> None:
     record = project.apply("1", "one")
     with pytest.raises(MlctlError) as raised:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from mlctl.providers.torch.training import Training
 from mlctl.testing.harness import make_context, make_desired, make_record
 from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.interrupt import Interrupt
 from mlctl.types.state import Pending, Record
 
 START = datetime(2024, 1, 1)
@@ -231,11 +233,9 @@ def kill_session(folder: Path) -> None:
     os.kill(json.loads((folder / "process.json").read_bytes())["pid"], signal.SIGKILL)
 
 
-def context_with_stop(ctx: Context) -> tuple[Context, threading.Event]:
+def context_with_stop(ctx: Context) -> tuple[Context, Interrupt]:
     """The same context with a stop of its own."""
-    from dataclasses import replace
-
-    stop = threading.Event()
+    stop = Interrupt()
     return replace(ctx, stop=stop), stop
 
 

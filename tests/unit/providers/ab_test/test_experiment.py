@@ -2,6 +2,7 @@
 
 import math
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,20 @@ def test_diff_names_the_field(ctx: Context) -> None:
     moved = make_desired(kind, "experiments.reminder_mail", changed("design.daily_units", 400), ctx, deployment)
     assert [item.path for item in kind.diff(moved, record, seen)] == ["design.daily_units"]
     assert kind.describe(record) == "12,602 household_id in 7 weeks, power 93.3%"
+
+
+def test_an_experiment_that_was_renamed_shows_each_unit_what_it_has_seen_before(ctx: Context) -> None:
+    deployment = Record(ObjectKey(Address("deployments", "shops_api"), ""), outputs={"digest": "d"})
+    inputs = {"deployments.shops_api": deployment}
+    before, after = (
+        make_desired(Experiment(), f"experiments.{name}", MAIL, ctx, inputs) for name in ("offer", "letter")
+    )
+    salts = [
+        Experiment().apply(desired, None, surroundings).outputs["salt"]
+        for desired, surroundings in (
+            (before, ctx),
+            (after, replace(ctx, origins={after.key: before.key})),
+            (after, ctx),
+        )
+    ]
+    assert salts[0] == salts[1] != salts[2]

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -222,3 +223,15 @@ def test_aware_times_keep_their_zone() -> None:
     moment = MONDAY.astimezone()
     assert next_runs("0 3 * * *", moment, 1)[0].tzinfo is moment.tzinfo
     assert next_runs("* * * * *", MONDAY + timedelta(seconds=59), 1) == [datetime(2026, 11, 2, 10, 31)]
+
+
+def test_a_schedule_runs_in_the_environment_it_was_applied_in(ctx: Context) -> None:
+    record = apply_once(Schedule(), "schedules.nightly", NIGHTLY, replace(ctx, environment="prod"))
+    assert record.outputs["command"] == ["-e", "prod", "retrain", "training.shops", "--auto-approve"]
+
+
+def test_an_instance_as_a_target_reaches_mlctl_as_it_is(ctx: Context) -> None:
+    target = 'training.churn["lr=0.1"]'
+    record = apply_once(Schedule(), "schedules.nightly", {**NIGHTLY, "targets": [target]}, ctx)
+    words = shlex.split(render(record, Path("/p"), "mlctl"))
+    assert words[words.index("retrain") + 1] == target

@@ -1,0 +1,74 @@
+"""Rules of the bars of an evaluation. Pure."""
+
+from __future__ import annotations
+
+from mlctl.providers.mlflow.spec import Bar
+from mlctl.types.diagnostic import Diagnostic, did_you_mean
+from mlctl.types.jobs.evaluate import BINARY_METRICS, REGRESSION_METRICS
+
+_METRICS = sorted(BINARY_METRICS | REGRESSION_METRICS)
+_SHARES = BINARY_METRICS - {"log_loss"}
+
+
+def bar_problems(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
+    """What is wrong with what one metric must reach."""
+    path = ("require", name)
+    if name not in _METRICS:
+        return [
+            Diagnostic(
+                "eval.unknown-metric", f"there is no metric `{name}`", "", did_you_mean(name, _METRICS), path=path
+            )
+        ]
+    found = []
+    if bar.min is None and bar.max is None and bar.not_worse_than is None:
+        found.append(
+            Diagnostic(
+                "eval.empty-bar",
+                f"`{name}` asks for nothing",
+                "every model would pass",
+                "add `min`, `max` or `not_worse_than: champion`",
+                path=path,
+            )
+        )
+    if bar.margin is not None and bar.not_worse_than is None:
+        found.append(
+            Diagnostic(
+                "eval.margin-unused",
+                f"the margin of `{name}` has no effect",
+                "it is the distance allowed to a champion",
+                "add `not_worse_than: champion`, or remove `margin`",
+                path=(*path, "margin"),
+            )
+        )
+    if bar.not_worse_than is not None and not registered:
+        found.append(
+            Diagnostic(
+                "eval.no-champion",
+                f"`{name}` is compared with a champion, and there is none",
+                "the champion is the model that holds the alias under `register`",
+                "add `register: {name: ..., alias: champion}`",
+                path=(*path, "not_worse_than"),
+            )
+        )
+    if bar.min is not None and bar.max is not None and bar.min > bar.max:
+        found.append(
+            Diagnostic(
+                "eval.impossible-bar",
+                f"`{name}` cannot be both at least {bar.min:g} and at most {bar.max:g}",
+                "",
+                "correct one of them",
+                path=path,
+            )
+        )
+    for field, value in (("min", bar.min), ("max", bar.max)):
+        if value is not None and name in _SHARES and not 0 <= value <= 1:
+            found.append(
+                Diagnostic(
+                    "eval.impossible-bar",
+                    f"`{name}` lies between 0 and 1, never at {value:g}",
+                    "",
+                    "write it as a share, such as 0.75",
+                    path=(*path, field),
+                )
+            )
+    return found

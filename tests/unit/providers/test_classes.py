@@ -1,0 +1,62 @@
+"""The class of every field of every kind: what a change of it makes necessary."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlctl.provider import Spec
+from mlctl.registry import Registry
+from mlctl.types.change import FieldClass
+
+METADATA, SERVING, EVALUATION, FEATURES = (
+    FieldClass.METADATA, FieldClass.SERVING, FieldClass.EVALUATION, FieldClass.FEATURES,
+)  # fmt: skip
+TRAINING, DATA, DESIGN = FieldClass.TRAINING, FieldClass.DATA, FieldClass.DESIGN
+
+TABLE: dict[str, dict[str, FieldClass]] = {
+    "datasets": dict.fromkeys(("path", "format", "timestamp", "key"), DATA),
+    "data_checks": dict.fromkeys(("dataset", "rules"), DATA),
+    "entities": dict.fromkeys(("key", "dtype"), FEATURES),
+    "feature_views": {
+        **dict.fromkeys(("entity", "source", "ttl", "grid", "features"), FEATURES),
+        "online": SERVING,  # the snapshots that trainings read stay as they are
+    },
+    "training": {
+        **dict.fromkeys(("model", "task", "strategy", "precision", "epochs", "batch_size", "optimizer", "seed"), TRAINING),
+        "data": DATA,
+        "checkpoint": METADATA,
+    },
+    "evaluations": dict.fromkeys(("model", "dataset", "require", "register"), EVALUATION),
+    "deployments": dict.fromkeys(("model", "serve", "log"), SERVING),
+    "experiments": dict.fromkeys(
+        ("deployment", "hypothesis", "unit", "arms", "coverage", "primary", "guardrails", "design", "salt"), DESIGN
+    ),
+    "monitors": dict.fromkeys(("deployment", "reference", "data"), EVALUATION),
+    "schedules": dict.fromkeys(("cron", "run", "targets"), DESIGN),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", TABLE)
+def test_each_field_has_the_class_that_the_table_says(section: str) -> None:
+    kind = Registry().kind(section)
+    found = {
+        info.alias or name: next((item for item in info.metadata if isinstance(item, FieldClass)), kind.field_class)
+        for name, info in kind.spec.model_fields.items()
+        if name not in Spec.model_fields
+    }
+    assert found == TABLE[section]
+
+
+def test_the_table_is_of_all_sections_of_our_own() -> None:
+    assert sorted(TABLE) == sorted(Registry().sections())
+
+
+def test_fields_that_every_block_has_run_nothing() -> None:
+    for name, info in Spec.model_fields.items():
+        assert FieldClass.METADATA in info.metadata, name
+
+
+def test_where_a_training_is_logged_does_not_change_it_and_what_an_evaluation_registers_depends_on_it() -> None:
+    registry = Registry()
+    assert getattr(registry.kind("training"), "metadata_settings", frozenset()) == {"tracking"}
+    assert getattr(registry.kind("evaluations"), "metadata_settings", frozenset()) == frozenset()
