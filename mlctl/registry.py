@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mlctl.provider import Kind
+from mlctl.provider import API_VERSION, Kind, Spec
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 
 KINDS = "mlctl.kinds"
@@ -54,7 +54,7 @@ class Registry:
         return sorted({*self._installed(SETTINGS), *self._settings})
 
     def kind(self, section: str) -> Kind:
-        """The kind of a section. Raises MlctlError: `kind.missing`, `extra.missing`, `kind.conflict` or `kind.broken`."""
+        """The kind of a section. Raises MlctlError: `kind.missing`, `extra.missing`, `kind.conflict`, `kind.api` or `kind.broken`."""
         if section not in self._kinds:
             if section not in self._installed(KINDS):
                 why = "the package that defined it may have been uninstalled"
@@ -65,12 +65,16 @@ class Registry:
                     did_you_mean(section, self.sections()),
                 )
             made: Any = self._load(KINDS, section)
+            _check_version(section, getattr(made, "api_version", API_VERSION))
             try:
                 kind = made()
             except Exception as error:  # a third party's constructor may raise anything
                 raise _broken(section, f"{type(error).__name__}: {error}") from error
+            _check_version(section, getattr(kind, "api_version", API_VERSION))  # where a function makes it
             if not isinstance(kind, Kind):
                 raise _broken(section, "it does not have all the methods of `mlctl.provider.Kind`")
+            if not (isinstance(kind.spec, type) and issubclass(kind.spec, Spec)):
+                raise _broken(section, "its `spec` is no class derived from `mlctl.provider.Spec`")
             if kind.section != section:
                 raise _broken(section, f"it calls itself the kind of `{kind.section}`")
             self._kinds[section] = kind
@@ -90,8 +94,9 @@ class Registry:
     def _installed(self, group: str) -> Mapping[str, list[EntryPoint]]:
         if self._entries is None:
             self._entries = {KINDS: {}, SETTINGS: {}}
+            installed = importlib.metadata.entry_points()  # looks through every package, so once for both
             for found, names in self._entries.items():
-                for entry in importlib.metadata.entry_points(group=found):
+                for entry in installed.select(group=found):
                     names.setdefault(entry.name, []).append(entry)
         return self._entries[group]
 
@@ -113,6 +118,10 @@ class Registry:
             if f"{entry.module}.".startswith(f"{missing}.") or missing.startswith("mlctl"):
                 raise _broken(name, f"there is no module `{missing}`") from error
             raise _missing(name, entry, missing) from error
+        except ImportError as error:
+            if (error.name or "").split(".")[0] == "mlctl":  # a name that this mlctl does not have, or has no longer
+                raise _other_version(name, str(error)) from error
+            raise _broken(name, f"{type(error).__name__}: {error}") from error
         except Exception as error:  # importing a third party's module may raise anything
             raise _broken(name, f"{type(error).__name__}: {error}") from error
 
@@ -126,6 +135,24 @@ def _missing(name: str, entry: EntryPoint, package: str) -> MlctlError:
         f"`{name}` needs the package `{package}`, which is not installed",
         "mlctl's core is light; each stage's tools come with an extra",
         install,
+    )
+
+
+def _check_version(name: str, written_for: object) -> None:
+    """Refuse a kind that was written for a newer major version of the public API, before anything of it is called."""
+    major, _, minor = str(written_for).partition(".")
+    if not (major.isdecimal() and minor.isdecimal()):
+        raise _broken(name, f"its `api_version` is {written_for!r}; it is a text such as `{API_VERSION}`")
+    if int(major) > int(API_VERSION.partition(".")[0]):
+        raise _other_version(name, f"it says that it was written for version {written_for} of `mlctl.provider`")
+
+
+def _other_version(name: str, why: str) -> MlctlError:
+    return MlctlError.of(
+        "kind.api",
+        f"what is installed for `{name}` was written for another mlctl",
+        f"{why}; this mlctl has version {API_VERSION}",
+        "update mlctl, or install the release of that package that fits",
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mlctl.provider import Family, Kind, Spec, metadata_fields
+from mlctl.testing.rules import Rule
 from mlctl.types.address import Address
 from mlctl.types.change import FieldClass
 from mlctl.types.value import canonical
@@ -27,20 +28,28 @@ HEAVY = (
 )  # fmt: skip
 
 
-def declaration_problems(kind: Kind, address: str, values: Mapping[str, Any], edits: Collection[str]) -> Iterator[str]:
-    """Rules of the class and its spec that are broken."""
+def declaration_problems(
+    kind: Kind, address: str, values: Mapping[str, Any], edits: Collection[str]
+) -> Iterator[tuple[Rule, str]]:
+    """Rules of the class and its spec that are broken, and how."""
     if not isinstance(kind, Kind):
         wanted = {*Kind.__annotations__, *(name for name in vars(Kind) if not name.startswith("_"))}
-        yield f"it is not a Kind: it lacks {', '.join(sorted(name for name in wanted if not hasattr(kind, name)))}"
+        yield (
+            Rule.DECLARED,
+            f"it is not a Kind: it lacks {', '.join(sorted(name for name in wanted if not hasattr(kind, name)))}",
+        )
         return
     if not (isinstance(kind.spec, type) and issubclass(kind.spec, Spec)):
-        yield "`spec` is not a class derived from `mlctl.provider.Spec`"
+        yield Rule.DECLARED, "`spec` is not a class derived from `mlctl.provider.Spec`"
         return
-    yield from _class_problems(kind, address)
-    yield from _model_problems(kind.spec)
-    yield from _block_problems(kind, values)
-    yield from _edit_problems(kind, edits)
-    yield from _import_problems(kind)
+    for rule, problems in (
+        (Rule.DECLARED, _class_problems(kind, address)),
+        (Rule.STRICT, _model_problems(kind.spec)),
+        (Rule.STRICT, _block_problems(kind, values)),
+        (Rule.COVERED, _edit_problems(kind, edits)),
+        (Rule.LIGHT, _import_problems(kind)),
+    ):
+        yield from ((rule, problem) for problem in problems)
 
 
 def edited(values: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:

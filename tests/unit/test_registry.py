@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,16 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         "def tables():\n    return Toy('tables', DatasetSpec)\n"
         "def misnamed():\n    return Toy('other', DatasetSpec)\n"
         "class Half:\n    section = 'half'\n"
+        "class Next:\n    api_version = '2.0'\n"
+        "class Odd:\n    api_version = 'soon'\n"
+        "class Minor(Toy):\n    api_version = '1.7'\n    def __init__(self):\n        super().__init__('minor', DatasetSpec)\n"
+        "class Untyped(Toy):\n    def __init__(self):\n        super().__init__('untyped', dict)\n"
+        "def made():\n    kind = Toy('made', DatasetSpec)\n    kind.api_version = '3.1'\n    return kind\n"
         "def raises():\n    raise RuntimeError('no licence')\n"
     )
     (tmp_path / "third_needs.py").write_text("import surely_not_installed.part\n")
     (tmp_path / "third_syntax.py").write_text("def (:\n")
+    (tmp_path / "third_future.py").write_text("from mlctl.provider import NotYet\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     entries = [
         EntryPoint("tables", "third_good:tables", KINDS),
@@ -36,16 +42,19 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         EntryPoint("gone", "third_gone.kinds:Gone", KINDS),
         EntryPoint("needs", "third_needs:Needs", KINDS),
         EntryPoint("syntax", "third_syntax:Syntax", KINDS),
+        EntryPoint("next", "third_good:Next", KINDS),
+        EntryPoint("odd", "third_good:Odd", KINDS),
+        EntryPoint("minor", "third_good:Minor", KINDS),
+        EntryPoint("untyped", "third_good:Untyped", KINDS),
+        EntryPoint("made", "third_good:made", KINDS),
+        EntryPoint("future", "third_future:Future", KINDS),
         EntryPoint("twice", "third_good:tables", KINDS),
         EntryPoint("twice", "third_other:tables", KINDS),
         EntryPoint("tracking", "third_good:Tracking", SETTINGS),
         EntryPoint("no_model", "third_good:tables", SETTINGS),
     ]
 
-    def entry_points(*, group: str) -> list[EntryPoint]:
-        return [entry for entry in entries if entry.group == group]
-
-    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda: EntryPoints(entries))
     return Registry()
 
 
@@ -77,11 +86,32 @@ def test_names_are_known_without_an_import(installed: Registry) -> None:
         ("raises", "RuntimeError: no licence"),
         ("absent", "AttributeError: module 'third_good' has no attribute 'Nothing'"),
         ("gone", "there is no module `third_gone`"),
+        ("untyped", "its `spec` is no class derived from `mlctl.provider.Spec`"),
+        ("odd", "its `api_version` is 'soon'; it is a text such as `1.0`"),
     ],
 )
 def test_a_kind_that_does_not_work_is_told_about(installed: Registry, name: str, why: str) -> None:
     found = refused(installed.kind, name)
     assert (found.code, found.why) == ("kind.broken", why)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("next", "it says that it was written for version 2.0 of `mlctl.provider`"),
+        ("made", "it says that it was written for version 3.1 of `mlctl.provider`"),
+        ("future", "cannot import name 'NotYet' from 'mlctl.provider'"),
+    ],
+)
+def test_a_kind_of_a_newer_major_version_is_refused_by_its_word(installed: Registry, name: str, why: str) -> None:
+    found = refused(installed.kind, name)
+    assert found.code == "kind.api"
+    assert why in found.why
+    assert "this mlctl has version 1.0" in found.why
+
+
+def test_a_kind_of_a_newer_minor_version_works(installed: Registry) -> None:
+    assert installed.kind("minor").section == "minor"
 
 
 def test_a_syntax_error_of_a_third_party_is_no_traceback(installed: Registry) -> None:

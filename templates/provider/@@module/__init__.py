@@ -1,0 +1,1 @@
+"""The `@@section` section of mlctl projects."""
