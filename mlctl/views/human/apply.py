@@ -7,10 +7,19 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from mlctl.types.address import Address
-from mlctl.types.event import Event, StepDone, StepFailed, StepGate, StepProgress, StepSkipped, StepStarted
+from mlctl.types.event import (
+    Event,
+    StepDetached,
+    StepDone,
+    StepFailed,
+    StepGate,
+    StepProgress,
+    StepSkipped,
+    StepStarted,
+)
 from mlctl.types.state import Gate
 from mlctl.views.human import diagnostics
-from mlctl.views.human.plan import name, why
+from mlctl.views.human.plan import cause, name, verdict, why
 from mlctl.views.human.style import Paint, columns, interactive, seconds, wants_color, width
 from mlctl.views.human.text import safe
 
@@ -48,6 +57,16 @@ class ApplyView:
             self._live.stop()
             self._live = None
 
+    def pause(self) -> None:
+        """Take the live lines off the terminal, for a question to stand there."""
+        if self._live is not None:
+            self._live.stop()
+
+    def resume(self) -> None:
+        """Put them back."""
+        if self._live is not None:
+            self._live.start()
+
     def __call__(self, event: Event) -> None:
         """Take one event."""
         match event:
@@ -68,12 +87,18 @@ class ApplyView:
                 tail = "; it can be resumed" if resumable else ""
                 self._line(self.paint("  ✗ ", "red") + f"{name(change)}: failed after {seconds(took)}{tail}")
                 self._line(diagnostics.render(found, color=self.paint.color, width=width()).rstrip())
+            case StepDetached(change, took):
+                self._running.pop(change.address, None)
+                line = f"{name(change)}: goes on alone, after {seconds(took)} with this command"
+                self._line(self.paint("  ↻ ", "cyan") + line)
             case StepSkipped(change, because, reason):
-                self._line(self.paint("  · ", "dim") + f"{name(change)}: skipped, because of {because}: {reason}")
+                told = cause(change, because, reason)
+                self._line(self.paint("  · ", "dim") + f"{name(change)}: skipped, {told}")
 
     def _gate(self, address: Address, gate: Gate) -> None:
-        mark = self.paint("passed", "green") if gate.passed else self.paint("NOT PASSED", "red", "bold")
-        self._line(f"    gate {address}: {mark}, {safe(gate.summary)}")
+        closed = self.paint("APPROVED", "yellow") if gate.open else self.paint("NOT PASSED", "red", "bold")
+        mark = self.paint("passed", "green") if gate.passed else closed
+        self._line(f"    gate {address}: {mark}, {verdict(gate)}")
         for detail in gate.details if not gate.passed else ():
             self._line(f"         {safe(detail)}")
 

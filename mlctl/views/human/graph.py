@@ -1,40 +1,58 @@
-"""The graph of a project as Graphviz DOT and as Mermaid."""
+"""The graph of a project as Graphviz DOT and as Mermaid, with the status of each resource as its class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 
-from mlctl.types.address import Address
 from mlctl.types.change import EdgeKind
+from mlctl.views.graph import Graph, Status
 
-Edges = Mapping[Address, Mapping[Address, Collection[EdgeKind]]]
+# Fill and border of each status; both read on white and on black.
+_COLORS = {
+    Status.READY: ("#dcfce7", "#15803d"), Status.RUNNING: ("#dbeafe", "#1d4ed8"), Status.UNFINISHED: ("#fef3c7", "#b45309"),
+    Status.GATE: ("#ffe4e6", "#be123c"), Status.BROKEN: ("#fee2e2", "#b91c1c"), Status.GONE: ("#fee2e2", "#b91c1c"),
+    Status.MISSING: ("#f8fafc", "#64748b"), Status.REMOVED: ("#e2e8f0", "#475569"),
+}  # fmt: skip
 
 
-def dot(edges: Edges) -> str:
+def dot(graph: Graph) -> str:
     """Graphviz: arrows go from a resource to what is made with it."""
     styles = {EdgeKind.INPUT: "solid", EdgeKind.GATE: "dashed", EdgeKind.ORDER: "dotted"}
-    lines = [f'  "{address}";' for address in sorted(edges)]
-    lines += [f'  "{source}" -> "{target}" [style={styles[kind]}];' for source, target, kind in _arrows(edges)]
-    return "\n".join(["digraph mlctl {", "  rankdir=LR;", "  node [shape=box, fontname=sans];", *lines, "}"])
+    lines = []
+    for address, node in graph.nodes.items():
+        fill, border = _COLORS[node.status]
+        lines.append(
+            f'  {_quoted(str(address))} [class="{node.status.css}", tooltip="{node.status}", fillcolor="{fill}", color="{border}"];'
+        )
+    lines += [
+        f"  {_quoted(str(source))} -> {_quoted(str(target))} [style={styles[kind]}];"
+        for source, target, kind in graph.arrows
+    ]
+    head = ["digraph mlctl {", "  rankdir=LR;", '  node [shape=box, fontname=sans, style="filled,rounded"];']
+    return "\n".join([*head, *lines, "}"])
 
 
-def mermaid(edges: Edges) -> str:
+def mermaid(graph: Graph) -> str:
     """Mermaid, as code hosts render it inside Markdown."""
     arrows = {EdgeKind.INPUT: "-->", EdgeKind.GATE: "-.->|gate|", EdgeKind.ORDER: "-.->"}
-    names = {address: f"n{number}" for number, address in enumerate(sorted(edges))}
-    lines = [f'  {name}["{address}"]' for address, name in names.items()]
-    lines += [f"  {names[source]} {arrows[kind]} {names[target]}" for source, target, kind in _arrows(edges)]
-    return "\n".join(["graph LR", *lines])
+    names = {address: f"n{number}" for number, address in enumerate(graph.nodes)}
+    lines = [
+        f'  {names[address]}["{str(address).replace(chr(34), "#quot;")}"]:::{node.status.css}'
+        for address, node in graph.nodes.items()
+    ]
+    lines += [f"  {names[source]} {arrows[kind]} {names[target]}" for source, target, kind in graph.arrows]
+    used = [status for status in Status if any(node.status is status for node in graph.nodes.values())]
+    classes = [
+        f"  classDef {status.css} fill:{fill},stroke:{border},color:#0f172a"
+        for status in used
+        for fill, border in [_COLORS[status]]
+    ]
+    return "\n".join(["graph LR", *lines, *classes])
 
 
-def _arrows(edges: Edges) -> list[tuple[Address, Address, EdgeKind]]:
-    """Each dependency once, by its strongest kind."""
-    strength = [EdgeKind.INPUT, EdgeKind.GATE, EdgeKind.ORDER]
-    return sorted(
-        (source, target, min(kinds, key=strength.index))
-        for target, sources in edges.items()
-        for source, kinds in sources.items()
-    )
+def _quoted(text: str) -> str:
+    """A name in DOT's own quotes: the key of an instance brings some."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-FORMATS: dict[str, Callable[[Edges], str]] = {"dot": dot, "mermaid": mermaid}
+FORMATS: dict[str, Callable[[Graph], str]] = {"dot": dot, "mermaid": mermaid}

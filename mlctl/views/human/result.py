@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlctl.engine.applier import Applied
 from mlctl.types.diagnostic import ExitCode
-from mlctl.views.human.plan import name
+from mlctl.views.human.plan import cause, name
 from mlctl.views.human.style import Paint, columns, seconds
 from mlctl.views.human.text import safe
 
@@ -16,7 +16,7 @@ def counts(applied: Applied) -> dict[str, int]:
         "reused": sum(1 for step in applied.done if step.reused),
         "failed": len(applied.failed),
         "skipped": len(applied.skipped),
-        "gates_failed": sum(1 for gate in applied.gates if not gate.gate.passed),
+        "gates_failed": sum(1 for gate in applied.gates if not gate.gate.open),
     }
 
 
@@ -49,7 +49,7 @@ def render(applied: Applied, command: str = "mlctl apply", *, color: bool = Fals
                 "skipped",
                 name(skipped.change),
                 str(skipped.change.action),
-                f"because of {skipped.because}: {skipped.why}",
+                cause(skipped.change, skipped.because, skipped.why),
             ]
         )
     lines = ["", *columns(rows), ""] if rows else []
@@ -64,7 +64,7 @@ def _closing(applied: Applied, command: str, paint: Paint) -> str:
             reused = f", {tally['reused']} reused" if tally["reused"] else ""
             return paint(f"Applied: {tally['done']} done{reused} in {took}.", "green")
         case ExitCode.GATE_FAILED:
-            failing = ", ".join(str(gate.address) for gate in applied.gates if not gate.gate.passed)
+            failing = ", ".join(str(gate.address) for gate in applied.gates if not gate.gate.open)
             return (
                 paint(f"Held back by a gate: {failing}. What it guards was left as it was.", "red")
                 + f"\nLook into it with: mlctl show {failing.split(', ')[0]}"

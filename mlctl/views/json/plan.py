@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl import __version__
 from mlctl.types.change import Change, Plan
-from mlctl.types.event import Event, StepDone, StepFailed, StepGate, StepProgress, StepSkipped, StepStarted
+from mlctl.types.diagnostic import Diagnostic, Severity
+from mlctl.types.event import (
+    Event,
+    StepDetached,
+    StepDone,
+    StepFailed,
+    StepGate,
+    StepProgress,
+    StepSkipped,
+    StepStarted,
+)
 from mlctl.types.value import Unknown
 from mlctl.views.json.diagnostics import to_json
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from mlctl.engine.applier import Applied
+
+FORMAT = "1.1"  # a minor adds types and fields, a major changes or takes some away; see `mlctl.views.json.schema`
 
 
 def header() -> dict[str, Any]:
@@ -21,13 +34,25 @@ def header() -> dict[str, Any]:
 
 
 def lines(plan: Plan) -> Iterator[dict[str, Any]]:
-    """A plan: drift, changes, and the summary as the last line."""
+    """A plan: a rollback that stands, drift, changes, and the summary as the last line."""
+    if plan.held is not None:
+        yield {"type": "held", **asdict(plan.held)}
     for change in plan:
         if change.drift:
             yield {"type": "drift", "address": str(change.address), "reason": change.reason, "detail": change.detail}
     for change in plan:
-        if change.effective:
+        if change.effective or change.moved_from is not None:
             yield {"type": "planned_change", **change_json(change)}
+    if plan.selection.partial:
+        yield to_json(
+            Diagnostic(
+                "plan.partial",
+                "this plan is partial",
+                "it looks only at what was chosen, so that the project may not be as it asks afterwards",
+                "plan without `--target` and `--exclude`",
+                Severity.WARNING,
+            )
+        )
     yield {"type": "change_summary", **plan.summary()}
 
 
@@ -42,6 +67,8 @@ def change_json(change: Change) -> dict[str, Any]:
         "conditional": change.conditional,
         "detail": change.detail,
         "blocked_by": None if change.blocked_by is None else str(change.blocked_by),
+        "moved_from": None if change.moved_from is None else str(change.moved_from),
+        "waits": change.waits or None,
         "fields": [
             {"path": item.path, "old": _plain(item.old), "new": _plain(item.new), "observed": _plain(item.observed)}
             for item in change.fields
@@ -73,10 +100,20 @@ def event_json(event: Event) -> dict[str, Any]:
                 "resumable": resumable,
                 "diagnostics": [to_json(item) for item in diagnostics],
             }
+        case StepDetached(change, seconds):
+            return {"type": "apply_detached", **_step(change), "seconds": round(seconds, 3)}
         case StepSkipped(change, because, reason):
             return {"type": "apply_skipped", **_step(change), "because": str(because), "why": reason}
         case StepGate(address, gate):
-            return {"type": "gate", "address": str(address), **asdict(gate)}
+            return {"type": "gate", "address": str(address), **gate.to_json()}
+
+
+def outputs(applied: Applied) -> Iterator[dict[str, Any]]:
+    """What the resources give that an apply made or changed, in the order of addresses; the last word on each."""
+    made = {str(step.change.address): step.record for step in applied.done if not step.reused}
+    for address, record in sorted(made.items()):
+        if record is not None:
+            yield {"type": "outputs", "address": address, "outputs": dict(record.outputs)}
 
 
 def _step(change: Change) -> dict[str, Any]:

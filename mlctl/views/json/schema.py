@@ -1,0 +1,78 @@
+"""The JSON Schema (draft 2020-12) of every line that a `--json` command prints: a `oneOf` of events, told apart by `type`.
+
+This is the contract with other programs. Readers ignore types and fields that they do not know; the `format` of the
+`version` event is `MAJOR.MINOR`: a minor adds types and fields, a major changes what is there or takes it away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlctl.types.change import Action, FieldClass, Reason
+from mlctl.types.diagnostic import Severity
+from mlctl.views.json.events import EVENTS
+from mlctl.views.json.plan import FORMAT
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_DEFINITIONS: dict[str, Any] = {
+    "action": {"enum": [item.value for item in Action]},
+    "reason": {"enum": [item.value for item in Reason]},
+    "class": {"enum": [*(item.value for item in FieldClass), None]},
+    "severity": {"enum": [item.value for item in Severity]},
+    "position": {
+        "type": "object",
+        "description": "A place in a file; lines and columns count characters from 1.",
+        "properties": {"line": {"type": "integer", "minimum": 1}, "column": {"type": "integer", "minimum": 1}},
+        "required": ["line", "column"],
+    },
+    "range": {
+        "type": ["object", "null"],
+        "description": "A part of one line of a file; the end is exclusive.",
+        "properties": {
+            "file": {"type": "string"},
+            "start": {"$ref": "#/$defs/position"},
+            "end": {"$ref": "#/$defs/position"},
+        },
+        "required": ["file", "start", "end"],
+    },
+    "field": {
+        "type": "object",
+        "description": "One cause of a change: as recorded, as wanted, and as the tool reports it now. "
+        'What is not known yet is `{"unknown": SOURCE}`, a secret `${secret:NAME#DIGEST}` in the text it is part of.',
+        "properties": {"path": {"type": "string"}, "old": {}, "new": {}, "observed": {}},
+        "required": ["path", "old", "new", "observed"],
+    },
+    "approval": {
+        "type": "object",
+        "description": "A person's decision to go on although a gate did not pass.",
+        "properties": {"who": {"type": "string"}, "why": {"type": "string"}, "at": {"type": "string"}},
+        "required": ["who", "why", "at"],
+    },
+}
+
+
+def events_schema(*, closed: bool = False) -> dict[str, Any]:
+    """The schema of one line. `closed` also refuses fields it does not name: for our own tests, never for readers."""
+    return {
+        "$schema": _DIALECT,
+        "title": "mlctl events",
+        "description": f"One line of what a `--json` command of mlctl prints, format {FORMAT}. "
+        "Ignore types and fields that you do not know: a minor version adds some.",
+        "version": FORMAT,
+        "oneOf": [{"$ref": f"#/$defs/event_{name}"} for name in EVENTS],
+        "$defs": _DEFINITIONS | {f"event_{name}": _event(name, closed=closed) for name in EVENTS},
+    }
+
+
+def _event(name: str, *, closed: bool) -> dict[str, Any]:
+    event = EVENTS[name]
+    made: dict[str, Any] = {
+        "type": "object",
+        "description": event.text,
+        "properties": {"type": {"const": name}, **event.required, **event.optional},
+        "required": ["type", *event.required],
+    }
+    if closed and not event.open:
+        made["additionalProperties"] = False
+    return made
