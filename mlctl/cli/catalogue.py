@@ -7,18 +7,30 @@ from mlctl import __version__
 GROUPS: dict[str, dict[str, str]] = {
     "Project": {
         "init": "Write a project to start from",
+        "fmt": "Lay project files out in the canonical way",
         "validate": "Check the project files offline, every problem at once",
         "plan": "Show what apply would change, and why",
-        "apply": "Make the real objects match the project",
+        "apply": "Make the real objects match the project, or carry out a saved plan",
         "destroy": "Remove what mlctl made",
+        "import": "Take over an object that exists already",
         "status": "Show every object and whether it is well",
-        "show": "Show all that is known of one object",
+        "show": "Show all that is known of one object, or a saved plan",
+        "explain": "Explain one step of a plan, from its line in the project to what follows",
         "why": "Explain why a resource would change, or last changed",
         "output": "Print outputs of resources",
-        "graph": "Print the graph of resources",
+        "console": "Evaluate expressions over the project and what was made",
+        "graph": "Print the graph of resources, or a page of it",
         "logs": "Print the log of a resource",
-        "state": "Look into the state: list, show",
-        "schema": "Print the JSON Schema of project files, for editors",
+        "runs": "List what was applied, when, by whom, and how it ended",
+        "attach": "Follow a run that goes on without a terminal",
+        "cancel": "End a run at its next checkpoint, or at once",
+        "rollback": "Go back to the result of an earlier run, and hold it",
+        "approve": "Let dependents go on although a gate did not pass",
+        "promote": "Bring what one environment made to another, without building",
+        "env": "Environments: list, show, new, delete",
+        "state": "Look into the state, move or forget objects, go back, check it",
+        "force-unlock": "Take the lock of the state away from a holder that is gone",
+        "schema": "Print the JSON Schema of project files, or of the lines of --json",
         "doctor": "Check this machine: packages, disk, tools",
         "version": "Print the version",
     },
@@ -36,11 +48,13 @@ _OPTIONS = """\
 Options, before or after the command:
   -C, --project DIR   the project folder (default: this one)
   -f, --file FILE     the project file in it (default: mlctl.yaml)
+  -e, --env NAME      the environment (default: MLCTL_ENV)
+  --var NAME=VALUE    the value of a variable; --var-file FILE for several
   -h, --help          help for mlctl or for a command
   --version           print the version
 
-Exit codes: 0 done, 1 error, 2 changes (plan --detailed-exitcode), 3 gate not passed, 5 drift alarm,
-6 state locked, 8 partly applied, 70 bug, 130 interrupted and resumable.
+Exit codes: 0 done, 1 error, 2 changes (plan --detailed-exitcode), 3 gate not passed, 4 policy or
+protection, 5 drift, 6 state locked, 7 stale plan, 8 partly applied, 70 bug, 130 interrupted.
 """
 
 
@@ -59,5 +73,5 @@ def help_text() -> str:
         "",
     ]
     for group, members in GROUPS.items():
-        lines += [f"{group}:", *(f"  {name:<11} {text}" for name, text in members.items()), ""]
+        lines += [f"{group}:", *(f"  {name:<12} {text}" for name, text in members.items()), ""]
     return "\n".join(lines) + "\n" + _OPTIONS + f"\nmlctl {__version__}. Begin with: mlctl init\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
-import platform
+import keyword
 import sys
 import time
-import traceback
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import typer
@@ -17,6 +19,11 @@ from typer._click.exceptions import ClickException, UsageError
 from mlctl import __version__
 from mlctl.cli.catalogue import commands
 from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, did_you_mean, system_refused
+from mlctl.types.secret import HIDDEN, redacted
+
+_GARBAGE_THRESHOLD = (
+    100_000  # objects more before the next look; Python's own 700 costs a tenth of a plan of 1,000 resources
+)
 
 
 def dispatch(name: str, arguments: list[str]) -> int:
@@ -24,16 +31,18 @@ def dispatch(name: str, arguments: list[str]) -> int:
     as_json = "--json" in arguments
     if name not in commands():
         return fail([_unknown(name)], ExitCode.ERROR, as_json=as_json)
-    module = importlib.import_module(f"mlctl.cli.commands.{name}")
+    module = importlib.import_module(f"mlctl.cli.commands.{module_of(name)}")
     app: typer.Typer = module.app
+    _collect_seldom()
     try:
         code = typer.main.get_command(app).main(args=arguments, prog_name=f"mlctl {name}", standalone_mode=False)
         return int(code or 0)
     except Exit as stop:
         return stop.exit_code
     except UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else f"mlctl {name}"
         return fail(
-            [Diagnostic("cli.usage", error.format_message(), "", f"see `mlctl {name} --help`")],
+            [Diagnostic("cli.usage", error.format_message(), "", f"see `{command} --help`")],
             ExitCode.ERROR,
             as_json=as_json,
         )
@@ -54,8 +63,26 @@ def dispatch(name: str, arguments: list[str]) -> int:
         return fail([_report(error, [name, *arguments])], ExitCode.BUG, as_json=as_json)
 
 
+def _collect_seldom() -> None:
+    """Go on looking for garbage where `main` stopped it: not among the modules, which stay, and seldom, since little is in cycles."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.set_threshold(_GARBAGE_THRESHOLD)
+        gc.enable()
+
+
+def module_of(name: str) -> str:
+    """The module of a command: `force-unlock` is in `force_unlock.py`, and `import`, a word of Python, in `import_.py`."""
+    plain = name.replace("-", "_")
+    return f"{plain}_" if keyword.iskeyword(plain) else plain
+
+
 def fail(diagnostics: list[Diagnostic], code: ExitCode, *, as_json: bool = False) -> int:
-    """Show diagnostics, on stderr for people and on stdout as JSON lines for machines."""
+    """Show diagnostics, on stderr for people and on stdout as JSON lines for machines; secrets are in neither."""
+    diagnostics = [
+        replace(item, summary=redacted(item.summary), why=redacted(item.why), fix=redacted(item.fix))
+        for item in diagnostics
+    ]
     if as_json:
         from mlctl.views.json.diagnostics import to_json
 
@@ -72,10 +99,10 @@ def fail(diagnostics: list[Diagnostic], code: ExitCode, *, as_json: bool = False
 
 def _unknown(name: str) -> Diagnostic:
     """The diagnostic for what stands where a command should."""
-    if name in ("-C", "--project", "-f", "--file"):
+    if name in ("-C", "--project", "-f", "--file", "-e", "--env", "--var", "--var-file"):
         return Diagnostic("cli.usage", f"`{name}` needs a value", "", f"for example `mlctl {name} NAME plan`")
     if name.startswith("-"):
-        why = "before a command stand only `-C` and `-f`; all other options come after it"
+        why = "before a command stand only `-C`, `-f`, `-e` and `--var`; all other options come after it"
         return Diagnostic("cli.usage", f"there is no option `{name}` here", why, "see `mlctl --help`")
     fix = did_you_mean(name, commands()) or "see `mlctl --help`"
     return Diagnostic("cli.unknown-command", f"there is no command `{name}`", "", fix)
@@ -83,11 +110,14 @@ def _unknown(name: str) -> Diagnostic:
 
 def _report(error: Exception, arguments: list[str]) -> Diagnostic:
     """Write a report of a bug, and say where it is."""
-    text = f"mlctl {__version__}, Python {platform.python_version()}, {platform.platform()}\narguments: {arguments}\n\n{''.join(traceback.format_exception(error))}"
-    path = Path.cwd() / f"mlctl-bug-{time.strftime('%Y%m%d-%H%M%S')}.txt"
+    import platform
+    import traceback
+
+    said = [f"{item.partition('=')[0]}={HIDDEN}" if "=" in item else item for item in arguments]  # values of `--var`
+    machine = f"mlctl {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    text = redacted(f"{machine}\narguments: {said}\n\n{''.join(traceback.format_exception(error))}")
     try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-        where = f"please report it with the file {path}"
+        where = f"please report it with the file {_written(text)}"
     except OSError:
         where = f"please report it with this trace:\n{text}"
     return Diagnostic(
@@ -96,3 +126,17 @@ def _report(error: Exception, arguments: list[str]) -> Diagnostic:
         "this should never happen, and nothing of the state is lost",
         where,
     )
+
+
+def _written(text: str) -> Path:
+    """The file that a report was put in: a new one, since two bugs may be met in one second. Raises OSError."""
+    name = f"mlctl-bug-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in count(1):
+        path = Path.cwd() / (f"{name}.txt" if number == 1 else f"{name}-{number}.txt")
+        try:
+            with open(path, "x", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(text)
+        except FileExistsError:
+            continue
+        break
+    return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 # pydantic looks through every installed package for plugins of its own; that is a tenth of a plan's time, and we use none
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-_VALUED = {"-C", "--project", "-f", "--file"}
+_VALUED = {"-C", "--project", "-f", "--file", "-e", "--env", "--var", "--var-file"}
 
 
 def main() -> None:
@@ -18,6 +20,7 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by whoever started us, as `>&-` and some schedulers do
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    gc.disable()  # modules that are imported are no garbage; `dispatch` goes on with it
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
@@ -30,7 +33,20 @@ def main() -> None:
         code = 1
     except KeyboardInterrupt:
         code = 130
-    sys.exit(code)
+    _end(code)
+
+
+def _end(code: int) -> None:
+    """End the process without taking it apart object by object, which takes longer than some commands."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:  # somebody's thread is to be waited for
+        sys.exit(code)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody reads it
+    atexit._run_exitfuncs()  # of tools that were used in this process
+    os._exit(code)
 
 
 def mute() -> None:
@@ -55,6 +71,8 @@ def run(arguments: Sequence[str]) -> int:
         return 0 if rest else 1
     from mlctl.cli.dispatch import dispatch
 
+    if {"-h", "--help"} & set(rest[1:]):
+        leading = []  # help is of no project, and that of a group of commands takes no such options
     return dispatch(rest[0], [*rest[1:], *leading])
 
 

@@ -5,26 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
+import shlex
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mlctl.types.address import Address
-from mlctl.types.diagnostic import ExitCode, MlctlError, did_you_mean
-from mlctl.types.state import Record
+from mlctl.types.change import Mode, Selection
+from mlctl.types.diagnostic import MlctlError, did_you_mean
+from mlctl.types.secret import redacted
+from mlctl.types.state import Record, State
+from mlctl.types.units import parse_duration
+from mlctl.views.json.text import escaped
 from mlctl.workspace import Workspace
 
-ProjectDir = Annotated[Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder")]
-ProjectFile = Annotated[
-    Path | None,
-    typer.Option("--file", "-f", help="The project file, relative to the folder.", show_default="mlctl.yaml"),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines for machines.")]
 AutoApprove = Annotated[bool, typer.Option("--auto-approve", "-auto-approve", "--yes", "-y", help="Do not ask.")]
 Targets = Annotated[
@@ -42,8 +39,23 @@ Refresh = Annotated[
         help="Look at the real objects: by cheap evidence, not at all, or by asking the tools.",
     ),
 ]
-DEFAULT_DIR = Path(".")
-_SHOW_CURSOR = "\x1b[?25h"  # live lines hide it
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="ADDRESS", help="Not this resource nor what depends on it; may be given again."),
+]
+Replace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replace", metavar="ADDRESS", help="Make this resource anew although nothing changed; may be given again."
+    ),
+]
+LockTimeout = Annotated[
+    str, typer.Option("--lock-timeout", metavar="DURATION", help="How long to wait for another writer, such as 60s.")
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Leave the work to a process of its own; join it with `mlctl attach`.")
+]
+Unhold = Annotated[bool, typer.Option("--unhold", help="Lift the hold of a rollback, and change what it set.")]
 
 
 def make_app() -> typer.Typer:
@@ -56,22 +68,15 @@ def make_app() -> typer.Typer:
     )
 
 
-def make_group() -> typer.Typer:
-    """An application of several commands; without the callback Typer would take a lone command for the whole."""
+def make_group(text: str) -> typer.Typer:
+    """An application of several commands, with its help; without the callback Typer would take a lone command for the whole."""
     app = make_app()
-    app.callback()(lambda: None)
+    app.callback(help=text)(lambda: None)
     return app
 
 
-def open_workspace(directory: Path, file: Path | None, refresh: str = "true") -> Workspace:
-    """The project in a folder. Raises MlctlError when the folder does not exist."""
-    if not directory.is_dir():
-        raise MlctlError.of(
-            "cli.no-folder",
-            f"there is no folder `{directory}`",
-            "`--project` names the folder of a project",
-            "check the path",
-        )
+def refreshing(workspace: Workspace, refresh: str) -> bool:
+    """Whether to look at the real objects, from `--refresh`; `deep` is set on the workspace. Raises MlctlError for another word."""
     if refresh not in ("true", "false", "deep"):
         raise MlctlError.of(
             "cli.usage",
@@ -79,7 +84,15 @@ def open_workspace(directory: Path, file: Path | None, refresh: str = "true") ->
             "it takes `true`, `false` or `deep`",
             did_you_mean(refresh, ["true", "false", "deep"]),
         )
-    return Workspace(directory, directory / file if file is not None else None, deep=refresh == "deep")
+    workspace.deep = refresh == "deep"
+    return refresh != "false"
+
+
+def one_of(given: Mapping[str, object]) -> None:
+    """Raise MlctlError when more than one of some options was given: one of them would be without effect."""
+    names = [f"`{name}`" for name, value in given.items() if value]
+    if len(names) > 1:
+        raise MlctlError.of("cli.usage", f"{' and '.join(names)} exclude each other", "", "choose one of them")
 
 
 def addresses(texts: list[str] | None) -> tuple[Address, ...]:
@@ -90,6 +103,14 @@ def addresses(texts: list[str] | None) -> tuple[Address, ...]:
         raise MlctlError.of(
             "cli.bad-address", str(error), "", "see the addresses with `mlctl plan` or `mlctl state list`"
         ) from None
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a duration such as `60s`; `0s` is not to wait. Raises MlctlError."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise MlctlError.of("cli.usage", str(error), "", "for example `--lock-timeout 60s`") from None
 
 
 def pick(records: dict[str, Record], section: str, name: str | None) -> Record:
@@ -119,11 +140,12 @@ def pick(records: dict[str, Record], section: str, name: str | None) -> Record:
 
 def emit_json(value: dict[str, Any]) -> None:
     """One JSON line on stdout, at once. A number that JSON does not have, such as a loss that diverged, is null."""
+    value = redacted(value)
     try:
         text = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), ensure_ascii=False, default=str)
-    print(text, flush=True)
+    print(escaped(text), flush=True)
 
 
 def _finite(value: Any) -> Any:
@@ -143,30 +165,49 @@ def confirm(question: str, *, as_json: bool = False) -> bool:
     return sys.stdin.readline().strip() == "yes"
 
 
-@contextmanager
-def graceful(stop: threading.Event) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop at the next safe point; a second one ends the process.
+def selected(
+    target: list[str] | None,
+    exclude: list[str] | None,
+    replace: list[str] | None,
+    mode: Mode = Mode.NORMAL,
+    *,
+    refresh: bool = True,
+    unattended: bool = False,
+) -> Selection:
+    """What a plan looks at, from the options of a command. Raises MlctlError for what does not go together."""
+    chosen = Selection(addresses(target), addresses(exclude), addresses(replace), mode, refresh, unattended)
+    both = sorted(set(chosen.targets) & set(chosen.exclude))
+    if both:
+        raise MlctlError.of("cli.usage", f"`{both[0]}` is both a target and excluded", "", "choose one of them")
+    if chosen.replace and mode is not Mode.NORMAL:
+        raise MlctlError.of(
+            "cli.usage", f"`--replace` has no effect with `--{mode}`", "nothing is made then", "leave it out"
+        )
+    if not refresh and mode is Mode.REFRESH_ONLY:
+        why = "one looks at the real objects alone, the other not at all"
+        raise MlctlError.of("cli.usage", "`--refresh-only` and `--refresh=false` exclude each other", why, "choose one of them")  # fmt: skip
+    return chosen
 
-    It ends there and then: an exception would wait for the threads of steps that do not listen. Nothing is lost by it,
-    since the journal is on the disk and the operating system frees the lock.
-    """
 
-    def on_signal(number: int, frame: object) -> None:
-        if stop.is_set():
-            _say(_SHOW_CURSOR if sys.stdout.isatty() else "")
-            os._exit(ExitCode.INTERRUPTED)
-        stop.set()
-        _say("\nstopping: running steps are asked to save and end; press again to leave at once (nothing is lost)\n")
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _say(text: str) -> None:
-    """Write to stderr from a signal handler, which may have interrupted a print."""
-    with suppress(OSError):
-        os.write(2, text.encode())
+def again(workspace: Workspace, command: str, options: Mapping[str, Sequence[object] | bool | None]) -> str:
+    """A command line that does the same once more: the project, the environment and the values, then a command's own options."""
+    words = ["mlctl"]
+    if workspace.root != Path.cwd():
+        words += ["-C", os.path.relpath(workspace.root)]
+    if workspace.file is not None:
+        words += ["-f", os.path.relpath(workspace.file, workspace.root)]
+    if workspace.chosen.environment is not None and workspace.chosen.environment != os.environ.get("MLCTL_ENV"):
+        words += ["-e", workspace.chosen.environment]
+    for file in workspace.chosen.value_files:
+        words += ["--var-file", str(file)]
+    for name, value in workspace.chosen.values:
+        words += ["--var", f"{name}={workspace.context(State('')).secrets.hidden(value)}"]
+    words.append(command)
+    for option, given in options.items():
+        if given is True:
+            words.append(option)
+        elif given:
+            words += (
+                [word for item in given for word in (option, str(item))] if option else [str(item) for item in given]
+            )
+    return shlex.join(words)

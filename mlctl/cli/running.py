@@ -1,105 +1,202 @@
-"""Plan, ask, apply, report: what apply, destroy and retrain have in common."""
+"""Plan, ask, apply, report: what every command that changes something has in common."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
-from mlctl.cli.main import mute
-from mlctl.cli.options import confirm, emit_json, graceful
+from mlctl.cli.handing_over import ending
+from mlctl.cli.interrupting import interruptible
+from mlctl.cli.options import confirm, emit_json
+from mlctl.cli.recording import Recorder
+from mlctl.cli.request import Request, aloud, guarded, show_plan, show_policies
+from mlctl.engine import provenance, rollback
 from mlctl.engine.applier import Applied
+from mlctl.engine.runs import Runs, now
+from mlctl.engine.saved import file as planfile
+from mlctl.engine.saved import staleness
 from mlctl.engine.store import Session
 from mlctl.provider import Context
-from mlctl.types.change import Plan
-from mlctl.types.diagnostic import Diagnostic, ExitCode
+from mlctl.types.change import Mode, Plan
+from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.event import Event
+from mlctl.types.state import Held, State
 from mlctl.views.human import apply as human_apply
-from mlctl.views.human import diagnostics as human_diagnostics
-from mlctl.views.human import plan as human_plan
 from mlctl.views.human import result as human_result
-from mlctl.views.human.style import wants_color, width
+from mlctl.views.human.style import wants_color
 from mlctl.views.json import diagnostics as json_diagnostics
 from mlctl.views.json import plan as json_view
 from mlctl.workspace import Workspace
 
-Planner = Callable[[Session, Context], Plan]
-Applier = Callable[[Plan, Session, Context, Callable[[Event], None]], Applied]
+
+@dataclass
+class _Work:
+    """One such command under way."""
+
+    workspace: Workspace
+    request: Request
+    begun: bool = False  # whether anything was shown: a stream of JSON lines then has to have its end
+    applied: Applied | None = None
+    recorder: Recorder | None = None
 
 
-def run(
-    workspace: Workspace,
-    operation: str,
-    make_plan: Planner,
-    carry_out: Applier,
-    *,
-    approved: bool,
-    as_json: bool,
-    question: str,
-) -> int:
-    """Hold the lock from plan to outcome, so that what was approved is what is applied."""
-    with workspace.session(operation) as (session, context):
-        plan = make_plan(session, context)
+def run(workspace: Workspace, request: Request) -> int:
+    """Hold the lock from plan to outcome, so that what was approved is what is applied. Gives the exit code."""
+    work = _Work(workspace, request)
+    try:
+        code = _locked(work)
+    except MlctlError as error:
+        recorder = work.recorder
+        if recorder is None and request.joined is not None:
+            recorder = Recorder(request.joined, workspace, workspace.context(State("")).secrets)
+        if recorder is not None:
+            recorder.fail(error)
+        if not (request.as_json and work.begun):
+            raise
+        for item in error.diagnostics:
+            emit_json(json_diagnostics.to_json(item))
+        emit_json(summary(Applied(), error.exit_code))
+        return error.exit_code
+    except BaseException as error:
+        if work.recorder is not None:
+            stopped = isinstance(error, KeyboardInterrupt)
+            work.recorder.cut_off(ExitCode.INTERRUPTED if stopped else ExitCode.BUG)
+        raise
+    if work.applied is None:
+        return code
+    if work.recorder is not None:
+        work.recorder.end(work.applied)
+    with aloud():
+        _conclude(work, work.applied)
+    return work.applied.exit_code
+
+
+def _locked(work: _Work) -> int:
+    workspace, request = work.workspace, work.request
+    operation, joined = request.operation, request.joined
+    with workspace.session(
+        operation.name, wait_seconds=request.wait_seconds, run=joined.id if joined else "", waiting=_waiting
+    ) as (session, context):
+        plan = _planned(work, session, context)
         workspace.digests.save()
-        with _aloud():
-            _show_plan(plan, workspace.store.warnings, operation, as_json=as_json)
-        if not plan.empty and not approved and not confirm(question, as_json=as_json):
+        work.begun = True
+        with aloud():
+            show_plan(plan, workspace.store.warnings, operation.name, as_json=request.as_json)
+        _refuse(work, plan, session)
+        moves = any(rollback.sets(change) for change in plan)  # a build that is chosen again is no change, and yet one
+        asks = moves if operation.target else not plan.empty
+        if asks and not request.approved and not confirm(request.question, as_json=request.as_json):
             print("Nothing was changed.")
             return ExitCode.ERROR
-        with graceful(workspace.stop):  # not before: until here Ctrl-C just ends the command
-            applied = _json(plan, session, context, carry_out) if as_json else _human(plan, session, context, carry_out)
-    with _aloud():
-        if as_json:
-            emit_json(
-                {
-                    "type": "apply_summary",
-                    "exit_code": int(applied.exit_code),
-                    "seconds": round(applied.seconds, 3),
-                    **human_result.counts(applied),
-                }
-            )
-        elif not plan.empty or applied.exit_code is not ExitCode.OK:
-            print(human_result.render(applied, f"mlctl {operation}", color=wants_color(sys.stdout)), flush=True)
-    return applied.exit_code
+        if moves or joined is not None:
+            work.recorder = _recorder(work, plan, session, context)
+        _set_hold(work, session)
+        work.applied = _carried_out(work, plan, session, context)
+        if work.recorder is not None:
+            work.recorder.used(session.ledger)
+        if operation.selection.mode is Mode.DESTROY and not list(session.ledger) and session.ledger.held is not None:
+            session.hold(None)  # there is nothing left that could be held
+    return ExitCode.OK
 
 
-@contextmanager
-def _aloud() -> Iterator[None]:
-    """What is said in here may find nobody to hear it: the reader of a pipe went away. The work then goes on in silence."""
-    try:
-        yield
-    except BrokenPipeError:
-        mute()
+def _planned(work: _Work, session: Session, context: Context) -> Plan:
+    """The plan under the lock; of a saved one, that it still is what was reviewed."""
+    request, ledger = work.request, session.ledger
+    saved, operation = request.saved, request.operation
+    if saved is None:
+        return operation.plan(request.project, ledger, context)
+    if not request.rest:
+        staleness.check_serial(saved, ledger.lineage, ledger.serial)
+        plan = operation.plan(request.project, ledger, context)
+        staleness.check_same(saved, plan, request.project, ledger)
+        return plan
+    begun = {address for address in operation.selection.replace if staleness.begun(saved, address, ledger)}
+    left = tuple(address for address in operation.selection.replace if address not in begun)
+    rest = replace(operation, selection=replace(operation.selection, replace=left))
+    plan = rest.plan(request.project, ledger, context)
+    staleness.check_rest(saved, plan)
+    return plan
 
 
-def _show_plan(plan: Plan, warnings: Sequence[Diagnostic], operation: str, *, as_json: bool) -> None:
-    if as_json:
-        emit_json(json_view.header())
-        for item in warnings:
-            emit_json(json_diagnostics.to_json(item))
-        for line in json_view.lines(plan):
+def _refuse(work: _Work, plan: Plan, session: Session) -> None:
+    """What may not be done although it could be. Nothing is touched yet."""
+    operation = work.request.operation
+    show_policies(plan, work.request.project, session.ledger, as_json=work.request.as_json)
+    if operation.name in ("apply", "retrain", "promote") and not work.request.unhold:
+        rollback.refuse_held(plan, session.ledger.held, guarded(work.workspace, session.ledger.held))
+
+
+def _set_hold(work: _Work, session: Session) -> None:
+    """Before the first step: a rollback that is cut off is not undone by the next retraining either."""
+    request, operation = work.request, work.request.operation
+    if operation.target and work.recorder is not None:
+        session.hold(Held(operation.target, operation.why, provenance.who(), now()))
+    elif request.unhold and session.ledger.held is not None:
+        session.hold(None)
+
+
+def _recorder(work: _Work, plan: Plan, session: Session, context: Context) -> Recorder:
+    """The run of this command, with its plan and the first lines of its events."""
+    request, workspace = work.request, work.workspace
+    if request.joined is not None:
+        folder = request.joined
+    else:
+        operation = request.operation
+        saved = request.saved or planfile.save(
+            operation.name, plan, request.project, session.ledger, context.secrets, operation.extra()
+        )
+        folder = Runs(workspace.home).begin(operation.name, saved, why=operation.why)
+    recorder = Recorder(folder, workspace, context.secrets)
+    recorder.begin(plan)
+    return recorder
+
+
+def _carried_out(work: _Work, plan: Plan, session: Session, context: Context) -> Applied:
+    request, recorder = work.request, work.recorder
+    view = None if request.as_json else human_apply.ApplyView()
+    if view is not None:
+        with aloud():
+            print("" if plan.empty else "\n", end="", flush=True)
+
+    def show(event: Event) -> None:
+        if recorder is not None:
+            recorder.tell(event)
+        with aloud():
+            if view is None:
+                emit_json(json_view.event_json(event))
+            else:
+                view(event)
+
+    with interruptible(ending(work.workspace, request, recorder, view)), view or nullcontext():
+        return request.operation.carry_out(
+            plan, request.project, work.workspace.kind, session, context, show, request.parallelism
+        )
+
+
+def _waiting(error: MlctlError) -> None:
+    with aloud():
+        print(f"waiting: {error.diagnostics[0].summary}", file=sys.stderr, flush=True)
+
+
+def _conclude(work: _Work, applied: Applied) -> None:
+    """The result for whoever asked."""
+    request, recorder = work.request, work.recorder
+    if request.as_json:
+        for line in json_view.outputs(applied):
             emit_json(line)
-        return
-    sys.stderr.write(human_diagnostics.render(warnings, color=wants_color(sys.stderr), width=width()))
-    empty = "Nothing to remove.\n" if operation == "destroy" and plan.empty else ""
-    sys.stdout.write(empty or human_plan.render(plan, color=wants_color(sys.stdout)))
-    sys.stdout.flush()
+        emit_json(summary(applied, applied.exit_code))
+    elif recorder is not None and recorder.handed_over:
+        print(f"\nThe run goes on without this terminal: run {recorder.folder.id} · mlctl attach {recorder.folder.id}")
+    elif recorder is not None or applied.exit_code is not ExitCode.OK:
+        print(human_result.render(applied, request.again, color=wants_color(sys.stdout)), flush=True)
 
 
-def _human(plan: Plan, session: Session, context: Context, carry_out: Applier) -> Applied:
-    with _aloud():
-        print("" if plan.empty else "\n", end="", flush=True)
-    with human_apply.ApplyView() as view:
-        return carry_out(plan, session, context, _tolerant(view))
-
-
-def _json(plan: Plan, session: Session, context: Context, carry_out: Applier) -> Applied:
-    return carry_out(plan, session, context, _tolerant(lambda event: emit_json(json_view.event_json(event))))
-
-
-def _tolerant(show: Callable[[Event], None]) -> Callable[[Event], None]:
-    def shown(event: Event) -> None:
-        with _aloud():
-            show(event)
-
-    return shown
+def summary(applied: Applied, code: ExitCode) -> dict[str, object]:
+    """The last line of a stream of JSON lines."""
+    return {
+        "type": "apply_summary",
+        "exit_code": int(code),
+        "seconds": round(applied.seconds, 3),
+        **human_result.counts(applied),
+    }

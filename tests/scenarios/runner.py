@@ -34,6 +34,8 @@ _MASKS = [
     (re.compile(r"\bpid \d+"), "pid <pid>"),
     (re.compile(r"\b(roc_auc|accuracy) \d\.\d+"), r"\1 <metric>"),
     (re.compile(r'("by"|"who"): "[^"]*"'), r'\1: "<who>"'),
+    (re.compile(r"\b([Aa]pproved by )[^\s:,]+"), r"\1<who>"),
+    (re.compile(r"^(Saved by )\S+", re.MULTILINE), r"\1<who>"),
     (re.compile(r"\bmlctl \d+\.\d+[\w.]*\w"), "mlctl <version>"),
     (re.compile(r'("mlctl"|"python"|"machine"): "[^"]*"'), r'\1: "<version>"'),
     (re.compile(r"^(  (?:by|mlctl|python|machine|seconds): ).*$", re.MULTILINE), r"\1<masked>"),
@@ -84,7 +86,8 @@ class Scenario:
             lines = [json.loads(line) for line in done.stdout.splitlines()]
             assert all(isinstance(line, dict) for line in lines), done.stdout
             if arguments[0] == "plan" and done.returncode in (0, 2):
-                assert [*lines[-1]] == ["type", "create", "update", "replace", "destroy", "run", "unchanged"]
+                counts = ["create", "update", "replace", "destroy", "run", "import", "forget", "unchanged"]
+                assert [*lines[-1]] == ["type", *counts]
         assert "Traceback (most recent call last)" not in done.stdout, done.stdout
         code = f"exit code {done.returncode}\n" if done.returncode else ""
         return self._masked(done.stdout) + code

@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
+from mlctl.cli.handing_over import start_detached
 from mlctl.cli.options import (
-    DEFAULT_DIR,
     AsJson,
     AutoApprove,
+    Detach,
+    LockTimeout,
     Parallelism,
-    ProjectDir,
-    ProjectFile,
-    Targets,
-    addresses,
+    again,
     make_app,
-    open_workspace,
+    seconds_of,
+    selected,
 )
+from mlctl.cli.project import in_project
+from mlctl.cli.request import Request
 from mlctl.cli.running import run
-from mlctl.engine import applier, planner
+from mlctl.engine.operations import Operation
+from mlctl.types.change import Mode
+from mlctl.workspace import Workspace
 
 app = make_app()
+
+# what is removed takes along what was made with it, the other way round than what is made
+_Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target", "-t", metavar="ADDRESS", help="Only this resource and what was made with it; may be given again."
+    ),
+]
+_Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude", metavar="ADDRESS", help="Not this resource nor what it was made with; may be given again."
+    ),
+]
 
 
 @app.command(
     help="Remove what mlctl made, dependents first. What it did not make is never touched: your data files stay.\n\n"
-    "Examples:\n\n  mlctl destroy\n\n  mlctl destroy --target deployments.churn_api --auto-approve"
+    "Examples:\n\n  mlctl destroy\n\n  mlctl destroy --target deployments.churn_api --auto-approve\n\n"
+    "  mlctl plan --destroy --out teardown.plan   # to be reviewed, then: mlctl apply teardown.plan"
 )
+@in_project
 def destroy(
-    project: ProjectDir = DEFAULT_DIR,
-    file: ProjectFile = None,
-    target: Targets = None,
+    workspace: Workspace,
+    target: _Targets = None,
+    exclude: _Exclude = None,
+    detach: Detach = False,
+    lock_timeout: LockTimeout = "0s",
     auto_approve: AutoApprove = False,
     parallelism: Parallelism = 4,
     as_json: AsJson = False,
 ) -> int:
     """Plan the removal and carry it out."""
-    workspace = open_workspace(project, file)
-    chosen = addresses(target)
-    return run(
-        workspace,
-        "destroy",
-        lambda session, context: planner.destruction(workspace.loaded, session.ledger, chosen),
-        lambda plan, session, context, emit: applier.destroy(
-            plan, workspace.kind, session, context, emit, parallelism=parallelism
-        ),
+    request = Request(
+        Operation("destroy", selected(target, exclude, None, Mode.DESTROY)),
+        workspace.loaded,
+        question="Remove all of these?",
+        again=again(workspace, "destroy", {"--target": target, "--exclude": exclude}),
         approved=auto_approve,
         as_json=as_json,
-        question="Remove all of these?",
+        parallelism=parallelism,
+        wait_seconds=seconds_of(lock_timeout),
     )
+    return start_detached(workspace, request) if detach else run(workspace, request)

@@ -15,7 +15,8 @@ from typing import Annotated
 
 import typer
 
-from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, emit_json, make_app
+from mlctl.cli.options import AsJson, emit_json, make_app
+from mlctl.cli.project import DEFAULT_DIR, Folder
 from mlctl.views.human.style import Paint, columns, wants_color
 
 app = make_app()
@@ -47,7 +48,7 @@ def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Import every package, each in a process of its own (a minute).")
     ] = False,
-    project: ProjectDir = DEFAULT_DIR,
+    project: Folder = DEFAULT_DIR,
     as_json: AsJson = False,
 ) -> int:
     """Look and tell. Exit 1 when something is broken; a missing extra alone is not."""

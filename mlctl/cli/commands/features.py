@@ -7,24 +7,28 @@ from typing import Annotated
 import typer
 
 from mlctl.cli.options import (
-    DEFAULT_DIR,
     AsJson,
     Parallelism,
-    ProjectDir,
-    ProjectFile,
+    again,
     emit_json,
     make_group,
-    open_workspace,
     pick,
 )
+from mlctl.cli.project import in_project
+from mlctl.cli.request import Request
 from mlctl.cli.running import run
-from mlctl.engine import applier, planner
+from mlctl.engine.operations import Operation
 from mlctl.providers.feast.parity import get_online, run_parity
 from mlctl.types.address import Address
+from mlctl.types.change import Selection
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.jobs.features import Parity
+from mlctl.workspace import Workspace
 
-app = make_group()
+app = make_group(
+    "Read, refresh and compare what feature views serve.\n\n"
+    "Examples:\n\n  mlctl features get user_activity_7d 42\n\n  mlctl features parity"
+)
 View = Annotated[str | None, typer.Argument(help="The feature view; may be left out when there is only one.")]
 
 
@@ -33,15 +37,14 @@ View = Annotated[str | None, typer.Argument(help="The feature view; may be left 
     help="Print the online features of some keys, as a server would see them now.\n\n"
     "Examples:\n\n  mlctl features get user_activity_7d 42 43",
 )
+@in_project
 def get(
+    workspace: Workspace,
     view: Annotated[str, typer.Argument(help="The feature view.")],
     keys: Annotated[list[str], typer.Argument(help="Entity keys.")],
-    project: ProjectDir = DEFAULT_DIR,
-    file: ProjectFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Look keys up online."""
-    workspace = open_workspace(project, file)
     _, context = workspace.reader()
     for row in get_online(pick(workspace.records(), "feature_views", view), keys, context):
         if as_json:
@@ -56,11 +59,9 @@ def get(
     help="Compare offline and online features of every key at the last snapshot. Exit 3 when they differ by more than 0.001 %.\n\n"
     "Examples:\n\n  mlctl features parity\n\n  mlctl features parity user_activity_7d --json",
 )
-def parity(
-    view: View = None, project: ProjectDir = DEFAULT_DIR, file: ProjectFile = None, as_json: AsJson = False
-) -> int:
+@in_project
+def parity(workspace: Workspace, view: View = None, as_json: AsJson = False) -> int:
     """Compare them, one view or all that are online."""
-    workspace = open_workspace(project, file)
     _, context = workspace.reader()
     records = workspace.records()
     chosen = [
@@ -86,30 +87,27 @@ def parity(
     help="Bring feature views up to date with their sources: an apply of just these.\n\n"
     "Examples:\n\n  mlctl features materialize",
 )
+@in_project
 def materialize(
+    workspace: Workspace,
     view: View = None,
-    project: ProjectDir = DEFAULT_DIR,
-    file: ProjectFile = None,
     parallelism: Parallelism = 4,
     as_json: AsJson = False,
 ) -> int:
     """Apply feature views and what they depend on."""
-    workspace = open_workspace(project, file)
     views = [address for address in workspace.project.order if address.section == "feature_views"]
     chosen = tuple(views) if view is None else (Address("feature_views", view.removeprefix("feature_views.")),)
     if not chosen:
         raise MlctlError.of("cli.nothing-to-do", "the project has no feature views", "", "")
-    return run(
-        workspace,
-        "features materialize",
-        lambda session, context: planner.plan(workspace.project, session.ledger, context, targets=chosen),
-        lambda plan, session, context, emit: applier.apply(
-            plan, workspace.project, workspace.kind, session, context, emit, parallelism=parallelism
-        ),
+    request = Request(
+        Operation("features materialize", Selection(chosen)),
+        workspace.project,
+        again=again(workspace, "features", {"": ["materialize", *([view] if view else [])]}),
         approved=True,
         as_json=as_json,
-        question="",
+        parallelism=parallelism,
     )
+    return run(workspace, request)
 
 
 def _text(result: Parity) -> str:

@@ -3,60 +3,139 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mlctl.cli.options import (
-    DEFAULT_DIR,
     AsJson,
-    ProjectDir,
-    ProjectFile,
+    Exclude,
     Refresh,
+    Replace,
     Targets,
-    addresses,
-    emit_json,
     make_app,
-    open_workspace,
+    one_of,
+    refreshing,
+    selected,
 )
-from mlctl.engine import planner
-from mlctl.types.diagnostic import ExitCode
+from mlctl.cli.project import in_project
+from mlctl.cli.request import aloud, show_plan, show_policies
+from mlctl.engine.operations import Operation
+from mlctl.engine.runs import Runs
+from mlctl.engine.saved import file as planfile
+from mlctl.types.change import Mode, Plan
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, Severity
+from mlctl.workspace import Workspace
 
 app = make_app()
 
 
 @app.command(
     help="Show what apply would change, and why. Changes nothing and takes no lock.\n\n"
-    "Examples:\n\n  mlctl plan\n\n  mlctl plan --target training.churn\n\n  mlctl plan --json --detailed-exitcode   # for CI: 0 no changes, 2 changes"
+    "Examples:\n\n  mlctl plan\n\n  mlctl plan --out change.plan   # review it, then: mlctl apply change.plan\n\n"
+    "  mlctl plan --diff change.plan   # what is different since that plan\n\n  mlctl plan --target training.churn\n\n"
+    "  mlctl plan --refresh-only --detailed-exitcode   # 5 when something was changed outside mlctl\n\n"
+    "  mlctl plan --json --detailed-exitcode   # for CI: 0 no changes, 2 changes"
 )
+@in_project
 def plan(
-    project: ProjectDir = DEFAULT_DIR,
-    file: ProjectFile = None,
+    workspace: Workspace,
     target: Targets = None,
+    exclude: Exclude = None,
+    replace: Replace = None,
+    destroy: Annotated[
+        bool, typer.Option("--destroy", "-destroy", help="Plan the removal of what mlctl made.")
+    ] = False,
+    refresh_only: Annotated[
+        bool, typer.Option("--refresh-only", "-refresh-only", help="Only what was changed outside mlctl.")
+    ] = False,
     refresh: Refresh = "true",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-out", metavar="FILE", help="Save the plan for `mlctl apply`.")
+    ] = None,
+    diff: Annotated[
+        Path | None, typer.Option("--diff", metavar="PLAN", help="Show only what is different from a saved plan.")
+    ] = None,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", "-detailed-exitcode", help="Exit 2 when there are changes.")
+        bool,
+        typer.Option(
+            "--detailed-exitcode",
+            "-detailed-exitcode",
+            help="Exit 2 when there are changes; 5, with --refresh-only, for drift.",
+        ),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List unchanged resources too.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--md", help="Markdown for a comment on a change request.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Make and show a plan."""
-    workspace = open_workspace(project, file, refresh)
-    opened = workspace.project
+    look = refreshing(workspace, refresh)
+    one_of({"--destroy": destroy, "--refresh-only": refresh_only})
+    one_of({"--destroy": destroy, f"--refresh={refresh}": refresh != "true"})
+    one_of({"--md": as_markdown, "--json": as_json, "--verbose": verbose})
+    one_of({"--diff": diff is not None, "--md": as_markdown, "--verbose": verbose})
+    mode = Mode.DESTROY if destroy else Mode.REFRESH_ONLY if refresh_only else Mode.NORMAL
+    selection = selected(target, exclude, replace, mode, refresh=look)
+    operation = Operation("destroy" if destroy else "apply", selection)
+    project = workspace.loaded if destroy else workspace.project
     ledger, context = workspace.reader()
-    found = planner.plan(opened, ledger, context, targets=addresses(target), refresh=refresh != "false")
+    found = operation.plan(project, ledger, context)
     workspace.digests.save()
-    if as_json:
-        from mlctl.views.json import plan as json_view
+    saved = None
+    if out is not None or diff is not None:
+        saved = planfile.save(operation.name, found, project, ledger, context.secrets, operation.extra())
+    if diff is not None and saved is not None:
+        from mlctl.cli.comparing import show_comparison
+        from mlctl.engine.saved.compare import compare
 
-        emit_json(json_view.header())
-        for line in json_view.lines(found):
-            emit_json(line)
+        show_comparison(compare(planfile.read(diff), found, saved), diff, as_json=as_json)
     else:
-        from mlctl.views.human import plan as view
-        from mlctl.views.human.style import wants_color
-
-        sys.stdout.write(view.render(found, color=wants_color(sys.stdout), verbose=verbose))
-        if target:
-            print("This plan is partial: only the targets and what they depend on.")
+        show(workspace, found, operation.name, as_json=as_json, as_markdown=as_markdown, verbose=verbose)
+    try:
+        show_policies(found, project, ledger, as_json=as_json)
+    except MlctlError as error:
+        raise error if out is None else _unsaved(error, out) from None
+    if out is not None and saved is not None:
+        planfile.write(out, saved)
+        if not (as_json or as_markdown):
+            print(f"\nSaved to {out}. Apply exactly this with: mlctl apply {out}")
+    if refresh_only and detailed_exitcode:
+        return ExitCode.OK if found.empty else ExitCode.DRIFT
     return ExitCode.CHANGES if detailed_exitcode and not found.empty else ExitCode.OK
+
+
+def _unsaved(refused: MlctlError, out: Path) -> MlctlError:
+    """The refusal of a plan that was to be saved, with a word on its file."""
+    why = "a plan that policies refuse cannot be applied"
+    note = Diagnostic("plan.not-saved", f"`{out}` is not written", why, severity=Severity.WARNING)
+    return MlctlError([*refused.diagnostics, note], refused.exit_code)
+
+
+def show(
+    workspace: Workspace,
+    found: Plan,
+    operation: str,
+    *,
+    as_json: bool,
+    as_markdown: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Print a plan in the form that was asked for."""
+    with aloud():
+        if as_markdown:
+            from mlctl.views.markdown.plan import render
+
+            sys.stdout.write(render(found))
+        else:
+            told = [*workspace.store.warnings, *_at_work(workspace)]
+            show_plan(found, told, operation, as_json=as_json, verbose=verbose)
+
+
+def _at_work(workspace: Workspace) -> Iterator[Diagnostic]:
+    """A word on each run that is about to make what this plan still shows as not made."""
+    for run in Runs(workspace.home).running():
+        why = "what it has not ended yet is planned here once more"
+        fix = f"follow it with `mlctl attach {run.id}`, and plan again after it"
+        yield Diagnostic("run.at-work", f"the run `{run.id}` is at work", why, fix, Severity.WARNING)

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from mlctl.cli.options import DEFAULT_DIR, ProjectDir, ProjectFile, make_app, open_workspace, pick
+from mlctl.cli.options import make_app, pick
+from mlctl.cli.project import in_project
 from mlctl.providers.fastapi.client import predict as ask
 from mlctl.types.diagnostic import MlctlError
+from mlctl.workspace import Workspace
 
 app = make_app()
 
@@ -19,19 +21,19 @@ app = make_app()
     "Examples:\n\n  mlctl predict churn_api --key user_id=42\n\n"
     '  mlctl predict --data \'{"instances": [{"age": 30, "visits": 2}]}\'',
 )
+@in_project
 def predict(
+    workspace: Workspace,
     deployment: Annotated[str | None, typer.Argument(help="May be left out when there is only one.")] = None,
     key: Annotated[list[str] | None, typer.Option("--key", "-k", metavar="NAME=VALUE", help="An entity key.")] = None,
     data: Annotated[str | None, typer.Option("--data", "-d", metavar="JSON", help="The body of the request.")] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait.")] = 30.0,
-    project: ProjectDir = DEFAULT_DIR,
-    file: ProjectFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> int:
     """Send one request and print the answer."""
     if (key is None) == (data is None):
         raise MlctlError.of("cli.usage", "give either `--key` or `--data`", "", "see `mlctl predict --help`")
-    record = pick(open_workspace(project, file).records(), "deployments", deployment)
+    record = pick(workspace.records(), "deployments", deployment)
     answer = ask(record, _keys(key) if key is not None else _body(data or ""), timeout)
     print(json.dumps(answer, ensure_ascii=False, indent=None if as_json else 2))
     return 0

@@ -10,11 +10,16 @@ from typing import Annotated
 
 import typer
 
-from mlctl.cli.options import DEFAULT_DIR, AsJson, ProjectDir, ProjectFile, emit_json, make_group, open_workspace, pick
+from mlctl.cli.options import AsJson, emit_json, make_group, pick
+from mlctl.cli.project import in_project
 from mlctl.providers.local.schedule import next_runs
 from mlctl.providers.local.schedule import render as crontab_line
+from mlctl.workspace import Workspace
 
-app = make_group()
+app = make_group(
+    "Hand schedules to the machine's cron.\n\n"
+    "Examples:\n\n  mlctl schedule render\n\n  (crontab -l; mlctl schedule render) | crontab -"
+)
 
 
 @app.command(
@@ -22,14 +27,13 @@ app = make_group()
     help="Print the crontab lines of schedules that were applied. mlctl has no daemon: cron runs them.\n\n"
     "Examples:\n\n  mlctl schedule render\n\n  (crontab -l; mlctl schedule render) | crontab -",
 )
+@in_project
 def render(
+    workspace: Workspace,
     name: Annotated[str | None, typer.Argument(help="The schedule; all of them when left out.")] = None,
-    project: ProjectDir = DEFAULT_DIR,
-    file: ProjectFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Print one line for each."""
-    workspace = open_workspace(project, file)
     records = workspace.records()
     found = [record for address, record in records.items() if address.startswith("schedules.")]
     if name is not None or not found:

@@ -14,10 +14,11 @@ app = make_app()
 def version(as_json: AsJson = False) -> int:
     """Print it."""
     if as_json:
+        from mlctl.views.json.plan import header
+
         emit_json(
             {
-                "type": "version",
-                "mlctl": __version__,
+                **header(),
                 "python": platform.python_version(),
                 "platform": platform.platform(),
             }

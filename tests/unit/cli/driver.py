@@ -37,7 +37,8 @@ def apply(kind: Any, desired: Desired, prior: Record | None, ctx: Context) -> Ou
     return REAL(kind, desired, prior, ctx)
 
 
-fake._Fake.apply = apply  # type: ignore[method-assign]
-workspace.Registry = lambda: Registry.of(*fake.fake_kinds(fake.FakeTool()))  # type: ignore[assignment,misc]
+if BEHAVIOUR != "real":  # `real` takes the kinds that are installed
+    fake._Fake.apply = apply  # type: ignore[method-assign]
+    workspace.Registry = lambda: Registry.of(*fake.fake_kinds(fake.FakeTool()))  # type: ignore[assignment,misc]
 sys.argv = ["mlctl", *sys.argv[2:]]
 main()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlctl.engine.applier import Applied
+from mlctl.engine.runs import Runs
 from mlctl.engine.store import LocalStore
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, Reason
@@ -114,6 +117,71 @@ def test_one_signal_is_enough_at_the_prompt(project: Path) -> None:
     assert LocalStore(project / ".mlctl" / "default").read().objects == {}
 
 
+def test_a_detached_apply_waits_for_another_writer_only_as_long_as_it_was_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "mlctl.yaml").write_text("project: test\nentities:\n  users: {key: user_id}\n")
+    with LocalStore(tmp_path / ".mlctl" / "default").session("other"):
+        code, out, err = run(tmp_path, "real", *APPLY, "--detach")
+    assert (code, "state.locked" in err) == (ExitCode.LOCKED, True)
+    assert "mlctl attach" not in out
+    assert Runs(tmp_path / ".mlctl" / "default").running() == []
+
+
+def test_plan_and_status_say_when_a_run_is_at_work(project: Path) -> None:
+    process = begun(project, "waits")
+    (at_work,) = Runs(project / ".mlctl" / "default").running()
+    _, _, told = run(project, "works", "plan")
+    _, status, _ = run(project, "works", "status")
+    _, streamed, _ = run(project, "works", "plan", "--json")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE_SECONDS)
+    assert f"the run `{at_work.id}` is at work" in told
+    assert "a run is at work on it" in status
+    assert "go on with: mlctl apply" not in status
+    assert "run.at-work" in [line.get("code") for line in lines(streamed)]
+    assert "is at work" not in run(project, "works", "plan")[2]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "--refresh-only", "--refresh=false"), ("plan", "--destroy", "--refresh=deep"), ("plan", "--md", "--json"),
+        ("plan", "--diff", "old.plan", "--md"), ("plan", "--md", "--verbose"), ("plan", "--destroy", "--refresh-only"),
+        ("apply", "--refresh-only", "--refresh=false"), ("validate", "--json", "--sarif"),
+    ],
+)  # fmt: skip
+def test_options_of_which_one_would_have_no_effect_are_refused(project: Path, arguments: tuple[str, ...]) -> None:
+    code, out, err = run(project, "works", *arguments)
+    assert code == ExitCode.ERROR
+    assert "exclude each other" in out + err
+
+
+def test_a_word_on_how_to_use_a_command_of_a_group_names_that_command(project: Path) -> None:
+    _, _, err = run(project, "works", "state", "show")
+    assert "see `mlctl state show --help`" in err
+
+
+@pytest.mark.parametrize("group", ["state", "env", "features", "experiment", "monitor", "schedule"])
+def test_the_help_of_a_group_has_examples(project: Path, group: str) -> None:
+    code, out, _ = run(project, "works", group, "--help")
+    assert (code, "Examples:" in out) == (ExitCode.OK, True)
+
+
+def test_state_import_is_import(project: Path) -> None:
+    found = [
+        run(project, "works", *words, "builds.nobody", "x", "--json") for words in (("import",), ("state", "import"))
+    ]
+    assert found[0] == found[1]
+    assert "import.no-block" in found[0][1]
+
+
+def test_what_is_skipped_because_of_itself_is_named_once() -> None:
+    address = Address("builds", "a")
+    skipped = StepSkipped(Change(Action.RUN, ObjectKey.parse("builds.a#1"), Reason.SPEC), address, "it failed before")
+    other = replace(skipped, because=Address("builds", "b"))
+    assert "because of" not in result.render(Applied(skipped=[skipped]))
+    assert "because of builds.b: it failed before" in result.render(Applied(skipped=[other]))
+
+
 def test_json_is_never_mixed_with_a_question(project: Path) -> None:
     terminal, inside = pty.openpty()
     os.write(terminal, b"yes\n")
@@ -121,8 +189,9 @@ def test_json_is_never_mixed_with_a_question(project: Path) -> None:
     os.close(terminal)
     os.close(inside)
     assert code == ExitCode.ERROR
-    assert [line["type"] for line in lines(out)][-1] == "diagnostic"
-    assert lines(out)[-1]["code"] == "cli.not-interactive"
+    assert [line["type"] for line in lines(out)][-2:] == ["diagnostic", "apply_summary"]
+    assert lines(out)[-2]["code"] == "cli.not-interactive"
+    assert lines(out)[-1]["exit_code"] == ExitCode.ERROR
 
 
 def test_a_figure_that_is_no_number_is_null_in_json(project: Path) -> None:
@@ -170,6 +239,7 @@ def test_output_that_cannot_be_written_is_a_clear_error(project: Path, arguments
 
 def test_a_state_that_cannot_be_folded_is_a_clear_error(project: Path) -> None:
     run(project, "works", *APPLY)
+    shutil.rmtree(project / ".mlctl" / "default" / "generations")
     (project / ".mlctl" / "default" / "generations").write_text("")  # no old state can be kept aside any more
     code, _, err = run(project, "works", "destroy", "--auto-approve")
     assert code == ExitCode.ERROR

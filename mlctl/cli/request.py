@@ -1,0 +1,108 @@
+"""What a command that changes something was asked to do, and how a plan is shown before it is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mlctl.cli.main import mute
+from mlctl.cli.options import emit_json
+from mlctl.engine import rollback
+from mlctl.engine.ledger import Ledger
+from mlctl.engine.operations import Operation
+from mlctl.engine.runs import RunFolder, Runs, fetch
+from mlctl.engine.saved.file import SavedPlan
+from mlctl.engine.store import LocalStore
+from mlctl.spec.project import Project
+from mlctl.types.address import Address
+from mlctl.types.change import Plan
+from mlctl.types.diagnostic import Diagnostic
+from mlctl.types.state import Held
+from mlctl.views.human import diagnostics as human_diagnostics
+from mlctl.views.human import plan as human_plan
+from mlctl.views.human.style import wants_color, width
+from mlctl.views.json import diagnostics as json_diagnostics
+from mlctl.views.json import plan as json_view
+from mlctl.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command was asked to do, and how.
+
+    `saved` is a plan that was reviewed: nothing but that is done, and nobody is asked. `joined` is a run that somebody else
+    began and this process carries on; `rest` says that a part of it may be done already.
+    """
+
+    operation: Operation
+    project: Project
+    question: str = "Apply these changes?"
+    again: str = "mlctl apply"  # the one command to go on with
+    approved: bool = False
+    as_json: bool = False
+    parallelism: int = 4
+    wait_seconds: float = 0.0
+    unhold: bool = False
+    saved: SavedPlan | None = None
+    joined: RunFolder | None = None
+    rest: bool = False
+
+
+def history(workspace: Workspace) -> Runs:
+    """The runs of an environment; where the state is shared, those of others too."""
+    runs = Runs(workspace.home)
+    if not isinstance(workspace.store, LocalStore):
+        fetch(runs, workspace.store)
+    return runs
+
+
+def guarded(workspace: Workspace, held: Held | None) -> set[Address] | None:
+    """What a rollback set, if its run is still kept; None, for everything, when it is not."""
+    if held is None:
+        return None
+    for run in history(workspace).kept():
+        if run.read().operation == "rollback" and (saved := run.saved()).extra.get("target") == held.run:
+            return rollback.set_by(saved)
+    return None
+
+
+@contextmanager
+def aloud() -> Iterator[None]:
+    """What is said in here may find nobody to hear it: the reader of a pipe went away. The work then goes on in silence."""
+    try:
+        yield
+    except BrokenPipeError:
+        mute()
+
+
+def show_plan(
+    plan: Plan, warnings: Sequence[Diagnostic], operation: str, *, as_json: bool, verbose: bool = False
+) -> None:
+    """A plan for people or machines, with what was noticed on the way."""
+    if as_json:
+        emit_json(json_view.header())
+        for item in warnings:
+            emit_json(json_diagnostics.to_json(item))
+        for line in json_view.lines(plan):
+            emit_json(line)
+        return
+    sys.stderr.write(human_diagnostics.render(warnings, color=wants_color(sys.stderr), width=width()))
+    empty = "Nothing to remove.\n" if operation == "destroy" and plan.empty else ""
+    sys.stdout.write(empty or human_plan.render(plan, color=wants_color(sys.stdout), verbose=verbose))
+    sys.stdout.flush()
+
+
+def show_policies(plan: Plan, project: Project, ledger: Ledger, *, as_json: bool) -> None:
+    """What the policies of a project say of a plan. Raises MlctlError, exit code 4, when they do not let it through."""
+    if not project.policies:
+        return
+    from mlctl.engine import policy
+
+    told = policy.check(plan, project, ledger)
+    with aloud():
+        for item in told if as_json else ():
+            emit_json(json_diagnostics.to_json(item))
+        if not as_json:
+            sys.stderr.write(human_diagnostics.render(told, color=wants_color(sys.stderr), width=width()))
