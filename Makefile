@@ -1,5 +1,5 @@
 # The daily commands. Each does its own set-up.
-.PHONY: setup fmt check test quick golden docs bench quickstart soak
+.PHONY: setup fmt check test quick golden docs bench fuzz soak quickstart
 
 setup:       ## make .venv with the locked versions
 	scripts/setup
@@ -24,10 +24,13 @@ docs: setup  ## write the generated reference anew
 	.venv/bin/python scripts/gen_docs.py
 
 bench: setup ## the benchmarks, with ratios to their floors
-	.venv/bin/python scripts/bench/plan.py
+	.venv/bin/python scripts/bench/engine.py
 	.venv/bin/python scripts/bench/quickstart.py
 
-soak: setup  ## many random histories of the engine
+fuzz: setup  ## 20,000 spoiled inputs against the commands that only read
+	.venv/bin/python scripts/fuzz.py --count 20000 --seed $$(date +%Y%m%d)
+
+soak: fuzz   ## the long runs: random histories of the engine, and the fuzzer
 	MLCTL_HISTORIES=10000 .venv/bin/pytest tests/properties -q
 
 quickstart:  ## the main job

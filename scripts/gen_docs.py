@@ -15,6 +15,7 @@ import typer
 from pydantic import BaseModel
 
 from mlctl.cli.catalogue import GROUPS, help_text
+from mlctl.cli.dispatch import module_of
 from mlctl.provider import FieldClass
 from mlctl.registry import Registry
 
@@ -35,7 +36,7 @@ def cli_page() -> str:
     for group, members in GROUPS.items():
         lines += ["", f"## {group}"]
         for name in members:
-            module = importlib.import_module(f"mlctl.cli.commands.{name}")
+            module = importlib.import_module(f"mlctl.cli.commands.{module_of(name)}")
             for title, text in _helps(typer.main.get_command(module.app), f"mlctl {name}"):
                 lines += ["", f"### {title}", "", "```text", text.strip(), "```"]
     return "\n".join(lines) + "\n"

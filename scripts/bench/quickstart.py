@@ -25,13 +25,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from measure import median
+from measure import TICKS, machine_busy, median
 
 HERE = Path(__file__).resolve().parent
 QUICKSTART = HERE.parents[1] / "specs" / "quickstart"
 MLCTL = str(Path(sys.executable).with_name("mlctl"))
 BAR = 1.1  # wall seconds of mlctl over wall seconds by hand
-TICKS = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -121,12 +120,6 @@ def follow(command: Sequence[str], cwd: Path, until: str | None) -> tuple[list[s
             noise.seek(0)
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{noise.read().decode()[-4000:]}")
     return lines, Turn(wall or whole, usage.ru_utime + usage.ru_stime, {}, max(others, 0.0) / whole)
-
-
-def machine_busy() -> float:
-    """CPU seconds that all cores have spent on anything since the machine came up."""
-    user, nice, system, _idle, _waiting, *rest = map(int, Path("/proc/stat").read_text().split()[1:9])
-    return (user + nice + system + sum(rest)) / TICKS
 
 
 def cpu_of(pid: int) -> float:

@@ -58,6 +58,7 @@ def test_a_first_apply_killed_at_any_journal_line_ends_the_same(
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.contract(11)
 def test_a_change_killed_at_any_journal_line_ends_the_same(
     side: str, created: Project, changed: Project, tmp_path: Path
 ) -> None:
