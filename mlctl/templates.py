@@ -33,6 +33,16 @@ def files(starter: str) -> dict[str, bytes]:
     }
 
 
+def pipelines() -> list[str]:
+    """The hosts that there is a CI pipeline for."""
+    return sorted(path.stem for path in (root() / "ci").glob("*.yml"))
+
+
+def pipeline(host: str) -> bytes:
+    """The CI pipeline of a host, with its placeholders."""
+    return (root() / "ci" / f"{host}.yml").read_bytes()
+
+
 def fill(data: bytes, values: dict[str, str]) -> bytes:
     """A text file with its placeholders filled. Raises KeyError for one without a value."""
     return ProjectTemplate(data.decode()).substitute(values).encode()

@@ -10,6 +10,7 @@ import pytest
 
 from mlctl import provider
 from mlctl.cli.catalogue import commands
+from mlctl.cli.dispatch import module_of
 from mlctl.registry import Registry
 from mlctl.spec.project import load_project
 
@@ -19,7 +20,7 @@ SOURCES = sorted((ROOT / "mlctl").rglob("*.py"))
 
 def test_the_catalogue_names_every_command_and_no_other() -> None:
     files = {path.stem for path in (ROOT / "mlctl/cli/commands").glob("*.py")} - {"__init__"}
-    assert files == set(commands())
+    assert files == {module_of(name) for name in commands()}
 
 
 def test_the_reference_is_what_the_program_says() -> None:
@@ -45,8 +46,9 @@ def test_files_stay_short(path: Path) -> None:
 def test_the_public_names_are_these() -> None:
     names = {name for name, value in vars(provider).items() if getattr(value, "__module__", "") == "mlctl.provider"}
     assert {name for name in names if not name.startswith("_")} == {
-        "Block", "Condition", "Context", "Describes", "Desired", "Family", "Input", "Keyed", "Kind", "Link", "Logs",
-        "Observed", "Outcome", "Provided", "Reference", "Spec", "diff_fields", "flatten", "metadata_fields",
+        "Approvable", "Block", "ChecksTogether", "Condition", "Context", "Describes", "Desired", "Family", "Importable", "Input",
+        "Keyed", "Kind", "Lifecycle", "Link", "Logs", "Observed", "Outcome", "Provided", "Reference", "Retries", "Spec",
+        "diff_fields", "judges", "metadata_settings", "named_by_address",
     }  # fmt: skip
 
 
@@ -71,3 +73,29 @@ def test_modules_import_without_the_heavy_extras() -> None:
 def test_the_lock_pins_every_package_and_names_no_path() -> None:
     lines = (ROOT / "requirements.lock").read_text().split()
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[\w.!+]+", line)] == []
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def links(page: Path) -> set[Path]:
+    """The files of the repository that a page links to."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    return {(page.parent / target).resolve() for target in targets if "://" not in target}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_leads_somewhere(page: Path) -> None:
+    assert [str(target) for target in links(page) if not target.exists()] == []
+
+
+def test_the_readme_leads_to_every_guide_and_names_every_command() -> None:
+    readme = ROOT / "README.md"
+    assert set((ROOT / "docs/guides").glob("*.md")) - links(readme) == set()
+    listed = readme.read_text().partition("## Commands")[2].partition("## ")[0]
+    assert set(commands()) - set(re.findall(r"[a-z-]+", listed)) == set()
+
+
+def test_a_number_names_one_decision() -> None:
+    numbers = [path.name[:4] for path in (ROOT / "docs/adr").glob("*.md")]
+    assert len(numbers) == len(set(numbers))
