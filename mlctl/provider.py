@@ -90,9 +90,9 @@ _UNTOUCHED = Lifecycle()
 
 
 class Retries(Block):
-    """How often a step that failed is tried again at once, and how long is waited before: doubled each time."""
+    """How often a step that failed is tried again, at most, and how long is waited before that: doubled each time."""
 
-    attempts: Annotated[int, Field(ge=1, le=20)]
+    max: Annotated[int, Field(ge=1, le=20)]
     backoff: Duration = 10.0
 
     @classmethod
@@ -100,9 +100,9 @@ class Retries(Block):
         return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 20}, handler(core)]}
 
 
-def _attempts(value: object) -> object:
-    """`retries: 2` is short for `{attempts: 2}`."""
-    return {"attempts": value} if isinstance(value, int) and not isinstance(value, bool) else value
+def _most(value: object) -> object:
+    """`retries: 2` is short for `{max: 2}`."""
+    return {"max": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Spec(Block):
@@ -115,7 +115,7 @@ class Spec(Block):
     depends_on: Annotated[list[str], Metadata] = Field(default_factory=list)
     lifecycle: Annotated[Lifecycle, Metadata] = Field(default_factory=lambda: _UNTOUCHED)
     timeout: Annotated[Duration | None, Metadata] = None  # of one attempt; a job is asked to save and stop, then ended
-    retries: Annotated[Retries | None, BeforeValidator(_attempts), Metadata] = None
+    retries: Annotated[Retries | None, BeforeValidator(_most), Metadata] = None
 
     def links(self) -> Iterable[Link]:
         """Dependencies that no `Reference` marker can state, such as `references: users.user_id`."""

@@ -23,7 +23,7 @@ _OF_INPUT = frozenset({"spec", "data", "plan", "state", "policy", "import", "cli
 
 def patiently(do: Callable[[Context], T], spec: Spec, ctx: Context) -> T:
     """Do something within the time its block allows, and as often as the block allows while the error may pass. Raises its last error."""
-    allowed = 0 if spec.retries is None else spec.retries.attempts
+    allowed = 0 if spec.retries is None else spec.retries.max
     tried = 0
     while True:
         try:

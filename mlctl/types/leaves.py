@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
 
 from mlctl.types.change import FieldClass
 from mlctl.types.value import Json
@@ -26,7 +25,10 @@ def default_of(spec: BaseModel, path: str, old: Mapping[str, Any], new: Mapping[
         return None
     default = info.get_default(call_default_factory=True)
     empty = default is None or default == "" or default == [] or default == {} or isinstance(default, BaseModel)
-    return None if empty else to_jsonable_python(default)
+    if empty:
+        return None
+    # as the block itself writes it: 10 seconds are `10s`
+    return type(around).model_construct(**{name: default}).model_dump(mode="json", include={name})[name]
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

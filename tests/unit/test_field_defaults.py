@@ -7,6 +7,7 @@ import pytest
 from mlctl.provider import Block, Desired, Observed, Spec, diff_fields
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.state import Record
+from mlctl.types.units import Duration
 
 
 class Net(Block):
@@ -20,6 +21,7 @@ class Example(Spec):
     note: str = ""
     net: Net = Net()
     extra: Net | None = None
+    pause: Duration = 10.0
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], seen: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -36,6 +38,7 @@ def changes(old: dict[str, Any], new: dict[str, Any], seen: dict[str, Any] | Non
     ("old", "new", "found"),
     [
         ({"epochs": 20}, {}, ("epochs", 20, 10, 20)),
+        ({}, {"pause": "1s"}, ("pause", "10s", "1s", "10s")),
         ({}, {"epochs": 20}, ("epochs", 10, 20, 10)),
         ({}, {"net": {"depth": 5}}, ("net.depth", 3, 5, 3)),
         ({"note": "x"}, {}, ("note", "x", None, "x")),  # an empty default says nothing

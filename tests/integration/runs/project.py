@@ -84,6 +84,12 @@ class Shop:
             [MLCTL, *arguments], cwd=self.root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A command that goes on while the test does, without a terminal."""
+        null = subprocess.DEVNULL
+        command = [MLCTL, "-C", str(self.root), *arguments]
+        return subprocess.Popen(command, env=environment(), stdin=null, stdout=null, stderr=null)
+
     def ok(self, *arguments: str, code: int = 0) -> str:
         done = self.run(*arguments)
         assert done.returncode == code, done.stdout + done.stderr

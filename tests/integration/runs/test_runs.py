@@ -50,6 +50,19 @@ def test_a_run_goes_on_detached_is_followed_and_stopped_at_a_checkpoint(shop: Sh
     assert kinds[-1] == "apply_summary"
 
 
+def test_a_training_that_was_left_alone_is_ended_by_cancel(shop: Shop) -> None:
+    """Without a terminal a signal lets a training go on; there is no run any more then, and yet it can be ended."""
+    apply = shop.start("apply", "-y", "--target", "training.churn", "--var", "epochs=3000")
+    wait_for(lambda: list(shop.home().glob("objects/training.churn/*/checkpoints/step-*.json")), "a checkpoint")
+    apply.send_signal(signal.SIGTERM)
+    assert apply.wait(60) == 130
+    assert len(shop.workers("train")) == 1
+    told = shop.ok("cancel")
+    assert not shop.workers("train")
+    assert told.startswith("training.churn: resumable, step ")
+    assert shop.run("cancel").returncode == 1  # nothing is at work now
+
+
 @pytest.mark.contract(14)
 def test_an_apply_hands_its_training_over_when_it_is_detached(shop: Shop) -> None:
     from tests.unit.cli.test_interrupting import Terminal, on_a_terminal

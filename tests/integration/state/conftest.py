@@ -66,7 +66,8 @@ def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ports = _free_ports(4)
     command = [
         str(weed), "server", "-master.telemetry=false", f"-dir={folder / 'data'}", "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1", "-s3", f"-s3.config={folder / 's3.json'}", f"-s3.port={ports[0]}", f"-master.port={ports[1]}",
+        "-ip.bind=127.0.0.1", "-s3", f"-s3.config={folder / 's3.json'}", f"-s3.port={ports[0]}", "-s3.port.iceberg=0",
+        "-s3.port.lance=0", f"-master.port={ports[1]}",
         f"-volume.port={ports[2]}", f"-filer.port={ports[3]}", "-volume.max=20", "-master.volumeSizeLimitMB=64",
     ]  # fmt: skip
     with open(folder / "log.txt", "wb") as log:

@@ -49,14 +49,14 @@ def test_a_step_is_tried_again_as_often_as_it_may_and_says_what_it_waits_for(wor
     do, calls = failing(2, MlctlError.of("job.died", "it died"))
     told: list[Progress] = []
     ctx = replace(world.context(), progress=told.append)
-    assert patiently(do, spec(retries={"attempts": 2, "backoff": "5ms"}), ctx) == 3
+    assert patiently(do, spec(retries={"max": 2, "backoff": "5ms"}), ctx) == 3
     assert [item.message for item in told] == [
         "failed, again in 5ms (1 of 2): it died",
         "failed, again in 10ms (2 of 2): it died",
     ]
     do, calls = failing(9, MlctlError.of("job.died", "it died"))
     with pytest.raises(MlctlError, match="it died"):
-        patiently(do, spec(retries={"attempts": 2, "backoff": "1ms"}), ctx)
+        patiently(do, spec(retries={"max": 2, "backoff": "1ms"}), ctx)
     assert len(calls) == 3
 
 
@@ -77,7 +77,7 @@ def test_only_what_may_pass_is_tried_again(error: Exception, passes: bool) -> No
 
 
 def test_a_short_form_of_retries() -> None:
-    assert spec(retries=2).retries == spec(retries={"attempts": 2}).retries
+    assert spec(retries=2).retries == spec(retries={"max": 2}).retries
 
 
 def test_an_attempt_that_takes_too_long_is_asked_to_stop_and_then_ended(

@@ -36,10 +36,12 @@ def test_a_gate_that_did_not_pass_says_why() -> None:
 
 def test_failures_and_skips() -> None:
     problem = Diagnostic("job.died", "it died", "out of memory", "use less")
-    text = shown(StepFailed(CHANGE, (problem,), 3.0, True), StepSkipped(CHANGE, ADDRESS, "it failed"))
+    text = shown(
+        StepFailed(CHANGE, (problem,), 3.0, True), StepSkipped(CHANGE, Address("datasets", "rows"), "it failed")
+    )
     assert "failed after 3.0 s; it can be resumed" in text
     assert "error[job.died]: it died\nwhy: out of memory\nfix: use less" in text
-    assert "skipped, because of training.churn: it failed" in text
+    assert "skipped, because of datasets.rows: it failed" in text
 
 
 def test_the_time_left_is_told_from_the_pace_since_counting_began(monkeypatch: pytest.MonkeyPatch) -> None:
