@@ -159,16 +159,20 @@ def _made_anew(change: Change, ledger: Ledger) -> list[ObjectKey]:
 
 
 def _held_removals(records: list[Record], changes: list[Change], project: Project, ledger: Ledger) -> list[Change]:
-    """The changes for records to remove, users first. What a gate holds back keeps what it was made with."""
+    """The changes for records to remove, users first. What a gate holds back keeps what it was made with, and so may what
+    is only made anew if an input turns out to change."""
     users = ledger.users(record.key for record in records)
     gates = {change.address: change.blocked_by for change in changes if change.blocked_by is not None}
     stuck = {record.key: gate for address, gate in gates.items() for record in ledger.at(address)}
+    unsure = {key for change in changes if change.conditional for key in _made_anew(change, ledger)}
     removals = []
     for record in records:
+        if users[record.key] & unsure:
+            unsure.add(record.key)
         holder = next((stuck[key] for key in sorted(users[record.key]) if key in stuck), None)
         if holder is not None:
             stuck[record.key] = holder
-        removals.append(replace(_removal(record, project), blocked_by=holder))
+        removals.append(replace(_removal(record, project), blocked_by=holder, conditional=record.key in unsure))
     return removals
 
 

@@ -176,6 +176,21 @@ def test_removed_blocks_go_dependents_first(world: World) -> None:
     assert not world.tool.violations
 
 
+def test_what_a_build_may_go_on_using_is_not_promised_to_be_removed(world: World) -> None:
+    world.apply(CHAIN)
+    renamed: Blocks = {
+        "builds.facts": {"value": 2},
+        "builds.model": {"value": 4, "uses_builds": ["facts"]},
+        "services.api": CHAIN["services.api"],
+    }
+    removal = next(item for item in world.plan(renamed) if str(item.address) == "builds.data")
+    assert removal.conditional, "the model has the same content, and may stay with what it was made with"
+    world.apply(renamed)
+    assert "builds.data" in {str(key.address) for key in LocalStore(world.home).read().objects}
+    sure = next(item for item in world.plan({"builds.facts": {"value": 2}}) if str(item.address) == "builds.data")
+    assert not sure.conditional
+
+
 @pytest.mark.contract(13)
 def test_a_failed_gate_holds_its_dependents_back_and_keeps_its_verdict(world: World) -> None:
     good: Blocks = {"builds.check": {"value": 5, "gate": 3}, "services.api": {"uses_builds": ["check"]}}
