@@ -97,7 +97,11 @@ def test_a_training_outlives_mlctl_is_adopted_stops_on_ctrl_c_and_goes_on(loop: 
     stopped = loop.finish(adopter)
     assert stopped.exit_code == 130, stopped
     assert [line["action"] for line in stopped.of("apply_start")] == ["adopt"]
-    assert [line["resumable"] for line in stopped.of("apply_errored")] == [True]
+    assert [line["address"] for line in stopped.of("apply_detached")] == [
+        TRAINING
+    ]  # nobody could be asked: it goes on alone
+    assert _alive(program)
+    assert loop.run("cancel").exit_code == 0
     assert loop.workers() == []
     ended = json.loads((_folder(loop, TRAINING) / "ranks-ended.json").read_bytes())
     assert ended["status"] == "preempted"

@@ -118,6 +118,7 @@ def test_ctrl_c_on_an_attached_view_leaves_the_run_alone(shop: Shop) -> None:
     import sys
 
     shop.ok("apply", "-y", "--detach", "--target", "datasets.labels")
+    shop.ok("attach")  # to its end: a plan that is made meanwhile would be stale
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from mlctl.cli.main import main; main()"
     shop.ok("apply", "-y", "--detach", "--target", "training.churn", "--var", "epochs=3000", "--lock-timeout", "30s")
     viewer = subprocess.Popen([sys.executable, "-c", program, "attach"], cwd=shop.root, stdout=subprocess.PIPE)
