@@ -7,7 +7,6 @@ from typing import Any
 from mlctl.providers.ab_test.design import Sizing
 from mlctl.providers.ab_test.experiment import design_outputs, salt_of
 from mlctl.providers.ab_test.spec import ExperimentSpec
-from mlctl.types.state import Record
 from mlctl.types.value import Json
 
 
@@ -25,11 +24,6 @@ def size_report(spec: ExperimentSpec, project: str, name: str) -> dict[str, Json
         "type": spec.primary.type,
         "curve": curve,
     }
-
-
-def size_report_of(record: Record, project: str) -> dict[str, Json]:
-    """The same for an experiment in the state."""
-    return size_report(ExperimentSpec.model_validate(dict(record.spec)), project, record.made_as.address.name)
 
 
 def size_text(report: dict[str, Any]) -> str:

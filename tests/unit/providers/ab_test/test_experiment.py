@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mlctl.provider import Context
 from mlctl.providers.ab_test.assignment import assign
 from mlctl.providers.ab_test.experiment import Experiment
-from mlctl.providers.ab_test.report import size_report, size_report_of, size_text
+from mlctl.providers.ab_test.report import size_report, size_text
 from mlctl.providers.ab_test.spec import ExperimentSpec
 from mlctl.stats.assignment import bucket
 from mlctl.testing.harness import apply_once, make_context, make_desired
@@ -218,9 +218,8 @@ def test_assignment_of_nothing_is_refused(ctx: Context) -> None:
         assign(Record(ObjectKey(Address("experiments", "x"), "")), "1")
 
 
-def test_report(ctx: Context) -> None:
-    report = size_report_of(apply(MAIL, ctx), "quickstart")
-    assert report == size_report(ExperimentSpec.model_validate(MAIL), "quickstart", "reminder_mail")
+def test_report() -> None:
+    report = size_report(ExperimentSpec.model_validate(MAIL), "quickstart", "reminder_mail")
     effects = [point["absolute"] for point in report["curve"]]
     assert effects == sorted(effects, reverse=True)
     planned = next(point for point in report["curve"] if point["weeks"] == report["weeks"])
