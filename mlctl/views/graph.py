@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from mlctl.engine.ledger import Ledger
 from mlctl.types.address import Address
@@ -49,6 +50,13 @@ class Graph:
 
     nodes: Mapping[Address, Node]
     arrows: tuple[Arrow, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Nodes and arrows for other programs."""
+        return {
+            "resources": [{"address": str(node.address), "status": str(node.status)} for node in self.nodes.values()],
+            "arrows": [[str(source), str(target), kind.value] for source, target, kind in self.arrows],
+        }
 
 
 def gather(edges: Edges, ledger: Ledger, plan: Plan | None = None) -> Graph:

@@ -22,10 +22,10 @@ def dot(graph: Graph) -> str:
     for address, node in graph.nodes.items():
         fill, border = _COLORS[node.status]
         lines.append(
-            f'  {_quoted(str(address))} [class="{node.status.css}", tooltip="{node.status}", fillcolor="{fill}", color="{border}"];'
+            f'  {quoted(str(address))} [class="{node.status.css}", tooltip="{node.status}", fillcolor="{fill}", color="{border}"];'
         )
     lines += [
-        f"  {_quoted(str(source))} -> {_quoted(str(target))} [style={styles[kind]}];"
+        f"  {quoted(str(source))} -> {quoted(str(target))} [style={styles[kind]}];"
         for source, target, kind in graph.arrows
     ]
     head = ["digraph mlctl {", "  rankdir=LR;", '  node [shape=box, fontname=sans, style="filled,rounded"];']
@@ -50,7 +50,7 @@ def mermaid(graph: Graph) -> str:
     return "\n".join(["graph LR", *lines, *classes])
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A name in DOT's own quotes: the key of an instance brings some."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
