@@ -26,6 +26,7 @@ docs: setup  ## write the generated reference anew
 bench: setup ## the benchmarks, with ratios to their floors
 	.venv/bin/python scripts/bench/engine.py
 	.venv/bin/python scripts/bench/quickstart.py
+	.venv/bin/python scripts/bench/data.py
 
 fuzz: setup  ## 20,000 spoiled inputs against the commands that only read
 	.venv/bin/python scripts/fuzz.py --count 20000 --seed $$(date +%Y%m%d)

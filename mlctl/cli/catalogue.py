@@ -35,7 +35,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "version": "Print the version",
     },
     "Stages": {
-        "features": "Feature views: get, materialize, parity",
+        "data": "Datasets: profile, check, versions, diff, contract",
+        "features": "Feature views: get, list, describe, materialize, parity, push, serve",
         "predict": "Ask a deployment for a prediction",
         "experiment": "Experiments: size, assign",
         "monitor": "Monitors: run, history",

@@ -58,6 +58,35 @@ def field_classes(spec: type[BaseModel]) -> dict[str, FieldClass]:
     return _CLASSES[spec]
 
 
+def class_of(spec: BaseModel, path: str) -> FieldClass | None:
+    """The marked class of a field, or of the block that it stands in."""
+    around: Any = spec
+    for name in path.split("."):
+        if not isinstance(around, BaseModel):
+            return None
+        if (found := field_classes(type(around)).get(name)) is not None:
+            return found
+        around = getattr(around, name, None)
+    return None
+
+
+def without_metadata(spec: BaseModel, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON form of a block without the fields, also of blocks in it, whose change runs nothing, and blocks that hold no other.
+
+    Lists are left as they are: they count as a whole.
+    """
+    noted, kept = metadata_fields(type(spec)), {}
+    for name, value in values.items():
+        inner = getattr(spec, name, None)
+        if isinstance(inner, BaseModel) and isinstance(value, Mapping) and value:
+            value = without_metadata(inner, value)
+            if not value:
+                continue
+        if name not in noted:
+            kept[name] = value
+    return kept
+
+
 def metadata_fields(spec: type[BaseModel]) -> frozenset[str]:
     """The fields of a spec whose change runs nothing."""
     return frozenset(name for name, item in field_classes(spec).items() if item is FieldClass.METADATA)

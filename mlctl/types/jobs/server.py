@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from mlctl.types.jobs.features import OnlineView, Store
+from mlctl.types.jobs.features import Key, OnlineView, Store, Transformation
 
 READY_FILE = (
     "ready.json"  # written by the server once it takes requests: {"deployment", "release", "model", "version", "url"}
@@ -25,12 +25,13 @@ class ServedModel(_Part):
 
 
 class ServedFeatures(_Part):
-    """How a request becomes a row: the model's input columns in order, and where those of a key are looked up."""
+    """How a request becomes a row: the model's input columns in order, where those of a key are looked up, what is computed."""
 
     columns: list[str]
-    join_key: str | None = None
+    keys: list[Key] = []  # of all views together, each once
     views: list[OnlineView] = []
     store: Store | None = None
+    transformations: list[Transformation] = []
 
 
 class Batching(_Part):
