@@ -18,7 +18,7 @@ from mlctl.spec.environments import HOME
 from mlctl.spec.heading import Heading, read_heading, read_names
 from mlctl.spec.project import PROJECT_FILE, Chosen, Project, load_project
 from mlctl.spec.reading import Reader
-from mlctl.types.diagnostic import MlctlError, Severity
+from mlctl.types.diagnostic import Diagnostic, MlctlError, Severity
 from mlctl.types.interrupt import Interrupt
 from mlctl.types.state import Record, State
 from mlctl.types.value import Json
@@ -41,8 +41,9 @@ class Workspace:
         self.root = self.root.resolve()
         self.files = Reader(self.root, self.texts)
         self.registry = Registry()
-        self.digests = FileDigests(self.root / HOME / "cache" / "digests.json")
+        self.digests = FileDigests(self.root / HOME / "cache" / "digests.txt")
         self.stop = Interrupt()
+        self._noticed: list[Diagnostic] = []
 
     @property
     def main(self) -> Path:
@@ -88,10 +89,22 @@ class Workspace:
     @cached_property
     def project(self) -> Project:
         """The project, wholly checked offline, for what works on it. Raises MlctlError with every problem of its files."""
-        problems = [item for item in self.loaded.check(self.context(State(""))) if item.severity is Severity.ERROR]
+        found = self.loaded.check(self.context(State("")))
+        problems = [item for item in found if item.severity is Severity.ERROR]
         if problems:
             raise MlctlError(problems)
+        self._noticed = found
         return self.loaded
+
+    @property
+    def noticed(self) -> tuple[Diagnostic, ...]:
+        """The warnings of the project's check; none before `project` is asked for, as it is not to look at what was made."""
+        return tuple(self._noticed)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What a command that plans tells beside the plan: of the project, and of its state."""
+        return (*self._noticed, *self.store.warnings)
 
     def context(self, state: State | Ledger) -> Context:
         """What kinds may know, for a command that works on this state."""

@@ -5,6 +5,7 @@ written by hand: whatever a method raises, or gives of the wrong type, leaves as
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +37,13 @@ def parts(kind: Kind, address: Address, spec: Any, ctx: Context) -> Mapping[str,
     """What the content key of a resource has in it beside its spec and inputs; nothing for most kinds."""
     if not isinstance(kind, Keyed):
         return {}
-    return _asked(kind, "parts", address, lambda: _texts(kind.parts(spec, ctx)))
+    try:
+        return _asked(kind, "parts", address, lambda: _texts(kind.parts(spec, ctx)))
+    except (
+        MlctlError
+    ) as error:  # a kind is not told the address, and whoever reads this has to know which of many it was
+        about = [replace(item, address=item.address or str(address)) for item in error.diagnostics]
+        raise MlctlError(about, error.exit_code) from error
 
 
 def read(kind: Kind, prior: Record, ctx: Context) -> Observed | None:

@@ -20,7 +20,7 @@ from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.state import Record
 from mlctl.types.value import digest
 
-_SECTIONS = {"retrain": "training", "monitor": "monitors"}
+_SECTIONS = {"retrain": "training", "monitor": "monitors", "materialize": "feature_views"}
 _THERE = Observed()
 
 
@@ -28,7 +28,7 @@ class ScheduleSpec(Spec):
     """When (`cron`, in the machine's local time) to do what (`run`) to which resources (`targets`)."""
 
     cron: str
-    run: Literal["retrain", "monitor"]
+    run: Literal["retrain", "monitor", "materialize"]
     targets: Annotated[list[str], Field(min_length=1)]
 
     def links(self) -> Iterable[Link]:
@@ -133,7 +133,8 @@ def arguments(run: str, targets: Sequence[str]) -> list[str]:
     """The arguments of the `mlctl` command that a schedule runs. Nobody is there to be asked."""
     if run == "retrain":
         return ["retrain", *targets, "--auto-approve"]
-    return ["monitor", "run", *(Address.parse(target).name for target in targets)]
+    names = [Address.parse(target).name for target in targets]
+    return ["features", "materialize", *names] if run == "materialize" else ["monitor", "run", *names]
 
 
 def next_runs(expression: str, now: datetime, count: int = 3) -> list[datetime]:

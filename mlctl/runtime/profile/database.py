@@ -11,6 +11,7 @@ from typing import Any
 
 from mlctl.types.diagnostic import MlctlError
 
+SPILL = "spill"  # a folder in that of the job
 MEMORY_LIMIT = "1GB"  # enough for an exact uniqueness check of 50 million rows, which spills
 
 # A statement that DuckDB cannot make sense of is a mistake of ours, but for one that it notices only in the data.
@@ -28,7 +29,7 @@ def database(folder: Path) -> Iterator[Any]:
     """A connection whose errors come out as MlctlError; what does not fit in memory goes below `folder` for a while."""
     import duckdb
 
-    spill = folder / "spill"
+    spill = folder / SPILL
     shutil.rmtree(spill, ignore_errors=True)
     connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
     try:

@@ -13,37 +13,140 @@ import csv
 import gzip
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from mlctl.runtime.profile.database import literal, one_row, quote
+from mlctl.runtime.profile.database import SPILL, literal, one_row, own_parquet, quote
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.partitions import values_of
 from mlctl.types.jobs.profile import Format, Source
 
 _DELIMITERS = (",", "\t", ";", "|")
 _WHOLE = ("tinyint", "smallint", "integer", "bigint")
+_SAMPLED_AT_ONCE = 16  # files of JSON lines
+_FEW_COLUMNS = 16  # of a text file, which is then parsed as often as it is looked at
+_CELLS = 2_000_000  # of a row group
+_LEAST_ROWS, _MOST_ROWS = 2048, 122_880  # of a row group; DuckDB writes no smaller ones
+_NOT_IN_PARQUET = ("hugeint", "uhugeint")  # would become doubles there
 _NESTED = ("struct", "map", "list", "union", "variant")
 
 
 def relation(source: Source) -> str:
-    """The table function over a profiled dataset."""
-    if source.format == "csv":
-        return _csv(source.files, source.columns)
-    if source.format == "jsonl":
-        return f"read_json({_list(source.files)}, format='newline_delimited', records=true, columns={_struct(source.columns)})"
-    return f"read_parquet({_list(source.files)})"
+    """The table function over a profiled dataset; with partitions, a query over it that has their columns too."""
+    found = _function(source.files, source.format, source.columns, source.partitions)
+    if not source.partitions:
+        return found
+    # by name, since DuckDB makes a column of every folder with a `=` in its name, be it a partition or not
+    return f"(SELECT {', '.join(quote(name) for name in source.columns)} FROM {found})"
 
 
-def detect(connection: Any, files: Sequence[str], form: Format) -> dict[str, str]:
-    """The columns of the files and their DuckDB types in lower case. Raises MlctlError for files that do not go together."""
+def staged(connection: Any, source: Source, folder: Path) -> str:
+    """The same table, for programs that look at some columns after the others.
+
+    Text is parsed whole for whichever columns are asked for, which takes hours when there are thousands. It is written as
+    Parquet then, once, beside what spills.
+    """
+    table = relation(source)
+    if source.format == "parquet" or len(source.columns) <= _FEW_COLUMNS:
+        return table
+    path = folder / SPILL / "staged.parquet"
+    path.parent.mkdir(exist_ok=True)
+    rows = min(_MOST_ROWS, max(_LEAST_ROWS, _CELLS // len(source.columns)))
+    exact = {name for name, found in source.columns.items() if found in _NOT_IN_PARQUET}
+    written = ", ".join(
+        f"{quote(name)}::VARCHAR AS {quote(name)}" if name in exact else quote(name) for name in source.columns
+    )
+    if rows == _LEAST_ROWS:  # each thread holds a row group, and that of very many columns is large
+        connection.execute("SET threads = 1")
+    connection.execute(
+        f"COPY (SELECT {written} FROM {table}) TO {literal(str(path))} (FORMAT parquet, ROW_GROUP_SIZE {rows})"
+    )
+    connection.execute("RESET threads")
+    if not exact:
+        return own_parquet(str(path))
+    read = ", ".join(
+        f"{quote(name)}::{found} AS {quote(name)}" if name in exact else quote(name)
+        for name, found in source.columns.items()
+    )
+    return f"(SELECT {read} FROM {own_parquet(str(path))})"
+
+
+def detect(
+    connection: Any, files: Sequence[str], form: Format, partitions: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The columns of the files and their DuckDB types in lower case, then those of their folders.
+
+    Raises MlctlError for files that do not go together, and for a column that stands in both.
+    """
+    columns = _detect(connection, files, form)
+    if not partitions:
+        return columns
+    names = {name.lower(): name for name in columns}
+    both = next((name for name in partitions if name.lower() in names), None)
+    if both is not None:
+        raise MlctlError.of(
+            "data.partition-collision",
+            f"`{names[both.lower()]}` is a column of the files, and `{both}` one of their folders",
+            f"{files[0]}: the two may differ, and only one can be read",
+            "leave the column out of the files, or rename the folders",
+        )
+    # in the order of the folders, which a mapping out of JSON has lost
+    return {**columns, **{name: partitions[name] for name in values_of(files[0]) if name in partitions}}
+
+
+def _function(files: Sequence[str], form: Format, columns: Mapping[str, str], partitions: Mapping[str, str]) -> str:
+    """The table function that reads the files; `columns` are needed for text files."""
+    own = {name: found for name, found in columns.items() if name not in partitions}
+    hive = _hive(files, partitions)
+    if form == "csv":
+        return _csv(files, own, hive)
+    if form == "jsonl":
+        return f"read_json({_list(files)}, format='newline_delimited', records=true, columns={_struct(own)}{hive})"
+    return f"read_parquet({_list(files)}{hive})"
+
+
+def _hive(files: Sequence[str], partitions: Mapping[str, str]) -> str:
+    """Which folders are columns: DuckDB would take each with a `=` in its name for one."""
+    if partitions:
+        return f", hive_partitioning=true, hive_types_autocast=false, hive_types={_struct(partitions)}"
+    return ", hive_partitioning=false" if any("=" in file for file in files) else ""
+
+
+def _detect(connection: Any, files: Sequence[str], form: Format) -> dict[str, str]:
     if form == "csv":
         return _detect_csv(connection, files)
     if form == "jsonl":
-        table = f"read_json({_list(files)}, format='newline_delimited', records=true, sample_size=-1, maximum_sample_files={len(files)}, union_by_name=true)"
-        return {name: _json_type(found) for name, found in describe(connection, table).items()}
-    columns = describe(connection, f"read_parquet({_list(files[:1])})")
-    for file in files[1:]:
-        _same(files[0], columns, file, describe(connection, f"read_parquet({_list([file])})"))
-    return describe(connection, f"read_parquet({_list(files)})") if len(files) > 1 else columns
+        return _detect_jsonl(connection, files)
+    return _detect_parquet(connection, files)
+
+
+def _detect_jsonl(connection: Any, files: Sequence[str]) -> dict[str, str]:
+    """The columns of all lines of all files. DuckDB holds 32 MB for each file that it looks at, so that they come in portions."""
+    merged: dict[str, str | None] = {}
+    for start in range(0, len(files), _SAMPLED_AT_ONCE):
+        part = files[start : start + _SAMPLED_AT_ONCE]
+        table = f"read_json({_list(part)}, format='newline_delimited', records=true, sample_size=-1, maximum_sample_files={len(part)}, union_by_name=true{_hive(part, {})})"
+        for name, found in describe(connection, table).items():
+            kind, known = _json_type(found), merged.get(name)
+            merged[name] = kind if known is None else known if kind is None else _wider(known, kind)
+    return {name: kind or "varchar" for name, kind in merged.items()}
+
+
+def _detect_parquet(connection: Any, files: Sequence[str]) -> dict[str, str]:
+    """The columns that all the files have."""
+    columns = describe(connection, _function(files[:1], "parquet", {}, {}))
+    for file in _of_each_schema(connection, files):
+        _same(files[0], columns, file, describe(connection, _function([file], "parquet", {}, {})))
+    return columns
+
+
+def _of_each_schema(connection: Any, files: Sequence[str]) -> list[str]:
+    """The first file of each schema there is, by the footers alone: there may be very many files, and few schemas."""
+    if len(files) == 1:
+        return []
+    each = f"SELECT file_name, list((name, duckdb_type, num_children) ORDER BY column_id) AS columns FROM parquet_schema({_list(files)}) GROUP BY ALL"
+    found = connection.execute(f"SELECT min(file_name) FROM ({each}) GROUP BY columns ORDER BY 1").fetchall()
+    return [row[0] for row in found]
 
 
 def header(file: str) -> tuple[list[str], str]:
@@ -113,13 +216,15 @@ def _wider(one: str, other: str) -> str:
     """The type that holds the values of both."""
     if one == other:
         return one
+    if "json" in (one, other):
+        return "json"
     return "double" if {one, other} <= {*_WHOLE, "double"} else "varchar"
 
 
-def _csv(files: Sequence[str], columns: Mapping[str, str]) -> str:
+def _csv(files: Sequence[str], columns: Mapping[str, str], hive: str | None = None) -> str:
     names, mark = header(files[0])  # columns go by position here, and a mapping out of JSON has lost its order
     ordered = {name: columns[name] for name in names}
-    return f"read_csv({_list(files)}, {_dialect(mark)}, auto_detect=false, columns={_struct(ordered)})"
+    return f"read_csv({_list(files)}, {_dialect(mark)}, auto_detect=false, columns={_struct(ordered)}{_hive(files, {}) if hive is None else hive})"
 
 
 def _dialect(mark: str) -> str:
@@ -131,10 +236,10 @@ def describe(connection: Any, table: str) -> dict[str, str]:
     return {row[0]: row[1].lower() for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}
 
 
-def _json_type(found: str) -> str:
-    """Nested values are read as JSON text, since the lower-case name of a struct type loses the names of its fields."""
+def _json_type(found: str) -> str | None:
+    """Nested values are read as JSON text, since the lower-case name of a struct type loses the names of its fields. None for only nulls."""
     if found == '"null"':
-        return "varchar"
+        return None
     return "json" if found.startswith(_NESTED) or found.endswith("]") else found
 
 

@@ -207,7 +207,7 @@ def test_progress_is_told_and_a_done_profile_is_not_made_again(tmp_path: Path) -
     assert [item.message for item in told if isinstance(item, Progress)] == [
         "reading the schema",
         "counting rows and values",
-        "mean, deviation and quartiles",
+        "mean, deviation and quantiles",
         "most frequent values",
     ]
     told.clear()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,33 +20,71 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def stamp(path: Path) -> list[int]:
-    status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+def cached(path: Path, text: bytes) -> str:
+    """What the digest of a file is with this cache."""
+    path.write_bytes(text)
+    return FileDigests(path).file(path.with_name("data"))
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [5, 0.5, None, "x", [], [[]], {}, {"0": 1}, [5, "x"], [[1, 2, 3, 4]], [None, None], [[1, 2, 3, 1e400], "x"]],
-)
-def test_an_entry_of_another_shape_is_not_used_and_does_not_stay(tmp_path: Path, data: Path, entry: Any) -> None:
-    cache = tmp_path / "cache.json"
-    cache.write_text(json.dumps({str(data): entry, "/other": entry}))
-    digests = FileDigests(cache)
-    right = digests.file(data)
-    assert right == FileDigests().file(data)
+@pytest.fixture
+def cache(data: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "cache"
+    digests = FileDigests(path)
+    digests.file(data)
     digests.save()
-    assert json.loads(cache.read_text()) == {str(data): [stamp(data), right]}
+    return path
 
 
-def test_a_stamp_that_matches_with_a_digest_that_is_none_is_not_used(tmp_path: Path, data: Path) -> None:
-    cache = tmp_path / "cache.json"
-    cache.write_text(json.dumps({str(data): [stamp(data), {"a": 1}]}))
-    assert FileDigests(cache).file(data) == FileDigests().file(data)
+def test_an_unchanged_file_is_not_read_again(cache: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlctl.files.digests._read", lambda name, size: pytest.fail(f"{name} was read"))
+    assert len(FileDigests(cache).file(data)) == 64
 
 
-@pytest.mark.parametrize("text", ["", "[]", "5", "{", "[" * 100_000, '{"a": ' * 100_000])
-def test_a_cache_that_is_no_cache_counts_as_empty(tmp_path: Path, data: Path, text: str) -> None:
-    cache = tmp_path / "cache.json"
-    cache.write_text(text)
-    assert FileDigests(cache).file(data) == FileDigests().file(data)
+def test_a_changed_file_is_read_again(cache: Path, data: Path) -> None:
+    before = FileDigests(cache).file(data)
+    data.write_bytes(b"y" * 100)
+    assert FileDigests(cache).file(data) not in (before, "")
+
+
+def test_a_cache_in_which_any_byte_was_changed_counts_as_empty(cache: Path, data: Path) -> None:
+    whole, right = cache.read_bytes(), FileDigests().file(data)
+    assert right.encode() in whole
+    for place in range(0, len(whole), 7):
+        damaged = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        assert cached(cache, damaged) == right, place
+        assert cached(cache, whole[:place]) == right, place
+    lie = whole.replace(right.encode(), b"0" * 64)
+    assert cached(cache, lie) == right
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"mlctl digests 2 \n", b"mlctl digests 2 x\na\tb\tc\n", b"\xff\xfe" * 50])
+def test_a_cache_that_is_no_cache_counts_as_empty(tmp_path: Path, data: Path, text: bytes) -> None:
+    assert cached(tmp_path / "cache", text) == FileDigests().file(data)
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9 \u4f60.csv", "a\tb", "a\nb", "\udcff"])
+def test_any_name_can_be_digested_and_nothing_else_is_forgotten_for_it(cache: Path, data: Path, name: str) -> None:
+    odd = data.with_name(name)
+    odd.write_bytes(b"odd")
+    digests = FileDigests(cache)
+    expected = [digests.file(odd), digests.file(data)]
+    digests.save()
+    again = FileDigests(cache)
+    assert [again.file(odd), again.file(data)] == expected
+
+
+def test_several_files_are_digested_in_their_order(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).write_text(name)
+    one = FileDigests()
+    assert one.files(["b", "a"], tmp_path) == [one.file(tmp_path / "b"), one.file(tmp_path / "a")]
+
+
+def test_a_large_file_has_the_same_digest_however_it_is_read(tmp_path: Path) -> None:
+    from blake3 import blake3
+
+    for size in (0, 100, (1 << 20) + 3, (16 << 20) + 5):
+        path = tmp_path / str(size)
+        path.write_bytes(os.urandom(1024) * (size // 1024 + 1))
+        os.truncate(path, size)
+        assert FileDigests().file(path) == blake3(path.read_bytes()).hexdigest(), size

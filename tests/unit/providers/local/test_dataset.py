@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,11 +130,11 @@ def test_metadata_is_not_part_of_the_identity(ctx: Context) -> None:
 
 
 def test_contents_come_through_the_digest_cache(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Path] = []
-    monkeypatch.setattr(FileDigests, "file", lambda self, path: asked.append(path) or "x")
+    asked: list[object] = []
+    monkeypatch.setattr(FileDigests, "files", lambda self, names, root: asked.append((names, root)) or ["x"])
     write(ctx, "data/a.csv")
     assert Dataset().parts(DatasetSpec(path="data"), ctx) == {"file:data/a.csv": "x"}
-    assert asked == [ctx.root / "data/a.csv"]
+    assert asked == [(["data/a.csv"], ctx.root)]
 
 
 def test_many_files_are_one_part(ctx: Context) -> None:
@@ -152,7 +153,8 @@ def test_key_columns_are_named_once(ctx: Context) -> None:
 
 def record(files: list[str]) -> Record:
     return Record(
-        ObjectKey(Address("datasets", "d"), "0123"), outputs={"files": files, "rows": 12345, "columns": {"a": "bigint"}}
+        ObjectKey(Address("datasets", "d"), "0123"),
+        outputs={"files": files, "rows": 12345, "columns": {"a": "bigint"}, "profile": "x"},
     )
 
 
@@ -171,6 +173,17 @@ def test_read_looks_for_the_profile_and_the_files(ctx: Context) -> None:
     assert kind.describe(prior) == "12,345 rows, 1 columns"
 
 
+def test_what_an_earlier_version_made_without_a_profile_is_made_again(ctx: Context) -> None:
+    write(ctx, "data/a.csv")
+    write(ctx, f".mlctl/default/objects/datasets.d/0123/{RESULT_FILE}", "{}")
+    now = record(["data/a.csv"])
+    then = replace(now, outputs={name: item for name, item in now.outputs.items() if name != "profile"})
+    seen = Dataset().read(then, ctx)
+    assert seen is not None
+    assert seen.condition is Condition.BROKEN
+    assert "earlier version" in seen.detail
+
+
 def test_delete_removes_the_profile_and_never_the_data(ctx: Context) -> None:
     write(ctx, "data/a.csv")
     write(ctx, f".mlctl/default/objects/datasets.d/0123/{RESULT_FILE}", "{}")
@@ -182,11 +195,11 @@ def test_delete_removes_the_profile_and_never_the_data(ctx: Context) -> None:
 
 
 def test_an_unreadable_file_is_told(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: FileDigests, path: Path) -> str:
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(self: FileDigests, names: list[str], root: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", names[0])
 
     write(ctx, "data/a.csv")
-    monkeypatch.setattr(FileDigests, "file", refuse)
+    monkeypatch.setattr(FileDigests, "files", refuse)
     with pytest.raises(MlctlError) as caught:
         Dataset().parts(DatasetSpec(path="data/a.csv"), ctx)
     assert caught.value.diagnostics[0].code == "data.unreadable"

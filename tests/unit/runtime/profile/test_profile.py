@@ -5,7 +5,7 @@ import pytest
 
 from mlctl.runtime.profile.database import explain, literal, quote, shorten
 from mlctl.runtime.profile.source import header, relation
-from mlctl.runtime.profile.statistics import count_query, family, moment_query, top_query
+from mlctl.runtime.profile.statistics import family
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.profile import Source, dataset_digest
 
@@ -79,25 +79,6 @@ def test_relations(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_families(found: str, kind: str) -> None:
     assert family(found) == kind
-
-
-def test_statistics_queries() -> None:
-    assert count_query("T", {"a": "double", "t": "date", "s": "varchar"}) == (
-        "SELECT count(*) AS rows,"
-        ' count(CASE WHEN NOT isnan("a") THEN "a" END) AS c0, approx_count_distinct(CASE WHEN NOT isnan("a") THEN "a" END) AS d0,'
-        ' count(*) FILTER (isinf("a")) AS i0, min(CASE WHEN isfinite("a") THEN "a" END) AS l0, max(CASE WHEN isfinite("a") THEN "a" END) AS h0,'
-        ' count("t") AS c1, approx_count_distinct("t") AS d1, min("t")::VARCHAR AS l1, max("t")::VARCHAR AS h1,'
-        ' count("s") AS c2, approx_count_distinct("s") AS d2 FROM T'
-    )
-    assert moment_query("T", {"a": ("integer", 1.0)}, 1_000_000) == (
-        'SELECT favg(("a")::DOUBLE) AS m0, stddev_samp(("a")::DOUBLE) AS s0, quantile_cont(("a")::DOUBLE, [0.25, 0.5, 0.75]) AS q0 FROM T'
-    )
-    sampled = moment_query("T", {"a": ("integer", 1e200)}, 3_000_001)
-    assert 'favg(("a")::DOUBLE / 1e+200)' in sampled
-    assert "FILTER (sampled) AS q0 FROM (SELECT *, hash(row_number() OVER ()) % 4 = 0 AS sampled FROM T)" in sampled
-    assert top_query("T", ["s"]) == (
-        '(SELECT \'s\' AS name, left("s"::VARCHAR, 100) AS value, count(*) AS n FROM T WHERE "s" IS NOT NULL GROUP BY "s" ORDER BY n DESC, value LIMIT 5)'
-    )
 
 
 @pytest.mark.parametrize(
