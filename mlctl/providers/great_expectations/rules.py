@@ -2,17 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from mlctl.providers.great_expectations.expectations import EXPECTATIONS, SQL_ONLY
+from mlctl.providers.great_expectations.spec import DataCheckSpec
 from mlctl.types.diagnostic import Diagnostic, did_you_mean
 from mlctl.types.jobs import duckdb_types
-from mlctl.types.jobs.checks import SHORT_RULES, Rule, Schema
+from mlctl.types.jobs.checks import (
+    SHORT_RULES,
+    Distribution,
+    Expectation,
+    Freshness,
+    RowCount,
+    Rule,
+    Schema,
+    SchemaDrift,
+    Sql,
+    parse_rule,
+    short_name,
+)
 
 _COLUMN_NAMES = ("column", "column_A", "column_B")
+# pydantic's words for what is most often wrong, in ours.
+_SAID = {"list_type": "it takes a list", "too_short": "it takes at least one item", "string_type": "it takes a text"}
+_SEVERITIES = ("critical", "warning", "info")
+# Of an expectation the library does not say which rows offend, but for a few.
+_NOT_ABOUT_ROWS = (Schema, SchemaDrift, Distribution, Freshness, RowCount, Expectation)
+
+
+def read_rules(rules: Sequence[Mapping[str, Any]]) -> list[Rule | None]:
+    """The rules in order; None where `rule_problems` has something to say."""
+    found: list[Rule | None] = []
+    for rule in rules:
+        try:
+            found.append(parse_rule(rule))
+        except ValueError:  # pydantic's error is one
+            found.append(None)
+    return found
+
+
+def query_problems(dataset: str, rules: Sequence[Rule | None]) -> Iterator[Diagnostic]:
+    """Queries that do not look at the dataset that is checked."""
+    for index, rule in enumerate(rules):
+        if isinstance(rule, Sql) and not rule.reads(dataset):
+            yield Diagnostic(
+                "data.bad-rule",
+                f"the query does not read `{short_name(dataset)}`",
+                "it would say nothing of the dataset that is checked, which stands in it under its own name",
+                f"select the offending rows `FROM {short_name(dataset)}`",
+                path=("rules", index, "sql", "query"),
+            )
+
+
+def quarantine_problems(spec: DataCheckSpec, rules: Sequence[Rule | None]) -> Iterator[Diagnostic]:
+    """A quarantine that could never hold a row."""
+    if spec.quarantine is not None and all(isinstance(rule, _NOT_ABOUT_ROWS) for rule in rules):
+        yield Diagnostic(
+            "data.no-effect",
+            "`quarantine` has no effect",
+            "no rule of this check is about single rows; expectations by name do not say which they are",
+            "take it out",
+            path=("quarantine",),
+        )
 
 
 def rule_problems(index: int, rule: Mapping[str, Any]) -> Iterator[Diagnostic]:
@@ -101,15 +155,20 @@ def _problem(name: str, model: type[Rule], error: Any, at: tuple[str | int, ...]
             path=at,
         )
     cause = error.get("ctx", {}).get("error")
-    said = str(cause) if isinstance(cause, Exception) else error["msg"]
+    said = str(cause) if isinstance(cause, Exception) else _SAID.get(error["type"], error["msg"])
     where = f"`{field}` of the rule `{name}`" if field else f"the rule `{name}`"
     return Diagnostic(
         "data.bad-rule",
         f"{where}: {said}",
         f"{error['input']!r} stands there"[:200],
-        "",
+        f"write the item in brackets: `{field}: [{error['input']}]`" if _lone(error) else "",
         path=(*at, field) if field else at,
     )
+
+
+def _lone(error: Any) -> bool:
+    """Whether one item stands where a list of them is expected."""
+    return error["type"] == "list_type" and isinstance(error["input"], str | int | float)
 
 
 def _expectation_problems(name: str, arguments: Mapping[str, Any], at: tuple[str | int, ...]) -> Iterator[Diagnostic]:
@@ -157,6 +216,15 @@ def _expectation_problems(name: str, arguments: Mapping[str, Any], at: tuple[str
             f"{mostly!r} stands there",
             "write a number above 0 and at most 1, for example 0.99",
             path=(*at, "mostly"),
+        )
+    severity = arguments.get("severity", "critical")
+    if severity not in _SEVERITIES:
+        yield Diagnostic(
+            "data.bad-rule",
+            f"`severity` of `{name}` is one of {_listed(_SEVERITIES)}",
+            f"{severity!r} stands there; expectations have the severities of Great Expectations, and only `critical` closes the gate",
+            "write `warning` where a short rule has `warn`" if severity == "warn" else "",
+            path=(*at, "severity"),
         )
     for field in _COLUMN_NAMES:
         if field in arguments and not isinstance(arguments[field], str):

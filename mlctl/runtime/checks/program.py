@@ -2,220 +2,193 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mlctl.files import atomic
-from mlctl.runtime.checks import sql
-from mlctl.runtime.checks.verdict import Verdict, failed, missing_column, of_rows, share
-from mlctl.runtime.profile.database import all_rows, database, one_row
-from mlctl.runtime.profile.source import describe, relation
-from mlctl.runtime.profile.statistics import family
+from mlctl.runtime.checks import quarantine
+from mlctl.runtime.checks.checker import Checker, Library
+from mlctl.runtime.checks.checker_rule import RuleCheck, Scene
+from mlctl.runtime.checks.executor import DuckdbExecutor, Executor, open_duckdb
+from mlctl.runtime.checks.gx_engine import Suite
+from mlctl.runtime.checks.verdict import Verdict, plural
+from mlctl.runtime.profile.database import quote
 from mlctl.runtime.report import Report
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.job import JobResult, JobStatus
 from mlctl.types.jobs.checks import (
     ChecksParams,
     Expectation,
-    ForeignKey,
-    NotNull,
-    Range,
-    Rule,
-    Schema,
-    Unique,
+    GreatExpectationsEngine,
+    PushdownEngine,
+    SparkEngine,
     parse_rule,
 )
-from mlctl.types.jobs.duckdb_types import normal
+from mlctl.types.jobs.contract import DataContract
 from mlctl.types.jobs.profile import Source
 from mlctl.types.state import Gate
 from mlctl.types.value import digest
 
-_NUMBERS = frozenset({"integer", "float", "decimal"})
+DOCS_FOLDER = "data_docs"
 
 
 def main(params: dict[str, Any], report: Report) -> JobResult:
-    """Judge every rule, write the report, and give the gate's verdict."""
+    """Judge every rule, write the report and the quarantine, and give the gate's verdict."""
     asked = ChecksParams.model_validate(params)
     rules = [parse_rule(rule) for rule in asked.rules]
     names = [next(iter(rule)) for rule in asked.rules]
-    with database(report.folder) as connection:
-        rows, verdicts = Checker(connection, asked.source, asked.references, report).judge(names, rules)
-    bad = [verdict for verdict in verdicts if not verdict.passed]
-    count = f"{len(rules)} rule{'s' if len(rules) > 1 else ''}"
-    gate = Gate(
-        not bad, f"{len(bad)} of {count} failed" if bad else f"{count} passed", tuple(item.line() for item in bad)
-    )
-    found = {"passed": gate.passed, "rows": rows, "rules": [verdict.to_json() for verdict in verdicts]}
-    atomic.write_json(Path(asked.report), {"summary": gate.summary, "files": asked.source.files, **found})
-    # What the rules say in detail is no part of the digest: a reworded rule that gives the same verdict changes nothing.
-    outputs = {**found, "report": asked.report, "digest": digest([asked.source_digest, gate.passed])}
-    return JobResult(JobStatus.DONE, outputs, gate)
-
-
-class Checker:
-    """One dataset under examination, and those that its foreign keys refer to."""
-
-    def __init__(self, connection: Any, source: Source, references: Mapping[str, Source], report: Report) -> None:
-        self.connection = connection
-        self.table = relation(source)
-        self.columns = describe(connection, self.table)  # in file order, which JSON does not keep
-        self.key = source.key
-        self.references = references
-        self.report = report
-
-    def judge(self, names: Sequence[str], rules: Sequence[Rule]) -> tuple[int, list[Verdict]]:
-        """How many rows there are, and the verdict on each rule, in order."""
-        verdicts = {
-            index: failed(names[index], named(rule), reason)
-            for index, rule in enumerate(rules)
-            if (reason := self._cannot(rule))
-        }
-        possible = {index: rule for index, rule in enumerate(rules) if index not in verdicts}
-        self.report.progress("counting", 0, len(rules), "rules")
-        counts = one_row(self.connection, sql.table_query(self.table, self._parts(possible)))
-        rows = int(counts["rows"])
-        if not rows:
-            return 0, [
-                failed(names[index], named(rule), "the dataset has no rows, and no data never passes")
-                for index, rule in enumerate(rules)
-            ]
-        expectations = {}
-        for index, rule in possible.items():
-            self.report.progress(names[index], len(verdicts), len(rules), "rules")
-            if isinstance(rule, Expectation):
-                if any(counts.get(f"e{index}_{i}") == 0 for i, _ in enumerate(rule.columns)):
-                    verdicts[index] = failed(rule.name, rule.columns, "no values: every row is null there")
-                else:
-                    expectations[index] = rule
-            else:
-                verdicts[index] = self._short(index, rule, counts, rows)
-        if expectations:
-            from mlctl.runtime.checks import gx
-
-            self.report.progress("Great Expectations", len(verdicts), len(rules), "rules")
-            verdicts |= gx.run(self.connection, self.table, expectations, self.columns, self.key, rows)
-        return rows, [verdicts[index] for index in range(len(rules))]
-
-    def _parts(self, rules: Mapping[int, Rule]) -> dict[str, str]:
-        """What the pass over the table counts."""
-        parts: dict[str, str] = {}
-        for index, rule in rules.items():
-            parts |= sql.aggregates(index, rule, self.columns)
-        return parts
-
-    def _short(self, index: int, rule: Rule, counts: Mapping[str, Any], rows: int) -> Verdict:
-        """The verdict on a short rule, whose columns exist, from what was counted and one query more where it takes that."""
-        if isinstance(rule, Schema):
-            return Verdict("schema", list(rule.columns), passed=True)
-        if isinstance(rule, NotNull):
-            return self._not_null(index, rule, counts, rows)
-        if isinstance(rule, Range):
-            where, failing, allowed = sql.offending(rule, self.columns), counts[f"f{index}"], rule.max_ratio
-            verdict = of_rows(
-                "range", [rule.column], counts[f"c{index}"], failing, allowed, f"lie outside {_interval(rule)}"
-            )
-        elif isinstance(rule, Unique):
-            failing = one_row(self.connection, sql.duplicates_query(self.table, rule, self.columns))["failing"]
-            where = sql.duplicated(self.table, rule, self.columns)
-            verdict = of_rows(
-                "unique", rule.columns, counts[f"c{index}"], int(failing), 0, "share their value with another"
-            )
-        elif isinstance(rule, ForeignKey):
-            other = self.references[rule.dataset]
-            where = sql.orphaned(relation(other), rule, self.columns, other.columns)
-            failing = one_row(self.connection, sql.failing_query(self.table, where))["failing"]
-            verdict = of_rows(
-                "foreign_key",
-                [rule.column],
-                counts[f"c{index}"],
-                int(failing),
-                0,
-                f"have no match in {rule.references}",
-            )
-        else:
-            raise TypeError(f"{type(rule).__name__} is no short rule")
-        return self._sampled(verdict, where)
-
-    def _not_null(self, index: int, rule: NotNull, counts: Mapping[str, Any], rows: int) -> Verdict:
-        """Each column is held to the limit on its own; the failing rows have a null in any that breaks it."""
-        nulls = {name: int(counts[f"n{index}_{i}"]) for i, name in enumerate(rule.columns)}
-        over = [name for name, count in nulls.items() if count / rows > rule.max_ratio]
-        if not over:
-            failing = int(counts[f"f{index}"])
-            return Verdict("not_null", rule.columns, True, rows, failing, failing / rows)
-        where = sql.offending(NotNull(columns=over), self.columns)
-        failing = int(one_row(self.connection, sql.failing_query(self.table, where))["failing"])
-        inside = [f" in {name}" if len(over) > 1 else "" for name in over]
-        each = [
-            f"{nulls[name]:,} of {rows:,} rows ({share(nulls[name] / rows)}) are null{place}"
-            for name, place in zip(over, inside, strict=True)
-        ]
-        limit = f", at most {share(rule.max_ratio)} may be" if rule.max_ratio else ""
-        return self._sampled(
-            Verdict("not_null", over, False, rows, failing, failing / rows, reason=", ".join(each) + limit), where
+    now = datetime.now(UTC)
+    contract = None if asked.contract is None else read_contract(asked.contract)
+    with executor(asked, report.folder) as engine:
+        scene = Scene(
+            engine,
+            asked.dataset,
+            quote(asked.dataset),
+            asked.source.key,
+            asked.source.timestamp,
+            contract,
+            now,
+            report.progress,
         )
-
-    def _sampled(self, verdict: Verdict, where: str) -> Verdict:
-        if not verdict.passed and verdict.failing_rows:
-            verdict.sample = all_rows(self.connection, sql.sample_query(self.table, where, self.key, self.columns))
-        return verdict
-
-    def _cannot(self, rule: Rule) -> str:
-        """Why a rule fails whatever the values are, or nothing: columns that are missing or of another type."""
-        if isinstance(rule, Schema):
-            return "; ".join(_schema_problems(rule, self.columns))
-        if isinstance(rule, Expectation) and rule.name == "expect_column_to_exist":
-            return ""
-        absent = [name for name in named(rule) if name not in self.columns]
-        if absent:
-            return "; ".join(missing_column(name, self.columns) for name in absent)
-        if isinstance(rule, Range):
-            return _range_problem(rule, self.columns[rule.column])
-        if isinstance(rule, ForeignKey):
-            return self._foreign_problem(rule)
-        return ""
-
-    def _foreign_problem(self, rule: ForeignKey) -> str:
-        others = self.references[rule.dataset].columns
-        if rule.referenced not in others:
-            return missing_column(rule.referenced, others, f"datasets.{rule.dataset}")
-        mine, theirs = self.columns[rule.column], others[rule.referenced]
-        kinds = {family(item) for item in (mine, theirs)}
-        if len(kinds) > 1 and not kinds <= _NUMBERS:
-            return f"`{rule.column}` is {mine} and {rule.references} is {theirs}, which have no value in common"
-        return ""
+        library = _library(asked, scene)
+        checker = Checker(scene, library, lambda text, done, total: report.progress(text, done, total, "rules"))
+        rows, verdicts = checker.judge(names, rules)
+        written = None
+        if asked.quarantine is not None:
+            report.progress("writing the quarantine")
+            written = quarantine.write(scene, verdicts, asked.quarantine)
+    gate = verdict_of(verdicts, written)
+    outputs = found(asked, rows, verdicts, gate, written)
+    about: dict[str, Any] = {
+        "summary": gate.summary,
+        "engine": asked.engine.type,
+        "checked_at": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "counts": counts(verdicts),
+        "seconds": {name: round(seconds, 3) for name, seconds in checker.timings.items() if seconds >= 0.001},
+    }
+    if isinstance(asked.source, Source):
+        about["files"] = asked.source.files
+    atomic.write_json(Path(asked.report), about | {name: item for name, item in outputs.items() if name != "digest"})
+    return JobResult(JobStatus.DONE, outputs | {"report": asked.report}, gate)
 
 
-def named(rule: Rule) -> list[str]:
-    """The columns of the checked dataset that a rule names."""
-    if isinstance(rule, Range | ForeignKey):
-        return [rule.column]
-    return list(getattr(rule, "columns", ()))
+@contextmanager
+def executor(asked: ChecksParams, folder: Path) -> Iterator[Executor]:
+    """The engine that the check asks for, over its datasets."""
+    if isinstance(asked.engine, SparkEngine):
+        from mlctl.runtime.checks.spark import open_spark
+
+        with open_spark(asked, folder) as spark:
+            yield spark
+    elif isinstance(asked.engine, PushdownEngine):
+        from mlctl.runtime.checks.pushdown import open_pushdown
+
+        with open_pushdown(asked) as database:
+            yield database
+    else:
+        writes = [] if asked.quarantine is None else [quarantine.beside(asked.quarantine.path)]
+        with open_duckdb(asked, folder, writes) as duckdb:
+            yield duckdb
 
 
-def _schema_problems(rule: Schema, columns: Mapping[str, str]) -> list[str]:
-    problems = []
-    for name, wanted in rule.columns.items():
-        if name not in columns:
-            problems.append(missing_column(name, columns))
-        elif normal(wanted) != normal(columns[name]):
-            problems.append(f"`{name}` is {columns[name]}, not {wanted}")
-    if rule.exact:
-        problems += [f"`{name}` is not expected" for name in columns if name not in rule.columns]
-    return problems
+def verdict_of(verdicts: Sequence[Verdict], written: Mapping[str, Any] | None) -> Gate:
+    """The gate: closed by a rule of severity `error` that failed. Its lines name what failed, and what is only a warning."""
+    known = counts(verdicts)
+    bad, total = known["failed"], plural(len(verdicts), "rule")
+    summary = f"{bad} of {total} failed" if bad else f"{total} passed"
+    if known["warnings"]:
+        passed = summary if bad else f"{known['passed']} of {total} passed"
+        summary = f"{passed}, {plural(known['warnings'], 'warning')}"
+    lines = [item.line() for item in sorted(verdicts, key=lambda item: item.severity) if not item.passed]
+    if written is not None:
+        lines.append(_quarantined(written))
+    return Gate(not bad, summary, tuple(lines))
 
 
-def _range_problem(rule: Range, found: str) -> str:
-    wants_time = isinstance(rule.min if rule.min is not None else rule.max, str)
-    kind = family(found)
-    if wants_time and kind != "time":
-        return f"`{rule.column}` is {found}, and the bounds are times"
-    if not wants_time and kind not in _NUMBERS:
-        return f"`{rule.column}` is {found}, and the bounds are numbers"
-    return ""
+def counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """How many rules there are, and what became of them."""
+    return {
+        "rules": len(verdicts),
+        "passed": sum(item.passed for item in verdicts),
+        "failed": sum(item.closes for item in verdicts),
+        "warnings": sum(not item.passed and not item.closes for item in verdicts),
+    }
 
 
-def _interval(rule: Range) -> str:
-    if rule.min is None:
-        return f"at most {rule.max}"
-    return f"at least {rule.min}" if rule.max is None else f"{rule.min} to {rule.max}"
+def found(
+    asked: ChecksParams, rows: int, verdicts: Sequence[Verdict], gate: Gate, written: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The outputs. What the rules say in detail is no part of the digest: a reworded rule of the same verdict changes nothing."""
+    known: dict[str, Any] = {"passed": gate.passed, "rows": rows, "rules": [item.to_json() for item in verdicts]}
+    until = [item.fresh_until for item in verdicts if item.fresh_until]
+    if until:
+        known["fresh_until"] = min(until)
+    if written is not None:
+        known["quarantine"] = dict(written)
+    docs = docs_folder(asked)
+    if docs is not None and docs.is_dir():  # not without rows, nor where the library has no rule to judge
+        known["data_docs"] = (docs / "site" / "index.html").as_posix()
+    return known | {"digest": digest([asked.source_digest, gate.passed])}
+
+
+def read_contract(path: str) -> DataContract:
+    """The recorded contract. Raises MlctlError when there is none, or when it is none."""
+    try:
+        return DataContract.model_validate_json(Path(path).read_bytes())
+    except OSError:
+        raise MlctlError.of(
+            "data.no-contract",
+            f"there is no data contract in `{path}`",
+            "a rule compares the data with what was recorded there",
+            "run `mlctl data contract record` on a version of the dataset that is good",
+        ) from None
+    except ValidationError as error:
+        raise MlctlError.of(
+            "data.bad-contract",
+            f"`{path}` is no data contract",
+            str(error.errors(include_url=False)[0]["msg"]),
+            "record it again with `mlctl data contract record`, or restore it from git",
+        ) from None
+
+
+class _ByName(Suite):
+    """Of a check by DuckDB, Great Expectations judges only the rules that name its expectations."""
+
+    def takes(self, check: RuleCheck) -> bool:
+        """Expectations by name."""
+        return isinstance(check.rule, Expectation)
+
+
+class _Nothing:
+    """Of a check elsewhere it judges nothing: rules that name its expectations are refused before anything runs."""
+
+    def takes(self, check: RuleCheck) -> bool:
+        """None."""
+        return False
+
+    def judge(self, checks: Mapping[int, RuleCheck], rows: int) -> Mapping[int, Verdict]:
+        """It is never asked."""
+        raise TypeError("this engine has no frames")
+
+
+def docs_folder(asked: ChecksParams) -> Path | None:
+    """Where the library's own pages go, if they are wanted."""
+    wanted = isinstance(asked.engine, GreatExpectationsEngine) and asked.engine.data_docs
+    return Path(asked.report).parent / DOCS_FOLDER if wanted else None
+
+
+def _library(asked: ChecksParams, scene: Scene) -> Library:
+    """What Great Expectations judges itself."""
+    if isinstance(asked.engine, GreatExpectationsEngine):
+        return Suite(scene, docs_folder(asked))
+    return _ByName(scene) if isinstance(scene.executor, DuckdbExecutor) else _Nothing()
+
+
+def _quarantined(written: Mapping[str, Any]) -> str:
+    of = f" of {written['offending']:,}" if "offending" in written else ""
+    return f"quarantine: {written['rows']:,}{of} offending rows in {written['path']}"

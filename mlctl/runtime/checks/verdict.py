@@ -26,20 +26,30 @@ class Verdict:
     ratio: float | None = None
     sample: Sequence[Mapping[str, Json]] = ()
     reason: str = ""
-    severity: str = ""  # of an expectation that states one
-    observed: Json = field(default=None)  # of an expectation about a whole column
+    severity: str = "error"  # `warn`: it is reported, and closes no gate
+    observed: Json = field(default=None)  # what a rule about a whole column or table saw
+    where: str = field(default="", repr=False)  # the condition that the offending rows meet, for the quarantine
+    fresh_until: str = ""  # of a rule about time that holds: until when, in UTC
+
+    @property
+    def closes(self) -> bool:
+        """Whether it closes the gate."""
+        return not self.passed and self.severity == "error"
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as it stands in outputs and report; what does not apply is left out."""
-        known = {name: item for name, item in asdict(self).items() if item not in (None, "", ())}
+        known = {name: item for name, item in asdict(self).items() if item not in (None, "", ()) and name != "where"}
         return known | {"columns": list(self.columns), "sample": [dict(item) for item in self.sample]}
 
     def line(self) -> str:
         """One line for the gate: rule, column, how many rows, which."""
-        where = f" {', '.join(self.columns)}" if self.columns else ""
-        mark = f" [{self.severity}]" if self.severity else ""
+        mark = f" [{self.severity}]" if self.severity != "error" else ""
         which = "; ".join(_row(item) for item in self.sample)
-        return f"{self.rule}{where}{mark}: {self.reason}" + (f"; for example {which}" if which else "")
+        return f"{self.label()}{mark}: {self.reason}" + (f"; for example {which}" if which else "")
+
+    def label(self) -> str:
+        """The rule and its columns."""
+        return self.rule + (f" {', '.join(self.columns)}" if self.columns else "")
 
 
 def failed(rule: str, columns: Sequence[str], reason: str) -> Verdict:
@@ -67,6 +77,11 @@ def share(ratio: float) -> str:
     """A ratio as a percentage that does not round a failure away to 0 %."""
     percent = ratio * 100
     return f"{percent:.2f} %" if percent >= 0.01 or not percent else f"{percent:.1g} %"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
 def _row(key: Mapping[str, Json]) -> str:

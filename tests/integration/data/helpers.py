@@ -17,6 +17,9 @@ from mlctl.types.state import Record
 
 def run_python(code: str, *arguments: str) -> str:
     """What a program printed that may import what this process must not."""
+    code = (
+        '__file__ = "-c"\n' + code
+    )  # pyspark, which Great Expectations imports where it is, ends a program without a file
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

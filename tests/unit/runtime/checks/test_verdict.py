@@ -15,6 +15,9 @@ def test_a_rule_about_rows() -> None:
         bad.line()
         == "range price: 12 of 1,000 rows (1.20 %) lie outside 0 to 5, at most 1.00 % may be; for example id=3; id=9"
     )
+    bad.severity = "warn"
+    assert bad.line().startswith("range price [warn]: ")
+    assert not bad.closes
     good = of_rows("range", ["price"], 1000, 10, 0.01, "lie outside 0 to 5")
     assert (good.passed, good.reason, good.failing_rows) == (True, "", 10)
 
@@ -31,6 +34,7 @@ def test_json_leaves_out_what_does_not_apply() -> None:
         "columns": ["a"],
         "passed": False,
         "reason": "why",
+        "severity": "error",
         "sample": [],
     }
     assert Verdict("x", [], True, observed=0.0).to_json()["observed"] == 0.0
@@ -63,7 +67,7 @@ def test_a_row_expectation_counts_rows() -> None:
     assert (bad.passed, bad.checked_rows, bad.failing_rows, bad.ratio) == (False, 8, 4, 0.5)
     assert (
         bad.line()
-        == "expect_column_values_to_be_in_set a [warning]: 4 of 8 rows (50.00 %) do not meet it, at most 10.00 % may be"
+        == "expect_column_values_to_be_in_set a: 4 of 8 rows (50.00 %) do not meet it, at most 10.00 % may be"
     )
     good = judge(IN_SET, item(True, {"element_count": 10, "missing_count": 0, "unexpected_count": 1}))
     assert (good.passed, good.reason) == (True, "")
