@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from mlctl.launch import job
-from mlctl.provider import Context, Desired, Family, Observed, Outcome, diff_fields
+from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, diff_fields
 from mlctl.providers.feast import layout
 from mlctl.providers.feast.layout import feast_name
+from mlctl.providers.feast.rules import entity_problems
 from mlctl.providers.feast.spec import EntitySpec
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic
 from mlctl.types.jobs.features import AdoptEntityParams
 from mlctl.types.ownership import not_found
 from mlctl.types.state import Record
-from mlctl.types.value import digest
+from mlctl.types.value import Json, digest
 
 
 class Entity:
@@ -34,11 +35,15 @@ class Entity:
     named_by_address: ClassVar[bool] = True  # Feast knows it by its name
 
     def check(self, spec: EntitySpec, ctx: Context) -> Sequence[Diagnostic]:
-        """The schema says it all; whether the column exists is asked by each view, of its source."""
-        return ()
+        """One key, or several columns; whether they exist is asked by each view, of its source."""
+        return tuple(entity_problems(spec))
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """It is in the state, and that is all there is to it."""
+        if "keys" not in prior.outputs:
+            return Observed(
+                condition=Condition.BROKEN, detail="it was recorded before keys could be of several columns"
+            )
         return Observed()
 
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
@@ -46,7 +51,7 @@ class Entity:
         return diff_fields(desired, prior, seen)
 
     def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
-        """Take over the entity that Feast knows by this name, when it has the same key and type."""
+        """Take over the entity that Feast knows by this name, when it has the same keys."""
         name, spec = feast_name(desired.address.name), desired.spec
         layout.expect_name(id, name, desired.address)
         store = layout.store_of(ctx)
@@ -57,8 +62,7 @@ class Entity:
             )
         params = AdoptEntityParams(
             entity=name,
-            join_key=spec.key,
-            key_type=spec.dtype,
+            keys=spec.columns,
             store=store,
             marks=layout.marks_of(desired.key, ctx),
         )
@@ -70,9 +74,9 @@ class Entity:
 
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
         """Name it; a changed digest makes its views declare it anew."""
-        spec: Any = desired.spec
+        spec: EntitySpec = desired.spec
         name = feast_name(desired.address.name)
-        outputs = {"name": name, "join_key": spec.key, "dtype": spec.dtype}
+        outputs: dict[str, Json] = {"name": name, "keys": [key.model_dump() for key in spec.columns]}
         return Outcome(name, {**outputs, "digest": digest(outputs)})
 
     def delete(self, prior: Record, ctx: Context) -> None:

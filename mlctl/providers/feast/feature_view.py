@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mlctl.launch import job
 from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, diff_fields
 from mlctl.providers.feast import layout
-from mlctl.providers.feast.rules import block_problems, source_problems
-from mlctl.providers.feast.spec import FeatureViewSpec
+from mlctl.providers.feast.removal import leave_old_store, take_away
+from mlctl.providers.feast.rules import block_problems
+from mlctl.providers.feast.source_rules import source_problems
+from mlctl.providers.feast.spec import Computed, FeatureViewSpec
+from mlctl.providers.feast.store_rules import store_problems, warehouse_problems
+from mlctl.types.address import Address
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.job import JOB_FILE, LOG_FILE, RESULT_FILE, JobResult
-from mlctl.types.jobs.features import AdoptViewParams, DeleteParams, FeatureColumn, MaterializeParams
+from mlctl.types.jobs.features import AdoptViewParams, FeatureColumn, MaterializeParams
 from mlctl.types.jobs.profile import Source
 from mlctl.types.ownership import not_found
 from mlctl.types.state import Record
 from mlctl.types.value import Json
 
 PROGRAM = "features"
+_DESCRIPTION = re.compile(r"features\.[^.]+\.description")
 
 
 class FeatureView:
@@ -37,8 +44,14 @@ class FeatureView:
     named_by_address: ClassVar[bool] = True  # Feast, its tables and the snapshots know it by its name
 
     def check(self, spec: FeatureViewSpec, ctx: Context) -> Sequence[Diagnostic]:
-        """The rules of the block; those of its source wait for the source's columns."""
-        return tuple(block_problems(spec))
+        """The rules of the block and of the store; those of its source wait for the source's columns."""
+        return (*block_problems(spec), *store_problems(spec, layout.settings_of(ctx)))
+
+    def check_together(
+        self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
+    ) -> Iterable[tuple[Address, Diagnostic]]:
+        """A view of an offline store in a warehouse has its rows there."""
+        return warehouse_problems(specs, layout.settings_of(ctx))
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """Snapshot file, registry and online table, by size, mark and row count. None when the snapshots are gone."""
@@ -52,8 +65,11 @@ class FeatureView:
         return Observed() if problem is None else Observed(condition=Condition.BROKEN, detail=problem)
 
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
-        """Field by field."""
-        return diff_fields(desired, prior, seen)
+        """Field by field; what a feature is said to mean changes nothing of it."""
+        return [
+            replace(item, field_class=FieldClass.METADATA) if _DESCRIPTION.fullmatch(item.path) else item
+            for item in diff_fields(desired, prior, seen)
+        ]
 
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
         """Check the source, then materialize. The old snapshots and values stay until the new ones are ready."""
@@ -62,7 +78,8 @@ class FeatureView:
         folder = _materialize_folder(desired, ctx)
         _clear_leftovers(folder, wanted, desired, ctx)
         result = job.run(PROGRAM, wanted, folder, ctx)
-        return Outcome(params.view, result.outputs)
+        leave_old_store(prior, params, ctx)
+        return Outcome(params.view, _with_origin(result.outputs, desired))
 
     def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
         """Take over the view that Feast knows by this name, when definition and snapshots are what would be made."""
@@ -76,21 +93,17 @@ class FeatureView:
         folder = ctx.folder(desired.key) / "adopt"
         job.discard(folder)  # an earlier look says nothing about the view now
         result = job.run(PROGRAM, AdoptViewParams(wanted=params).model_dump(mode="json"), folder, ctx)
-        return Outcome(params.view, result.outputs)
+        return Outcome(params.view, _with_origin(result.outputs, desired))
 
     def delete(self, prior: Record, ctx: Context) -> None:
         """Take the view out of the registry and the online store, and remove its snapshots; one that was taken over is given back."""
         view = layout.feast_name(prior.key.address.name)
         folder = ctx.folder(prior.key)
         job.discard(folder / "materialize")
-        left = False
+        left, store = False, layout.made_in(prior, ctx)
         # A view or a table without our mark may be somebody else's: only Feast can tell.
-        if layout.is_registered(prior.key, ctx) or (
-            layout.has_registry(ctx) and (layout.has_online_table(view, ctx) or layout.mentions(view, ctx))
-        ):
-            params = DeleteParams(view=view, store=layout.store_of(ctx), marks=layout.marks_of(prior.key, ctx))
-            job.discard(folder / "delete")
-            left = bool(job.run(PROGRAM, params.model_dump(mode="json"), folder / "delete", ctx).outputs["left"])
+        if layout.may_be_there(prior.key, view, store, ctx):
+            left = take_away(prior.key, view, store, ctx)
         else:
             layout.drop_online_table(view, ctx)
         snapshot = ctx.root / layout.snapshot_of(view, ctx)
@@ -107,7 +120,7 @@ class FeatureView:
     def describe(self, prior: Record) -> str:
         """How much there is, up to when, and whether it is served."""
         outputs = prior.outputs
-        rows, keys, until = (outputs.get(name) for name in ("rows", "keys", "until"))
+        rows, keys, until = (outputs.get(name) for name in ("rows", "snapshot_keys", "until"))
         if rows is None or keys is None or until is None:
             return ""
         served = ", online" if outputs.get("online") else ""
@@ -122,32 +135,64 @@ def render(desired: Desired, ctx: Context) -> MaterializeParams:
     if problems:
         raise MlctlError(problems)
     view = layout.feast_name(desired.address.name)
-    columns = [
-        FeatureColumn(
-            name=name,
-            aggregate=item.aggregate,
-            column=item.column,
-            window_steps=int(item.window // spec.grid),
-            dtype=item.type,
-        )
-        for name, item in sorted(spec.features.items())  # their order in the file means nothing
-    ]
     return MaterializeParams(
         view=view,
         entity=entity["name"],
-        join_key=entity["join_key"],
-        key_type=entity["dtype"],
-        source=Source.of(dataset),
+        keys=entity["keys"],
+        source=_files(dataset),
+        remote=dataset.get("remote"),
         timestamp=dataset["timestamp"],
         source_digest=dataset["digest"],
-        features=columns,
-        grid_seconds=int(spec.grid),
+        log=None if spec.precomputed else layout.stream_log(view, ctx),
+        where=spec.where,
+        expressions=spec.columns,
+        features=[
+            _column(spec, item) for item in sorted(spec.computed(), key=lambda item: item.name)
+        ],  # their order in the file means nothing
+        grid_seconds=0 if spec.precomputed else int(spec.grid),
+        sparse=spec.snapshots == "sparse",
         ttl_seconds=None if spec.ttl is None else int(spec.ttl),
         online=spec.online,
         snapshot=layout.snapshot_of(view, ctx),
         store=layout.store_of(ctx),
         marks=layout.marks_of(desired.key, ctx),
     )
+
+
+def _column(spec: FeatureViewSpec, item: Computed) -> FeatureColumn:
+    feature = item.feature
+    return FeatureColumn(
+        name=item.name,
+        aggregate=feature.aggregate,
+        column=item.name if spec.precomputed and feature.column is None else feature.column,
+        over=feature.over,
+        where=feature.where,
+        window_steps=0 if item.window is None else int(item.window // spec.grid),
+        dtype=feature.type,
+    )
+
+
+def _with_origin(outputs: Mapping[str, Json], desired: Desired) -> dict[str, Json]:
+    """The outputs with the data set that each column of the lineage is of."""
+    source = f"datasets.{desired.spec.source}"
+    told = {
+        name: {**item, "from": [[source, column] for column in item["columns"]], "how": _how(item)}
+        for name, item in outputs["lineage"].items()
+    }
+    return {**outputs, "lineage": told}
+
+
+def _how(item: Mapping[str, Json]) -> str:
+    window = f" of {item['window']}" if item["window"] else ""
+    where = f" where {item['where']}" if item["where"] else ""
+    return f"{item['aggregate'] or 'as it is'}{window}{where}"
+
+
+def _files(dataset: Mapping[str, Json]) -> Source:
+    """The rows of the data set; no files of one that stays in a warehouse."""
+    if dataset.get("remote") is None:
+        return Source.of(dataset)
+    return Source(files=[], format="parquet", columns=dataset["columns"], timestamp=dataset["timestamp"])
 
 
 def _materialize_folder(desired: Desired, ctx: Context) -> Path:

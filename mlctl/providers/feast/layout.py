@@ -8,15 +8,30 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mlctl.files import event_log
 from mlctl.provider import Context
-from mlctl.providers.feast.settings import FeatureStore
+from mlctl.providers.feast import evidence as looking
+from mlctl.providers.feast.settings import Bigquery, Dynamodb, FeatureStore, Redis, Snowflake, SqlRegistry
 from mlctl.types.address import Address, ObjectKey
-from mlctl.types.jobs.features import Marks, OfflineStore, OnlineStore, Store
+from mlctl.types.jobs.features import (
+    BigqueryOffline,
+    DuckdbOffline,
+    DynamoOnline,
+    Marks,
+    OfflineStore,
+    OnlineStore,
+    RedisOnline,
+    SnowflakeOffline,
+    SqliteOnline,
+    Store,
+    StreamLog,
+)
+from mlctl.types.jobs.stream import log_folder
 from mlctl.types.ownership import differs
+from mlctl.types.state import Record
 from mlctl.types.value import Json, digest
 
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_ONLINE_WAIT_SECONDS = 5.0
 
 
 def folder(ctx: Context) -> Path:
@@ -24,20 +39,51 @@ def folder(ctx: Context) -> Path:
     return ctx.home / "features"
 
 
+def settings_of(ctx: Context) -> FeatureStore:
+    """The block `feature_store` of the project."""
+    return FeatureStore.model_validate(ctx.settings.get("feature_store", {}))
+
+
 def store_of(ctx: Context) -> Store:
     """The feature store of the environment, with paths relative to the project folder."""
-    settings = FeatureStore.model_validate(ctx.settings.get("feature_store", {}))
+    settings = settings_of(ctx)
+    registry = settings.registry
     return Store(
-        project=feast_name(ctx.project),
-        registry=_relative(folder(ctx) / "registry.db", ctx),
-        online=OnlineStore(type=settings.online.type, path=_relative(folder(ctx) / "online.db", ctx)),
-        offline=OfflineStore(type=settings.offline.type),
+        project=shared_name(ctx.project, ctx.environment) if settings.shared else feast_name(ctx.project),
+        registry=registry.url if isinstance(registry, SqlRegistry) else _relative(folder(ctx) / "registry.db", ctx),
+        online=_online(settings, ctx),
+        offline=_offline(settings),
     )
+
+
+def _online(settings: FeatureStore, ctx: Context) -> OnlineStore:
+    online = settings.online
+    if isinstance(online, Redis):
+        return RedisOnline(url=online.url, key_ttl_seconds=None if online.key_ttl is None else int(online.key_ttl))
+    if isinstance(online, Dynamodb):
+        return DynamoOnline(region=online.region, endpoint_url=online.endpoint_url)
+    return SqliteOnline(path=_relative(folder(ctx) / "online.db", ctx))
+
+
+def _offline(settings: FeatureStore) -> OfflineStore:
+    offline = settings.offline
+    if isinstance(offline, Bigquery):
+        return BigqueryOffline.model_validate(offline.model_dump())
+    if isinstance(offline, Snowflake):
+        return SnowflakeOffline.model_validate(offline.model_dump())
+    return DuckdbOffline()
 
 
 def snapshot_of(view: str, ctx: Context) -> str:
     """The parquet file of a view, relative to the project folder."""
     return _relative(folder(ctx) / "offline" / f"{view}.parquet", ctx)
+
+
+def stream_log(view: str, ctx: Context) -> StreamLog | None:
+    """What a stream has brought for a view so far; None when there never was one."""
+    folder = log_folder(snapshot_of(view, ctx), view)
+    events = event_log.count(ctx.root / folder)
+    return StreamLog(folder=folder, events=events) if events else None
 
 
 def feast_name(name: str) -> str:
@@ -47,36 +93,46 @@ def feast_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") + "_" + digest(name)[:8]
 
 
+def shared_name(project: str, environment: str) -> str:
+    """What a project is called on servers that others use too: two environments, or two projects, are never called the same."""
+    parts = feast_name(project), feast_name(environment)
+    joined = "__".join(parts)
+    plain = not any("__" in part or part.endswith("_") or part.startswith("_") for part in parts)
+    return joined if plain else f"{joined}_{digest([project, environment])[:8]}"
+
+
 def marks_of(key: ObjectKey, ctx: Context) -> Marks:
     """The marks on what we declare for an object."""
     return Marks(lineage=ctx.lineage, object=str(key))
 
 
 def has_registry(ctx: Context) -> bool:
-    """Whether the environment has a Feast registry."""
-    return (ctx.root / store_of(ctx).registry).is_file()
-
-
-def has_online_table(view: str, ctx: Context) -> bool:
-    """Whether the online store has a table for a view."""
+    """Whether the environment may have a Feast registry; a database is there for everybody."""
     store = store_of(ctx)
-    return _online_rows(ctx.root / store.online.path, f"{store.project}_{view}") is not None
+    return not store.registry_is_file or (ctx.root / store.registry).is_file()
 
 
-def is_registered(key: ObjectKey, ctx: Context) -> bool:
-    """Whether the registry holds a view of ours for an object. Its mark is looked for in the bytes, without importing Feast."""
+def made_in(prior: Record, ctx: Context) -> Store:
+    """The store that an object was made in, which the settings may not name any more; of one that was cut off, the one they name."""
+    recorded = prior.outputs.get("store")
     try:
-        return str(key).encode() in (ctx.root / store_of(ctx).registry).read_bytes()
-    except FileNotFoundError:
-        return False
+        return Store.model_validate(recorded)
+    except ValueError:
+        return store_of(ctx)
 
 
-def mentions(view: str, ctx: Context) -> bool:
-    """Whether the registry may hold a view of this name, of whomever."""
-    try:
-        return view.encode() in (ctx.root / store_of(ctx).registry).read_bytes()
-    except FileNotFoundError:
+def may_be_there(key: ObjectKey, view: str, store: Store, ctx: Context) -> bool:
+    """Whether something of a view may be in a registry or online: then a worker has to look. Never raises."""
+    if not store.registry_is_file or not isinstance(store.online, SqliteOnline):
+        return True
+    if not (ctx.root / store.registry).is_file():
         return False
+    table = looking.sqlite_rows(ctx.root / store.online.path, f"{store.project}_{view}")
+    return (
+        table is not None
+        or looking.declared(store, ctx.root, view, str(key))
+        or looking.mentioned(store, ctx.root, view)
+    )
 
 
 def expect_name(id: str, name: str, address: Address) -> None:
@@ -86,7 +142,7 @@ def expect_name(id: str, name: str, address: Address) -> None:
 
 
 def trouble(key: ObjectKey, outputs: Mapping[str, Json], ctx: Context) -> str | None:
-    """What is wrong with a view that was made, by cheap evidence; None when all of it is there."""
+    """What is wrong with a view that was made, by cheap evidence; None when all of it is there, as far as it can be told."""
     evidence = outputs["evidence"]
     snapshot = ctx.root / outputs["offline"]
     if not snapshot.is_file():
@@ -95,23 +151,29 @@ def trouble(key: ObjectKey, outputs: Mapping[str, Json], ctx: Context) -> str | 
         ctx.deep and ctx.digests.file(snapshot) != evidence["snapshot_blake3"]
     ):
         return "its snapshots were changed by something else"
-    if not is_registered(key, ctx):
-        return "it is not in the Feast registry any more"
-    if not outputs["online"]:
-        return None
-    rows = _online_rows(ctx.root / outputs["store"]["online"]["path"], evidence["online_table"])
-    if rows is None:
-        return "its online table is gone"
-    if rows != evidence["online_rows"]:
-        return f"its online table holds {rows:,} of {evidence['online_rows']:,} values"
-    return _late(outputs)
+    if ctx.secrets.missing(outputs["store"]):
+        return None  # nobody can look without the password, and commands that only look work without it
+    store = Store.model_validate(ctx.secrets.opened(outputs["store"]))
+    try:
+        if not looking.declared(store, ctx.root, outputs["view"], str(key)):
+            return "it is not in the Feast registry any more"
+        found = looking.online_trouble(store, ctx.root, outputs["view"], evidence) if outputs["online"] else None
+    except looking.Unreachable as error:
+        return str(error)
+    return found or _unread(outputs, ctx) or (_late(outputs) if outputs["online"] else None)
+
+
+def _unread(outputs: Mapping[str, Json], ctx: Context) -> str | None:
+    """Events of a stream that were asked for since, by `mlctl features materialize`."""
+    wanted = event_log.asked(ctx.root / log_folder(outputs["offline"], outputs["view"]))
+    missing = wanted - outputs["evidence"].get("stream_events", 0)
+    return f"{missing:,} events of its stream are not in its snapshots" if missing > 0 else None
 
 
 def drop_online_table(view: str, ctx: Context) -> None:
     """Remove the online table of a view where there is no registry any more. Gone already is success."""
     store = store_of(ctx)
-    path = ctx.root / store.online.path
-    if path.is_file():
+    if isinstance(store.online, SqliteOnline) and (path := ctx.root / store.online.path).is_file():
         import sqlite3
 
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -122,23 +184,15 @@ def _relative(path: Path, ctx: Context) -> str:
     return path.relative_to(ctx.root).as_posix()
 
 
-def _online_rows(path: Path, table: str) -> int | None:
-    """How many values an online table holds; None when there is no such table, or no such file."""
-    if not path.is_file():
-        return None
-    import sqlite3  # entities, and plans of new views, have no use for it
-
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_ONLINE_WAIT_SECONDS)) as connection:
-            return int(connection.execute(f"SELECT count(*) FROM {_quote(table)}").fetchone()[0])  # noqa: S608  # the name is quoted
-    except sqlite3.DatabaseError:
-        return None
-
-
 def _late(outputs: Mapping[str, Json]) -> str | None:
     """A source that reached into an unfinished step was served up to the step before; by now the step may be over."""
-    served, until = (datetime.fromisoformat(text) for text in (outputs["evidence"]["online_until"], outputs["until"]))
-    steps = int((min(until, datetime.now(UTC)) - served).total_seconds() // outputs["grid_seconds"])
+    evidence, now = outputs["evidence"], datetime.now(UTC)
+    if not outputs["grid_seconds"]:
+        following = evidence.get("online_next")
+        known = following is not None and datetime.fromisoformat(following) <= now
+        return "rows that were dated ahead are known by now" if known else None
+    served, until = (datetime.fromisoformat(text) for text in (evidence["online_until"], outputs["until"]))
+    steps = int((min(until, now) - served).total_seconds() // outputs["grid_seconds"])
     return f"its online values are {steps} snapshots behind" if steps > 0 else None
 
 

@@ -1,48 +1,98 @@
-"""What a feature view must hold to: rules of the block alone, and of the block with its source and entity. Pure."""
+"""What a feature view must hold to: rules of the block alone. Pure; those of the block with its source are in `source_rules`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from mlctl.providers.feast.spec import DAY_SECONDS, Feature, FeatureViewSpec
-from mlctl.types.address import Address
-from mlctl.types.diagnostic import Diagnostic, Severity, did_you_mean
-from mlctl.types.jobs.features import EVENT_TIMESTAMP, INTEGER_TYPES, key_type_of
+from mlctl.providers.feast.expressions import expression_problems
+from mlctl.providers.feast.spec import DAY_SECONDS, Computed, EntitySpec, Feature, FeatureViewSpec
+from mlctl.types.diagnostic import Diagnostic, Severity
+from mlctl.types.jobs.features import EVENT_TIMESTAMP
 from mlctl.types.units import format_duration
-from mlctl.types.value import Json
 
-_SHORTEST_GRID_SECONDS = 60
-_WHOLE = INTEGER_TYPES | {"boolean"}
-_NUMERIC = _WHOLE | {"ubigint", "hugeint", "uhugeint", "float", "double"}
+_SHORTEST_GRID_SECONDS = 60  # of dense snapshots: every key has a row for each step
+_SHORTEST_SPARSE_SECONDS = 1
+_FRACTIONS = frozenset({"mean", "std", "ratio"})
+
+
+def entity_problems(spec: EntitySpec) -> Iterator[Diagnostic]:
+    """What is wrong with the key of an entity."""
+    if (spec.key is None) == (spec.keys is None):
+        yield Diagnostic(
+            "features.one-key",
+            "an entity has either `key` or `keys`",
+            "`key` is one column, `keys` are several with their types",
+            "write `key: user_id`, or `keys: {household_id: int64, product_id: int64}`",
+            path=("keys",) if spec.keys is not None else (),
+        )
+    elif spec.keys is not None and "dtype" in spec.model_fields_set:
+        yield Diagnostic(
+            "features.unused",
+            "`dtype` has no effect beside `keys`",
+            "each column of `keys` says its own type",
+            "remove `dtype`",
+            path=("dtype",),
+        )
+    yield from _same_columns([(key.name, ("keys", key.name)) for key in spec.columns] if spec.keys is not None else [])
 
 
 def block_problems(spec: FeatureViewSpec) -> Iterator[Diagnostic]:
     """What is wrong with a block whatever its source is."""
-    grid_fits = spec.grid >= _SHORTEST_GRID_SECONDS and spec.grid == int(spec.grid) and DAY_SECONDS % spec.grid == 0
-    if not grid_fits:
-        yield Diagnostic(
-            "features.bad-grid",
-            f"the grid {format_duration(spec.grid)} does not divide a day",
-            "snapshots are taken at the same times of every day (UTC), at most once a minute",
-            "use for example `15m`, `1h`, `6h` or `1d`",
-            path=("grid",),
-        )
+    mixed = {feature.aggregate is None for feature in spec.features.values()} == {True, False}
+    if mixed:
+        yield from _mixed_problems(spec)
+        return
+    grid_fits = spec.precomputed or _grid_fits(spec)
+    if spec.precomputed:
+        yield from _unused(spec, ("grid", "snapshots"), "each row of a computed table is known at its own time", ())
+    elif not grid_fits:
+        yield _bad_grid(spec)
     if spec.ttl is not None:
         yield from _ttl_problems(spec, spec.ttl)
-    seen: dict[str, str] = {}
+    yield from _same_columns(
+        [
+            *((name, ("columns", name)) for name in spec.columns),
+            *((item.name, ("features", item.block)) for item in spec.computed() if item.name not in spec.columns),
+        ]
+    )
     for name, feature in spec.features.items():
         path = ("features", name)
-        if name.lower() == EVENT_TIMESTAMP or name.lower() in seen:
-            other = seen.get(name.lower(), EVENT_TIMESTAMP)
+        yield from _precomputed_problems(feature, path) if spec.precomputed else _aggregate_problems(feature, path)
+    for item in spec.computed():
+        yield from _window_problems(spec, item, grid_fits)
+    yield from expression_problems(spec)
+
+
+def _mixed_problems(spec: FeatureViewSpec) -> Iterator[Diagnostic]:
+    for name, feature in spec.features.items():
+        if feature.aggregate is None:
             yield Diagnostic(
-                "features.name-collision",
-                f"`{name}` and `{other}` would be one column",
-                "names of columns are told apart without regard to case",
-                "rename the feature",
-                path=path,
+                "features.mixed",
+                f"`{name}` has no `aggregate`, and others of the view have one",
+                "a view either computes windows over events, or takes the columns of a table that was computed before",
+                "give it an `aggregate` and a `window`, or move it to a view of its own",
+                path=("features", name),
             )
-        seen[name.lower()] = name
-        yield from _feature_problems(spec, feature, path, grid_fits)
+
+
+def _grid_fits(spec: FeatureViewSpec) -> bool:
+    shortest = _SHORTEST_SPARSE_SECONDS if spec.snapshots == "sparse" else _SHORTEST_GRID_SECONDS
+    return spec.grid >= shortest and spec.grid == int(spec.grid) and DAY_SECONDS % spec.grid == 0
+
+
+def _bad_grid(spec: FeatureViewSpec) -> Diagnostic:
+    most = "second" if spec.snapshots == "sparse" else "minute"
+    fix = "use for example `15m`, `1h`, `6h` or `1d`"
+    sparse = "; `snapshots: sparse` allows grids down to `1s`" if spec.snapshots == "dense" and spec.grid < 60 else ""
+    return Diagnostic(
+        "features.bad-grid",
+        f"the grid {format_duration(spec.grid)} does not divide a day"
+        if DAY_SECONDS % spec.grid
+        else f"the grid {format_duration(spec.grid)} is too fine",
+        f"snapshots are taken at the same times of every day (UTC), at most once a {most}",
+        fix + sparse,
+        path=("grid",),
+    )
 
 
 def _ttl_problems(spec: FeatureViewSpec, ttl: float) -> Iterator[Diagnostic]:
@@ -54,7 +104,7 @@ def _ttl_problems(spec: FeatureViewSpec, ttl: float) -> Iterator[Diagnostic]:
             "leave `ttl` out if values do not expire",
             path=("ttl",),
         )
-    elif ttl < spec.grid:
+    elif ttl < spec.grid and not spec.precomputed:
         yield Diagnostic(
             "features.ttl-below-grid",
             f"values expire after {format_duration(ttl)}, before the next snapshot is due",
@@ -65,124 +115,87 @@ def _ttl_problems(spec: FeatureViewSpec, ttl: float) -> Iterator[Diagnostic]:
         )
 
 
-def _feature_problems(
-    spec: FeatureViewSpec, feature: Feature, path: tuple[str, str], grid_fits: bool
-) -> Iterator[Diagnostic]:
-    if feature.column is None and feature.aggregate != "count":
+def _same_columns(names: list[tuple[str, tuple[str, ...]]]) -> Iterator[Diagnostic]:
+    """Names that would stand for one column. DuckDB tells them apart without regard to case."""
+    seen: dict[str, str] = {EVENT_TIMESTAMP: EVENT_TIMESTAMP}
+    for name, path in names:
+        other = seen.get(name.lower())
+        seen.setdefault(name.lower(), name)
+        if other is not None:
+            reserved = other == EVENT_TIMESTAMP
+            yield Diagnostic(
+                "features.name-collision",
+                f"`{name}` stands for two columns" if name == other else f"`{name}` and `{other}` would be one column",
+                f"`{EVENT_TIMESTAMP}` says from when on a row is known"
+                if reserved
+                else "names of columns are told apart without regard to case",
+                "rename it" if reserved else "rename one of them",
+                path=path,
+            )
+
+
+def _precomputed_problems(feature: Feature, path: tuple[str, str]) -> Iterator[Diagnostic]:
+    why = "without `aggregate` the column is taken as it is"
+    yield from _unused(feature, ("window", "windows", "where", "over"), why, path)
+
+
+def _aggregate_problems(feature: Feature, path: tuple[str, str]) -> Iterator[Diagnostic]:
+    aggregate = feature.aggregate
+    if feature.column is None and aggregate not in ("count", "ratio"):
         yield Diagnostic(
             "features.no-column",
-            f"`{feature.aggregate}` needs a `column`",
+            f"`{aggregate}` needs a `column`",
             "only `count` can do without one: it counts events",
             "name the column of the source",
             path=path,
         )
-    if grid_fits and (feature.window < spec.grid or feature.window % spec.grid):
+    if aggregate != "ratio":
+        yield from _unused(feature, ("over",), f"`{aggregate}` has nothing below a line", path)
+    elif feature.column is None and feature.where is None and feature.over is None:
         yield Diagnostic(
-            "features.window-not-on-grid",
-            f"the window {format_duration(feature.window)} is not a multiple of the grid {format_duration(spec.grid)}",
-            "windows are put together from whole steps of the grid",
-            f"use a multiple of {format_duration(spec.grid)}, or a finer `grid`",
-            path=(*path, "window"),
+            "features.no-column",
+            "this ratio is always 1",
+            "it divides the number of events by itself",
+            "say what is above the line by `column` or `where`, and what is below by `over`",
+            path=path,
         )
-    if feature.dtype == "int64" and feature.aggregate in ("mean", "std"):
+    if (feature.window is None) == (feature.windows is None):
+        yield Diagnostic(
+            "features.one-window",
+            "a feature has either `window` or `windows`",
+            "`window: 7d` is one feature of this name, `windows: [7d, 30d]` are two, named after their windows",
+            "write one of the two",
+            path=path,
+        )
+    if feature.dtype == "int64" and aggregate in _FRACTIONS:
         yield Diagnostic(
             "features.bad-dtype",
-            f"a {feature.aggregate} is not a whole number",
+            f"a {aggregate} is not a whole number",
             "",
             "use float64 or float32",
             path=(*path, "dtype"),
         )
 
 
-def source_problems(
-    spec: FeatureViewSpec, entity: Mapping[str, Json], dataset: Mapping[str, Json], address: Address
+def _window_problems(spec: FeatureViewSpec, item: Computed, grid_fits: bool) -> Iterator[Diagnostic]:
+    window = item.window
+    if not grid_fits or spec.precomputed or window is None:
+        return
+    if window < spec.grid or window % spec.grid:
+        yield Diagnostic(
+            "features.window-not-on-grid",
+            f"the window {format_duration(window)} is not a multiple of the grid {format_duration(spec.grid)}",
+            "windows are put together from whole steps of the grid",
+            f"use a multiple of {format_duration(spec.grid)}, or a finer `grid`",
+            path=("features", item.block, "window" if item.feature.windows is None else "windows"),
+        )
+
+
+def _unused(
+    block: FeatureViewSpec | Feature, names: tuple[str, ...], why: str, path: tuple[str, ...]
 ) -> Iterator[Diagnostic]:
-    """What is wrong with a view given the outputs of its entity and its data set."""
-    columns: Mapping[str, str] = dataset["columns"]
-    timestamp, key = dataset["timestamp"], entity["join_key"]
-    where = str(address)
-    if timestamp is None:
-        yield Diagnostic(
-            "features.no-timestamp",
-            f"the source `{spec.source}` has no timestamp",
-            "windows need to know when each event happened",
-            f"give `datasets.{spec.source}` a `timestamp`",
-            address=where,
-            path=("source",),
-        )
-    elif not columns[timestamp].startswith(("timestamp", "date")):
-        yield Diagnostic(
-            "features.not-a-timestamp",
-            f"`{timestamp}` of `{spec.source}` is {columns[timestamp]}, not a timestamp",
-            "",
-            "write it as a timestamp or a date",
-            address=where,
-            path=("source",),
-        )
-    if key not in columns:
-        yield Diagnostic(
-            "data.missing-column",
-            f"the source `{spec.source}` has no column `{key}`",
-            f"it is the key of the entity `{spec.entity}`",
-            did_you_mean(key, columns),
-            address=where,
-            path=("entity",),
-        )
-    elif key_type_of(columns[key]) != entity["dtype"]:
-        yield Diagnostic(
-            "features.key-type",
-            f"`{key}` is {columns[key]} in `{spec.source}` and the entity `{spec.entity}` says {entity['dtype']}",
-            "keys of two types never match",
-            "change the `dtype` of the entity, or the type of the column",
-            address=where,
-            path=("entity",),
-        )
-    for name, feature in spec.features.items():
-        if name.lower() == key.lower():
+    for name in names:
+        if name in block.model_fields_set and getattr(block, name) is not None:
             yield Diagnostic(
-                "features.name-collision",
-                f"`{name}` is the key of the entity",
-                "a name stands for one column",
-                "rename the feature",
-                address=where,
-                path=("features", name),
+                "features.unused", f"`{name}` has no effect here", why, f"remove `{name}`", path=(*path, name)
             )
-        if feature.column is not None:
-            yield from _column_problems(spec, name, feature, feature.column, columns, where)
-
-
-def _column_problems(
-    spec: FeatureViewSpec, name: str, feature: Feature, column: str, columns: Mapping[str, str], where: str
-) -> Iterator[Diagnostic]:
-    path = ("features", name, "column")
-    if column not in columns:
-        yield Diagnostic(
-            "data.missing-column",
-            f"the source `{spec.source}` has no column `{column}`",
-            f"the feature `{name}` is computed from it",
-            did_you_mean(column, columns),
-            address=where,
-            path=path,
-        )
-        return
-    kind = columns[column]
-    if feature.aggregate in ("count", "count_distinct"):
-        return
-    if kind not in _NUMERIC and not kind.startswith("decimal"):
-        yield Diagnostic(
-            "features.not-numeric",
-            f"`{column}` is {kind}; `{feature.aggregate}` needs numbers",
-            "",
-            "use `count` or `count_distinct`, or another column",
-            address=where,
-            path=path,
-        )
-    elif feature.dtype == "int64" and kind not in _WHOLE:
-        yield Diagnostic(
-            "features.bad-dtype",
-            f"`{column}` is {kind} and would be rounded to int64",
-            "features are never rounded silently",
-            "use float64 or float32",
-            address=where,
-            path=("features", name, "dtype"),
-        )

@@ -80,6 +80,10 @@ class Evaluation:
             return Observed(condition=Condition.RUNNING, detail="evaluating") if running else None
         if job.state(folder) is not JobState.DONE:
             return None
+        if (prior.outputs.get("serving") or {}).get("join_key") is not None:  # as 0.1 wrote it: no server can read that
+            return Observed(
+                condition=Condition.BROKEN, detail="it was recorded before keys could be of several columns"
+            )
         registration = _registration(prior.spec)
         if registration is None:
             return Observed()
@@ -210,7 +214,9 @@ def _candidate(desired: Desired) -> Candidate:
     """The training whose model the spec names."""
     for address, item in desired.inputs.items():
         if isinstance(item, Input) and address.section == "training" and item.outputs["model"] == desired.spec.model:
-            return Candidate.model_validate({name: item.outputs[name] for name in Candidate.model_fields})
+            return Candidate.model_validate(
+                {name: item.outputs[name] for name in Candidate.model_fields if name in item.outputs}
+            )
     raise MlctlError.of(
         "eval.not-a-training",
         f"no training put out the model {desired.spec.model!r}",
@@ -245,6 +251,7 @@ def passed_outputs(candidate: Candidate) -> dict[str, Json]:
         "model_uri": candidate.model_uri,
         "run_id": candidate.run_id,
         "serving": candidate.serving,
+        "views": [view.model_dump(mode="json") for view in candidate.views],
         "training_profile": candidate.training_profile,
     }
 

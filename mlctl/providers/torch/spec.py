@@ -37,10 +37,16 @@ class Split(Block):
 
 
 class Data(Block):
-    """What is learnt from. Without `features`, the labels' own columns are the features: `columns`, or all that fit."""
+    """What is learnt from: a feature service, or feature views. Without either, the labels' own columns are the features:
+    `columns`, or all that fit."""
 
     labels: Annotated[str, Reference("datasets")]
     features: Annotated[list[Annotated[str, Reference("feature_views")]], Field(default_factory=list)]
+    service: Annotated[
+        str | None,
+        Reference("feature_services"),
+        Field(description="The features, computed ones too, and their order; instead of `features`"),
+    ] = None
     columns: Annotated[list[str] | None, Field(min_length=1)] = None
     target: str
     split: Split = Split()

@@ -40,13 +40,24 @@ class Training:
     def check(self, spec: TrainingSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Fields that contradict each other, and the entry point of a `python` model."""
         found = []
-        if spec.data.columns is not None and spec.data.features:
+        if spec.data.service is not None and spec.data.features:
+            found.append(
+                Diagnostic(
+                    "training.features-unused",
+                    "`features` has no effect beside `service`",
+                    "the service says which features the model reads, and in which order",
+                    "remove `features`, or add its views to the service",
+                    path=("data", "features"),
+                )
+            )
+        if spec.data.columns is not None and (spec.data.features or spec.data.service is not None):
+            given = "service" if spec.data.service is not None else "features"
             found.append(
                 Diagnostic(
                     "training.columns-unused",
-                    "`columns` has no effect beside `features`",
-                    "the model reads the feature views; the labels only give key, time and target",
-                    "remove `columns`, or remove `features`",
+                    f"`columns` has no effect beside `{given}`",
+                    "the model reads the features; the labels only give key, time and target",
+                    f"remove `columns`, or remove `{given}`",
                     path=("data", "columns"),
                 )
             )
@@ -111,7 +122,7 @@ class Training:
                 missing_ok=True
             )  # files of the result are gone: make them again, from the last checkpoint if there is one
         result = job.run("train", train_job(desired, ctx).model_dump(mode="json"), folder, ctx, detachable=True)
-        return Outcome(id=str(result.outputs["run_id"]), outputs=result.outputs)
+        return Outcome(id=str(result.outputs["run_id"]), outputs=with_lineage(result.outputs, desired))
 
     def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
         """Take over a model that MLflow holds, by `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/PATH`."""
@@ -128,7 +139,7 @@ class Training:
             (folder / contract.RESULT_FILE).unlink(missing_ok=True)
         params = AdoptJob(train=train_job(desired, ctx), id=id)
         result = job.run("train", params.model_dump(mode="json"), folder, ctx)
-        return Outcome(id=str(result.outputs["run_id"]), outputs=result.outputs)
+        return Outcome(id=str(result.outputs["run_id"]), outputs=with_lineage(result.outputs, desired))
 
     def delete(self, prior: Record, ctx: Context) -> None:
         """Stop it if it runs, mark its MLflow run as deleted (one that was taken over is given back), and remove its folder."""
@@ -162,23 +173,12 @@ class Training:
 def train_job(desired: Desired, ctx: Context) -> TrainJob:
     """The parameters of the worker program. Raises MlctlError for inputs that do not go together."""
     spec: TrainingSpec = desired.spec
-    views = [desired.input("feature_views", name).outputs for name in spec.data.features]
-    if len({view["join_key"] for view in views}) > 1:
-        raise MlctlError.of(
-            "training.mixed-entities",
-            "the feature views belong to different entities",
-            "one model is served by one key",
-            "take views of one entity, or build one view that joins them",
-            address=str(desired.address),
-        )
+    features = _features(desired)
     strategy = spec.strategy
     return TrainJob(
         tracking=_target(desired.key, desired.values, ctx),
         labels=TableInput.of(spec.data.labels, desired.input("datasets", spec.data.labels).outputs),
-        views=[ViewSource.from_outputs(view) for view in views],
-        view_digests={view["view"]: view["digest"] for view in views},
-        store=views[0]["store"] if views else None,
-        columns=spec.data.columns,
+        **features,
         target=spec.data.target,
         task=spec.task,
         split_by=spec.data.split.by,
@@ -196,6 +196,41 @@ def train_job(desired: Desired, ctx: Context) -> TrainJob:
         checkpoint_keep=spec.checkpoint.keep,
         seed=spec.seed,
     )
+
+
+def with_lineage(outputs: Mapping[str, Any], desired: Desired) -> dict[str, Any]:
+    """The outputs with what the model's score is made of, column by column: the features, and what was learnt to foretell."""
+    data = desired.spec.data
+    labels = f"datasets.{data.labels}"
+    origin = {
+        feature: f"feature_views.{name}"
+        for name in data.features
+        for feature in desired.input("feature_views", name).outputs["features"]
+    }
+    rest = labels if data.service is None else f"feature_services.{data.service}"
+    columns = [[origin.get(name, rest), name] for name in outputs["serving"]["columns"]]
+    requested = [name for item in outputs["serving"]["transformations"] for name in item["request"]]
+    columns += [[labels, name] for name in [*dict.fromkeys(requested), data.target]]
+    how = f"{desired.spec.model.type} trained on {data.target} of {labels}"
+    return {**outputs, "lineage": {"score": {"from": columns, "how": how}}}
+
+
+def _features(desired: Desired) -> dict[str, Any]:
+    """Which views are joined and which transformations applied, and the columns the model reads of it all, in order."""
+    data = desired.spec.data
+    if data.service is not None:
+        service = desired.input("feature_services", data.service).outputs
+        return {
+            **{name: service[name] for name in ("views", "view_digests", "transformations", "store")},
+            "columns": service["serving"]["columns"],
+        }
+    views = [desired.input("feature_views", name).outputs for name in data.features]
+    return {
+        "views": [ViewSource.from_outputs(view) for view in views],
+        "view_digests": {view["view"]: view["digest"] for view in views},
+        "store": views[0]["store"] if views else None,
+        "columns": data.columns,
+    }
 
 
 def _model(spec: TrainingSpec, ctx: Context) -> MlpModel | PythonModel:

@@ -188,6 +188,7 @@ def _outputs(
         "model_uri": shown.model_uri if shown is not None else None,
         "run_id": shown.run_id if shown is not None else None,
         "serving": shown.serving if shown is not None else None,
+        "views": [view.model_dump(mode="json") for view in shown.views] if shown is not None else [],
         "training_profile": shown.training_profile if shown is not None else None,
         "metrics": results["metrics"],
         "champion_metrics": results["champion_metrics"],
@@ -233,4 +234,10 @@ def _same(one: Candidate, other: Candidate) -> bool:
 
 def _same_rows(one: Candidate, other: Candidate) -> bool:
     """Whether two models read the same rows, so that one join serves both."""
-    return (one.views, one.target, one.serving["columns"]) == (other.views, other.target, other.serving["columns"])
+    return _read(one) == _read(other)
+
+
+def _read(candidate: Candidate) -> tuple[Any, ...]:
+    """What the rows of a model are made from; where its copy of the code is kept makes no difference."""
+    made = [item.model_dump(exclude={"root"}) for item in candidate.transformations]
+    return candidate.views, made, candidate.target, candidate.serving["columns"]

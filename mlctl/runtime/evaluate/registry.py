@@ -107,7 +107,7 @@ def at_hand(client: MlflowClient, candidate: Candidate, folder: Path) -> Candida
             str(error),
             "restore the artifacts of its run, or remove the alias in MLflow to start anew",
         ) from None
-    return candidate.model_copy(update={"model": found[0], "training_profile": found[1]})
+    return candidate.at(found[0], found[1])
 
 
 def register(

@@ -47,13 +47,17 @@ def join_rows(candidate: Candidate, dataset: TableInput, folder: Path) -> Rows:
             "give both datasets the same `key` and `timestamp`",
         )
     columns = candidate.serving["columns"]
-    return load_rows(dataset, candidate.views, candidate.target, columns, folder, identity=(keys, timed))
+    made, identity = candidate.transformations, (keys, timed)
+    return load_rows(
+        dataset, candidate.views, candidate.target, columns, folder, transformations=made, identity=identity
+    )
 
 
 def join_for_champion(champion: Candidate, dataset: TableInput, folder: Path) -> Rows:
     """The same dataset with the features of the champion. Raises MlctlError."""
     columns = champion.serving["columns"]
-    return load_rows(dataset, champion.views, champion.target, columns, folder, identity=((), False))
+    made, identity = champion.transformations, ((), False)
+    return load_rows(dataset, champion.views, champion.target, columns, folder, transformations=made, identity=identity)
 
 
 def find_leakage(rows: Rows, keys: Path) -> Leakage | None:

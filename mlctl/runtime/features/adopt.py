@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from mlctl.runtime.features import feast_store
 from mlctl.types.diagnostic import MlctlError
-from mlctl.types.jobs.features import EVENT_TIMESTAMP, AdoptEntityParams, Marks, MaterializeParams
+from mlctl.types.jobs.features import EVENT_TIMESTAMP, AdoptEntityParams, Key, Marks, MaterializeParams
 from mlctl.types.jobs.tracking import LINEAGE_TAG
 from mlctl.types.ownership import ADOPTED_TAG, differs, marked_by_another, not_found
 
@@ -21,24 +21,32 @@ _KEYS = {"int64": "INT64", "string": "STRING"}
 def adopt_entity(params: AdoptEntityParams) -> None:
     """Mark an entity as ours. Raises MlctlError when there is none, it has an owner, or it differs."""
     with feast_store.changing(params.store) as store:
-        found = _named(store.list_entities(), params.entity, "entity", params.store.registry, params.marks)
-        _expect(
-            f"the Feast entity `{params.entity}`",
-            params.marks,
-            _entity_differences(found, params.join_key, params.key_type),
-        )
-        _mark(store, [found], params.marks)
+        registry = feast_store.registry_name(params.store)
+        found = _entities(store, params.entity, params.keys, registry, params.marks)
+        different = [item for entity, key in found for item in _entity_differences(entity, key)]
+        _expect(f"the Feast entity `{params.entity}`", params.marks, different)
+        _mark(store, [entity for entity, _ in found], params.marks)
 
 
 def adopt_view(store: Any, params: MaterializeParams) -> None:
     """Mark a view, its source and its entity as ours, inside `feast_store.changing`. Raises MlctlError like `adopt_entity`."""
-    registry, marks = params.store.registry, params.marks
+    registry, marks = feast_store.registry_name(params.store), params.marks
     view = _named(store.list_feature_views(), params.view, "feature view", registry, marks)
-    entity = _named(store.list_entities(), params.entity, "entity", registry, marks)
-    different = [*_view_differences(view, params), *_entity_differences(entity, params.join_key, params.key_type)]
+    entities = _entities(store, params.entity, params.keys, registry, marks)
+    different = [
+        *_view_differences(view, params),
+        *(item for entity, key in entities for item in _entity_differences(entity, key)),
+    ]
     _expect(f"the Feast view `{params.view}`", marks, different)
     sources = [item for item in store.list_data_sources() if item.name == params.view]
-    _mark(store, [entity, *sources, view], marks)
+    _mark(store, [*(entity for entity, _ in entities), *sources, view], marks)
+
+
+def _entities(store: Any, name: str, keys: Sequence[Key], registry: str, marks: Marks) -> list[tuple[Any, Key]]:
+    """The Feast entities of one entity of ours, one for each column of its key."""
+    found = store.list_entities()
+    names = feast_store.entity_names(name, keys)
+    return [(_named(found, one, "entity", registry, marks), key) for one, key in zip(names, keys, strict=True)]
 
 
 def _named(items: list[Any], name: str, what: str, registry: str, marks: Marks) -> Any:
@@ -58,8 +66,8 @@ def _expect(what: str, marks: Marks, different: list[Difference]) -> None:
         raise differs(what, marks.address, different)
 
 
-def _entity_differences(entity: Any, join_key: str, key_type: str) -> list[Difference]:
-    pairs = [("entity.key", entity.join_key, join_key), ("entity.dtype", entity.value_type.name, _KEYS[key_type])]
+def _entity_differences(entity: Any, key: Key) -> list[Difference]:
+    pairs = [("entity.key", entity.join_key, key.name), ("entity.dtype", entity.value_type.name, _KEYS[key.type])]
     return [pair for pair in pairs if pair[1] != pair[2]]
 
 
@@ -72,7 +80,7 @@ def _view_differences(view: Any, params: MaterializeParams) -> Iterator[Differen
             yield f"features.{name}", there.get(name), asked.get(name)
     source = view.batch_source
     pairs: list[Difference] = [
-        ("entity", list(view.entities), [params.entity]),
+        ("entity", sorted(view.entities), sorted(feast_store.entity_names(params.entity, params.keys))),
         ("ttl", _seconds(view.ttl), params.ttl_seconds or 0),
         ("online", bool(view.online), params.online),
         ("source.path", _path(source), _absolute(params.snapshot)),

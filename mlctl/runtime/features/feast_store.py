@@ -1,32 +1,33 @@
-"""The one place that speaks to Feast: declare a view, fill its online table, take it away again.
+"""The one place that speaks to Feast: declare a view, and take it away again.
 
 Feast writes its registry file in place and has no lock on it. Here every change is made to a copy, under a lock, and
-swapped in, so that a kill leaves the old registry and two views can be applied at once.
+swapped in, so that a kill leaves the old registry and two views can be applied at once. A registry in a database changes
+row by row; the same lock keeps our own writers apart, and a change that was cut off is made whole by the next apply.
 """
-
-# ruff: noqa: S608 (names go through quote())
 
 from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from mlctl.files.lock import FileLock
-from mlctl.runtime.profile.database import quote
-from mlctl.types.jobs.features import EVENT_TIMESTAMP, DeleteParams, Marks, MaterializeParams, Store
+from mlctl.runtime.features.stores.backend import Table, open_backend
+from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.features import DeleteParams, Key, Marks, MaterializeParams, Store
+from mlctl.types.jobs.stores import dynamo_table, redis_connection, sql_address, sql_path, sqlite_file
 from mlctl.types.jobs.tracking import LINEAGE_TAG, OBJECT_TAG
 from mlctl.types.ownership import ADOPTED_TAG, not_ours
 
 _MARKS = (LINEAGE_TAG, OBJECT_TAG, ADOPTED_TAG)
 _LOCK_FILE = "lock"
+_LOCKS = ".mlctl/locks"  # of registries that lie in a database
 _METRICS_FOLDERS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
 _REGISTRY_SECONDS = 60  # how old a registry may be in the eyes of a running server
 
@@ -64,7 +65,7 @@ def import_feast() -> None:
 
 
 def open_store(store: Store, registry: Path | None = None) -> Any:
-    """A Feast FeatureStore on the files of a store, or on another registry file. Imports Feast, which takes seconds.
+    """A Feast FeatureStore on the files and servers of a store, or on another registry file. Imports Feast, which takes seconds.
 
     The process works in UTC from here on: Feast's SQLite store reads and writes event times through the local time zone,
     so that a writer and a reader in different zones would not agree on them.
@@ -75,121 +76,185 @@ def open_store(store: Store, registry: Path | None = None) -> Any:
     from feast import FeatureStore, RepoConfig
     from feast.repo_config import RegistryConfig
 
+    where: Any = {"cache_ttl_seconds": _REGISTRY_SECONDS}
+    if store.registry_is_file:
+        where = RegistryConfig(registry_type="file", path=str(registry or store.registry), **where)
+    else:
+        from feast.infra.registry.sql import SqlRegistryConfig
+
+        where = SqlRegistryConfig(registry_type="sql", path=sql_path(store.registry), **where)
     config = RepoConfig(
         project=store.project,
         provider="local",
-        registry=RegistryConfig(
-            registry_type="file", path=str(registry or store.registry), cache_ttl_seconds=_REGISTRY_SECONDS
-        ),
-        offline_store=store.offline.model_dump(),
-        online_store=store.online.model_dump(),
+        registry=where,
+        offline_store=offline_config(store),
+        online_store=online_config(store),
         entity_key_serialization_version=3,
     )
     return FeatureStore(config=config)
 
 
-def online_table(store: Store, view: str) -> str:
-    """The name that Feast gives the SQLite table of a view."""
-    return f"{store.project}_{view}"
+def online_config(store: Store) -> dict[str, Any]:
+    """The online store as Feast wants it written."""
+    online = store.online
+    if online.type == "redis":
+        # Feast deletes by a pattern that also matches projects whose name ends like ours; what is ours is deleted by us
+        config: dict[str, Any] = {
+            "type": "redis", "connection_string": redis_connection(online.url), "full_scan_for_deletion": False,
+        }  # fmt: skip
+        return {**config, **({} if online.key_ttl_seconds is None else {"key_ttl_seconds": online.key_ttl_seconds})}
+    if online.type == "dynamodb":
+        return {
+            "type": "dynamodb", "region": online.region, "endpoint_url": online.endpoint_url, "consistent_reads": True,
+            "table_name_template": dynamo_table("{project}", "{table_name}"),
+        }  # fmt: skip
+    return {"type": "sqlite", "path": online.path}
+
+
+def offline_config(store: Store) -> dict[str, Any]:
+    """The offline store as Feast wants it written."""
+    offline = store.offline
+    if offline.type == "bigquery":
+        stated = {"project_id": offline.project, "dataset": offline.dataset, "location": offline.location}
+        return {"type": "bigquery", **{name: value for name, value in stated.items() if value is not None}}
+    if offline.type == "snowflake":
+        stated = offline.model_dump(exclude={"type"}, exclude_none=True)
+        return {"type": "snowflake.offline", **stated}
+    return {"type": "duckdb"}
 
 
 @contextmanager
 def changing(store: Store) -> Iterator[Any]:
-    """A FeatureStore whose changes of the registry become visible together, when the block ends well."""
+    """A FeatureStore whose changes of a registry file become visible together, when the block ends well. Raises MlctlError."""
     import_feast()  # before the lock is taken: it takes seconds, and others wait
-    registry = Path(store.registry)
-    registry.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(registry.parent / _LOCK_FILE)
+    with _locked(store):
+        if store.registry_is_file:
+            with _beside(Path(store.registry)) as beside:
+                yield open_store(store, beside)
+        else:
+            file = sqlite_file(store.registry)
+            if file is not None:
+                Path(file).parent.mkdir(parents=True, exist_ok=True)  # SQLite makes the file, and not its folder
+            with _database_errors(store):
+                yield open_store(store)
+
+
+@contextmanager
+def _locked(store: Store) -> Iterator[None]:
+    """Keep other programs of this project folder from the registry meanwhile."""
+    folder = Path(store.registry).parent if store.registry_is_file else Path(_LOCKS)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / (_LOCK_FILE if store.registry_is_file else f"{store.project}.{_LOCK_FILE}"))
     lock.acquire(blocking=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _beside(registry: Path) -> Iterator[Path]:
+    """A copy of a registry file that takes its place when the block ends well."""
     beside = registry.with_name(f".{registry.name}.new")
     try:
         beside.unlink(missing_ok=True)
         if registry.exists():
             shutil.copyfile(registry, beside)
-        yield open_store(store, beside)
+        yield beside
         os.replace(beside, registry)
     finally:
         beside.unlink(missing_ok=True)
-        lock.release()
+
+
+@contextmanager
+def _database_errors(store: Store) -> Iterator[None]:
+    """What a database says, without the password that SQLAlchemy leaves out and drivers may not."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        first = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise MlctlError.of(
+            "features.registry-down",
+            f"the Feast registry {sql_address(store.registry)} cannot be used",
+            first,
+            "start the database, or correct `feature_store.registry`; then run `mlctl apply` again",
+        ) from None
 
 
 def check_ours(feast_store: Any, params: MaterializeParams) -> None:
     """Refuse to overwrite a view, source or entity that somebody else declared. Raises MlctlError."""
+    entities = set(entity_names(params.entity, params.keys))
     found = {
-        "feature view": (params.view, feast_store.list_all_feature_views()),
-        "data source": (params.view, feast_store.list_data_sources()),
-        "entity": (params.entity, feast_store.list_entities()),
+        "feature view": ({params.view}, feast_store.list_all_feature_views()),
+        "data source": ({params.view}, feast_store.list_data_sources()),
+        "entity": (entities, feast_store.list_entities()),
     }
-    for what, (name, objects) in found.items():
+    for what, (names, objects) in found.items():
         for item in objects:
-            if item.name == name and item.tags.get(LINEAGE_TAG) != params.marks.lineage:
-                title = f"the {what} `{name}` in the Feast registry {params.store.registry}"
+            if item.name in names and item.tags.get(LINEAGE_TAG) != params.marks.lineage:
+                title = f"the {what} `{item.name}` in the Feast registry {registry_name(params.store)}"
                 raise not_ours(title, item.tags, params.marks.address, params.view, "give yours another name")
 
 
+def registry_name(store: Store) -> str:
+    """What people call the registry: its file, or its database without who logs in."""
+    return store.registry if store.registry_is_file else sql_address(store.registry)
+
+
+def entity_names(entity: str, keys: Sequence[Key]) -> list[str]:
+    """What Feast calls an entity: it knows only entities of one column, so that a key of several is one for each column.
+
+    No name of an entity of ours has a full stop in it, so that these meet no other.
+    """
+    return [entity] if len(keys) == 1 else [f"{entity}.{key.name}" for key in keys]
+
+
 def declare(feast_store: Any, params: MaterializeParams) -> None:
-    """Put the view, its source and its entity into the registry, and make the online table."""
-    from feast import Entity, FeatureView, Field, FileSource, ValueType
+    """Put the view, its source and its entity into the registry."""
+    from feast import Entity, FeatureView, Field, ValueType
     from feast.types import Float32, Float64, Int64, String
+
+    from mlctl.runtime.features.warehouse import source_of
 
     types = {"float64": Float64, "float32": Float32, "int64": Int64, "string": String}
     adopted = _adopted(feast_store)
-    entity_tags = {LINEAGE_TAG: params.marks.lineage, **adopted.get(("entity", params.entity), {})}
     tags = {**params.marks.tags(), **adopted.get(("view", params.view), {})}
-    entity = Entity(
-        name=params.entity,
-        join_keys=[params.join_key],
-        value_type=ValueType.INT64 if params.key_type == "int64" else ValueType.STRING,
-        tags=entity_tags,
-    )
-    source = FileSource(name=params.view, path=params.snapshot, timestamp_field=EVENT_TIMESTAMP, tags=tags)
+    entities = [
+        Entity(
+            name=name,
+            join_keys=[key.name],
+            value_type=ValueType.INT64 if key.type == "int64" else ValueType.STRING,
+            tags={LINEAGE_TAG: params.marks.lineage, **adopted.get(("entity", name), {})},
+        )
+        for name, key in zip(entity_names(params.entity, params.keys), params.keys, strict=True)
+    ]
+    source = source_of(params, tags)
     view = FeatureView(
         name=params.view,
-        entities=[entity],
+        entities=entities,
         ttl=timedelta(seconds=params.ttl_seconds or 0),  # zero is Feast's way to say that values do not expire
         schema=[
-            Field(name=params.join_key, dtype=types[params.key_type]),
+            *(Field(name=key.name, dtype=types[key.type]) for key in params.keys),
             *(Field(name=item.name, dtype=types[item.dtype]) for item in params.features),
         ],
         source=source,
         online=params.online,
         tags=tags,
     )
-    if params.online:
-        _share_readers(params.store)
-    feast_store.apply([entity, source, view])
+    feast_store.apply([*entities, source, view])
     _remove_unused_entities(feast_store, params.marks)
 
 
-def fill_online(feast_store: Any, params: MaterializeParams, until: datetime) -> int:
-    """Materialize the snapshots of one moment, the latest of every key, and drop rows of keys and features that are no more.
-
-    Gives back the number of values in the online table. Readers see the old value or the new one of a key, never none.
-    """
-    table = quote(online_table(params.store, params.view))
-    with closing(sqlite3.connect(params.store.online.path)) as connection:
-        # Rows that are written again lose this mark, because the source has no column of creation times.
-        with connection:
-            connection.execute(f"UPDATE {table} SET created_ts = 0")
-        feast_store.materialize(until, until, feature_views=[params.view])
-        with connection:
-            connection.execute(f"DELETE FROM {table} WHERE created_ts IS NOT NULL")
-        (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(rows)
-
-
-def online_rows(store: Store, view: str) -> int:
-    """How many values the online table of a view holds; 0 without one, which the next look finds and mends."""
-    with closing(sqlite3.connect(store.online.path)) as connection, suppress(sqlite3.OperationalError):
-        return int(connection.execute(f"SELECT count(*) FROM {quote(online_table(store, view))}").fetchone()[0])
-    return 0
-
-
 def remove(params: DeleteParams) -> bool:
-    """Take the view, its source, its online table and entities that nothing uses out of the store, if they are ours.
+    """Take the view, its source, its online rows and entities that nothing uses out of the store, if they are ours.
 
     What was taken over is given back: its marks go, and it stays. Gives whether a view of that name is left.
     """
+    if not params.declared:
+        drop_online(params.store, params.view, params.marks)
+        return True
     with changing(params.store) as feast_store:
         named = [
             item
@@ -202,9 +267,9 @@ def remove(params: DeleteParams) -> bool:
         _give_back(feast_store, [item for item in named if ADOPTED_TAG in item.tags], params.marks)
         _remove_unused_entities(feast_store, params.marks)
         left = params.view in {view.name for view in feast_store.list_all_feature_views()}
-        if not left:
-            drop_online_table(params.store, params.view)
-        return left
+    if not left:
+        drop_online(params.store, params.view, params.marks)
+    return left
 
 
 def _give_back(feast_store: Any, items: list[Any], marks: Marks) -> None:
@@ -242,11 +307,17 @@ def _adopted(feast_store: Any) -> dict[tuple[str, str], dict[str, str]]:
     }
 
 
-def drop_online_table(store: Store, view: str) -> None:
-    """Remove the online table of a view that is not served any more. Gone already is success."""
-    if Path(store.online.path).exists():
-        with closing(sqlite3.connect(store.online.path)) as connection, connection:
-            connection.execute(f"DROP TABLE IF EXISTS {quote(online_table(store, view))}")
+def drop_online(store: Store, view: str, marks: Marks) -> None:
+    """Remove the online rows of a view that is not served any more, if they are ours. Gone already is success.
+
+    On a shared server ours carry our stamp, which is put there before the first of them.
+    """
+    with closing(open_backend(store)) as backend:
+        stamp = backend.stamp(view)
+        if stamp is not None and stamp.lineage == marks.lineage:
+            backend.drop(Table(view, tuple(Key.model_validate(key) for key in stamp.keys), tuple(stamp.features)))
+        elif store.online.type == "sqlite":
+            backend.drop(Table(view, (), ()))
 
 
 def _unchecked(target: Any = None, **_options: Any) -> Any:
@@ -268,10 +339,3 @@ def _remove_unused_entities(feast_store: Any, marks: Marks) -> None:
     ]
     if unused:
         feast_store.apply([], objects_to_delete=unused, partial=False)
-
-
-def _share_readers(store: Store) -> None:
-    """Let servers read the online store while it is written."""
-    Path(store.online.path).parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(store.online.path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")

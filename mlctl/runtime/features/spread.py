@@ -1,54 +1,73 @@
-"""The standard deviation of a sliding window, exact to the last digits and the same whatever the order of events.
+"""The standard deviation of a window, exact to the last digits and the same whatever the order of events.
 
-The sum of squares of a window is put together from its steps (Chan, Golub and LeVeque 1979): for each step the squares
-around the step's own mean, and the step's count times the square of the distance between its mean and the window's.
-Sums of squares around zero, or around one mean for all time, would lose the spread of small values beside large ones.
+Values become whole numbers of at most 26 digits: a power of two makes them so, by which a double is multiplied without
+rounding. Their squares are summed exactly: each number is cut into two limbs of 13 digits, and the products of limbs are
+summed apart. Sums can be put together from steps in any order. What is left of the
+squares after the mean is taken out is computed in whole numbers as well, so that small spreads beside large means survive.
 """
-
-# ruff: noqa: S608 (names go through quote())
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from mlctl.runtime.profile.database import quote
+_LIMB = 10**13
+BITS = 86  # 26 digits hold them
+DIGITS = 26
+PARTS = ("total", "high", "cross", "low")  # the sum of the numbers, and of the products of their limbs
 
-# The mean of equal values can be off by this share of itself, and a spread below it is the error of the mean.
-_MEAN_ROUNDING = 1e-15
+
+def parts(value: str, power: int, *, whole: bool) -> dict[str, str]:
+    """The sums that a step keeps of its values, as SQL aggregates by name. Times two to the `power` they are whole."""
+    number = f"CAST({value} AS HUGEINT)" if whole else f"CAST(CAST({value} AS DOUBLE) * {_two_to(power)} AS HUGEINT)"
+    high, low = f"({number} // {_LIMB})", f"({number} % {_LIMB})"
+    return {
+        "total": f"sum({number})",
+        "high": f"sum({high} * {high})",
+        "cross": f"sum(2 * {high} * {low})",
+        "low": f"sum({low} * {low})",
+    }
 
 
-def make_moments(connection: Any, name: str, decimal: str) -> None:
-    """For each key and step with a value of a column: their count, mean, and sum of squares around that mean.
+def stages(name: str, count: str, sums: Sequence[str]) -> list[dict[str, str]]:
+    """What is computed of a window's count and its sums of `PARTS`, one after the other, as SQL by column.
 
-    Reads `events` and `partials`; `decimal` is a type that holds the sum of all squares.
+    With the mean m rounded to a whole number and the remainder r = total - count * m, the squares around the mean are
+    sum(x * x) - count * m * m - 2 * m * r - r * r / count.
     """
-    value, total, filled = quote("c_" + name), quote("sum_" + name), quote("filled_" + name)
-    connection.execute(
-        f"CREATE TEMP TABLE {quote('moments_' + name)} AS "
-        f"SELECT key, step, n, mean, sum(CAST((value - mean) * (value - mean) AS {decimal})) AS square "
-        f"FROM (SELECT key, step, CAST({value} AS DOUBLE) AS value FROM events WHERE {value} IS NOT NULL) "
-        f"JOIN (SELECT key, step, {filled} AS n, CAST({total} AS DOUBLE) / {filled} AS mean FROM partials WHERE {filled} > 0) "
-        f"USING (key, step) GROUP BY key, step, n, mean"
-    )
+    total, high, cross, low = sums
+    n, near, mean, rest = f"{name}_n", f"{name}_near", f"{name}_mean", f"{name}_rest"
+    upper, lower, lowest, middle = f"{name}_upper", f"{name}_lower", f"{name}_lowest", f"{name}_middle"
+    away = f"CASE WHEN 2 * abs({total} - {near} * {n}) <= {n} THEN 0 WHEN {total} > {near} * {n} THEN 1 ELSE -1 END"
+    return [
+        {n: f"CAST({count} AS HUGEINT)"},
+        {near: f"{total} // nullif({n}, 0)"},
+        {mean: f"{near} + {away}"},
+        {rest: f"{total} - {mean} * {n}", upper: f"{mean} // {_LIMB}", lower: f"{mean} % {_LIMB}"},
+        {lowest: f"{low} - {n} * {lower} * {lower} - 2 * {lower} * {rest}"},
+        {middle: f"{cross} - 2 * {n} * {upper} * {lower} - 2 * {upper} * {rest} + {_floor(lowest)}"},
+        {f"{name}_highest": f"{high} - {n} * {upper} * {upper} + {_floor(middle)}"},
+    ]
 
 
-def make_spread(connection: Any, table: str, name: str, window_steps: int, decimal: str) -> None:
-    """A table of `key`, `step` and `std`: the sample standard deviation of the window that ends with the step.
+def spread(name: str, power: int) -> str:
+    """The sample standard deviation from the columns of `stages`; null for fewer than two values. Only here is rounded."""
+    n, rest, lowest, middle, highest = (f"{name}_{part}" for part in ("n", "rest", "lowest", "middle", "highest"))
+    squares = (
+        f"CAST({highest} AS DOUBLE) * 1e26 + CAST({_modulo(middle)} AS DOUBLE) * 1e13 + CAST({_modulo(lowest)} AS DOUBLE)"
+        f" - CAST({rest} * {rest} AS DOUBLE) / CAST({n} AS DOUBLE)"
+    )
+    return f"CASE WHEN {n} > 1 THEN sqrt(greatest({squares}, 0) / CAST({n} - 1 AS DOUBLE)) / {_two_to(power)} END"
 
-    Windows of fewer than two values are not in it. Reads `grid`, `partials` and the moments of the column; its cost is
-    the number of steps with events times the steps of the window.
-    """
-    total, filled = quote("sum_" + name), quote("filled_" + name)
-    over = f"OVER (PARTITION BY key ORDER BY step ROWS BETWEEN {window_steps - 1} PRECEDING AND CURRENT ROW)"
-    whole = (
-        f"SELECT key, step, sum({filled}) {over} AS count, CAST(sum({total}) {over} AS DOUBLE) / sum({filled}) {over} AS center "
-        "FROM grid LEFT JOIN partials USING (key, step)"
-    )
-    reach = f"SELECT key, unnest(range(step, step + {window_steps})) AS step, n, mean, square FROM {quote('moments_' + name)}"
-    squares = f"CAST(sum(square + CAST(n * (mean - center) * (mean - center) AS {decimal})) AS DOUBLE)"
-    connection.execute(
-        f"CREATE TEMP TABLE {quote(table)} AS "
-        f"SELECT key, step, CASE WHEN std <= {_MEAN_ROUNDING} * abs(center) THEN 0 ELSE std END AS std FROM ("
-        f"SELECT key, step, center, sqrt({squares} / (count - 1)) AS std "
-        f"FROM ({reach}) JOIN ({whole}) USING (key, step) WHERE count > 1 GROUP BY key, step, count, center)"
-    )
+
+def _two_to(power: int) -> str:
+    return f"CAST('{2.0**power!r}' AS DOUBLE)"
+
+
+def _floor(value: str) -> str:
+    """How many whole limbs a number has, rounded down: SQL rounds towards zero."""
+    return f"({value} // {_LIMB} - CASE WHEN {value} % {_LIMB} < 0 THEN 1 ELSE 0 END)"
+
+
+def _modulo(value: str) -> str:
+    """What is left of a number after its whole limbs, never negative."""
+    return f"({value} % {_LIMB} + CASE WHEN {value} % {_LIMB} < 0 THEN {_LIMB} ELSE 0 END)"

@@ -1,19 +1,20 @@
-"""What the feature programs need of DuckDB beyond `mlctl.runtime.profile.database`: errors of range, and parquet files."""
+"""What the feature programs need of DuckDB beyond `mlctl.runtime.profile.database`: keys, errors of range, and parquet files."""
 
 # ruff: noqa: S608 (names go through quote(), texts through literal())
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from mlctl.runtime.profile.database import literal, shorten
+from mlctl.runtime.profile.database import literal, quote, shorten
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.features import Key
 
 KEY_TYPES = {"int64": "BIGINT", "string": "VARCHAR"}
 
@@ -30,6 +31,17 @@ def fitting() -> Iterator[None]:
             shorten(str(error)),
             "give the feature `dtype: float64`, or add a data check that keeps such values out",
         ) from error
+
+
+def key_names(keys: Sequence[Key]) -> list[str]:
+    """The key columns as SQL writes them."""
+    return [quote(key.name) for key in keys]
+
+
+def key_values(keys: Sequence[Key], table: str = "") -> list[str]:
+    """The key columns of a table, cast to the types of the entity."""
+    prefix = f"{table}." if table else ""
+    return [f"CAST({prefix}{quote(key.name)} AS {KEY_TYPES[key.type]})" for key in keys]
 
 
 def only_row(connection: Any, query: str) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from mlctl.runtime.server.batcher import Overloaded
 from mlctl.runtime.server.log import PredictionWriter
 from mlctl.runtime.server.metrics import Metrics
-from mlctl.runtime.server.payload import Asked, Refused, parse
+from mlctl.runtime.server.payload import Asked, Fields, Refused, parse
 from mlctl.runtime.server.predictor import Predicted, Predictor
 from mlctl.types.jobs.server import ServerJob
 
@@ -126,9 +126,8 @@ class ModelServer:
         for key, score, prediction, missing in zip(
             asked.keys, predicted.scores, predicted.predictions, predicted.missing, strict=True
         ):
-            named = {} if key is None else {str(self._job.serving.join_key): key}
             predictions.append(
-                {**named, "score": score, "prediction": prediction, **({"missing": missing} if missing else {})}
+                {**(key or {}), "score": score, "prediction": prediction, **({"missing": missing} if missing else {})}
             )
         return {"predictions": predictions, "model": model.name, "version": model.version}
 
@@ -149,37 +148,27 @@ class ModelServer:
         }  # fmt: skip
         asked, predicted = call.asked, call.predicted
         if asked is None or predicted is None:
-            key = asked.keys[0] if asked is not None and len(asked.keys) == 1 else None
-            self._log.write(
-                {
-                    **common,
-                    "key": self._named(key),
-                    "features": None,
-                    "score": None,
-                    "prediction": None,
-                    "latency_seconds": seconds,
-                    "code": code,
-                }
-            )
+            single = asked if asked is not None and len(asked.keys) == 1 else None
+            self._log.write({**common, **self._row(single, 0, None), "latency_seconds": seconds, "code": code})
             return
-        for key, values, score, prediction in zip(
-            asked.keys, predicted.values, predicted.scores, predicted.predictions, strict=True
-        ):
-            features = dict(values) if self._job.log.features else None
-            self._log.write(
-                {
-                    **common,
-                    "key": self._named(key),
-                    "features": features,
-                    "score": score,
-                    "prediction": prediction,
-                    "latency_seconds": seconds,
-                    "code": code,
-                }
-            )
+        for index in range(len(predicted.scores)):
+            self._log.write({**common, **self._row(asked, index, predicted), "latency_seconds": seconds, "code": code})
 
-    def _named(self, key: int | str | None) -> dict[str, int | str] | None:
-        return None if key is None else {str(self._job.serving.join_key): key}
+    def _row(self, asked: Asked | None, index: int, predicted: Predicted | None) -> dict[str, Any]:
+        """What the log keeps of one row: its key columns, what it brought for transformations, and what came of it."""
+        log = self._job.log
+        with_features = log is not None and log.features
+        brought = {}
+        if any(item.request for item in self._job.serving.transformations):
+            there = with_features and asked is not None and len(asked.request) > index
+            brought = {"request": dict(asked.request[index]) if there and asked is not None else None}
+        return {
+            "key": None if asked is None or not asked.keys[index] else asked.keys[index],
+            **brought,
+            "features": dict(predicted.values[index]) if predicted is not None and with_features else None,
+            "score": None if predicted is None else predicted.scores[index],
+            "prediction": None if predicted is None else predicted.predictions[index],
+        }
 
     def _json(self, value: Mapping[str, Any], code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         return Response(
@@ -216,8 +205,23 @@ def _openapi(job: ServerJob) -> dict[str, Any]:
     forms: list[dict[str, Any]] = [
         {"type": "object", "required": ["instances"], "properties": {"instances": {"type": "array", "items": instance}}}
     ]
-    if serving.store is not None and serving.join_key is not None:
-        key = {"type": ["integer", "string"]}
-        forms.append({"type": "object", "required": [serving.join_key], "properties": {serving.join_key: key}})
-        forms.append({"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array", "items": key}}})
+    fields = Fields(serving)
+    if fields.names:
+        types = {name: {"type": "integer" if key.type == "int64" else "string"} for name, key in fields.keys.items()}
+        brought = {
+            name: {"type": ["integer" if kind == "int64" else "number", "null"]}
+            for name, kind in fields.request.items()
+        }
+        row = {
+            "type": "object",
+            "required": fields.names,
+            "properties": {**types, **brought},
+            "additionalProperties": False,
+        }
+        alone = list(types.values()) if len(fields.names) == 1 else []  # a single key may stand for itself
+        items = {"oneOf": [*alone, row]} if alone else row
+        forms.append(row)
+        forms.append(
+            {"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array", "items": items}}}
+        )
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": {"oneOf": forms}}}}}

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from mlctl.types.diagnostic import did_you_mean
+from mlctl.types.jobs.features import FeatureType, Key, KeyValue
 from mlctl.types.jobs.server import ServedFeatures
 
-Key = int | str
+KeyRow = Mapping[str, KeyValue]
 Values = Mapping[str, float | None]
 
 MAX_ROWS = 1000
 _KEY_LIMITS = (-(2**63), 2**63 - 1)
+_EXACT_LIMIT = 2**53  # a number of JSON is a double; a whole number beyond may be another
 
 
 @dataclass
@@ -30,61 +32,111 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request wants predicted: rows given as features, or keys whose features are to be looked up (`values` is None)."""
+    """What a request wants predicted: rows given as features (`values`), or keys whose features are to be looked up.
 
-    keys: Sequence[Key | None]
+    `keys` has the key columns of each row, None where features came without. `request` has what each row brings for
+    transformations; it is empty when features are given.
+    """
+
+    keys: Sequence[KeyRow | None]
     values: Sequence[Values] | None
+    request: Sequence[Values] = ()
+
+
+class Fields:
+    """The fields that a row of a request has, for one model: its key columns, and what its transformations read of it."""
+
+    def __init__(self, serving: ServedFeatures) -> None:
+        self.keys: dict[str, Key] = {key.name: key for key in serving.keys if serving.views}
+        self.request: dict[str, FeatureType] = {
+            name: kind for item in serving.transformations for name, kind in item.request.items()
+        }
+        self.columns = serving.columns
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return [*self.keys, *self.request]
+
+    def row(self, given: Mapping[str, Any], where: str) -> tuple[KeyRow, Values]:
+        """The keys and the request values of a row. Raises Refused."""
+        for name in given:
+            if name not in self.keys and name not in self.request:
+                hint = did_you_mean(name, self.names)
+                raise Refused(422, "predict.unknown-field", f"unknown field `{name}`; {hint}", _place(where, name))
+        for name in self.names:
+            if name not in given:
+                note = "; write null for a value that is not known" if name in self.request else ""
+                raise Refused(
+                    422, "predict.missing-field", f"{where or 'the body'} lacks `{name}`{note}", _place(where, name)
+                )
+        keys = {name: _key(given[name], key, _place(where, name)) for name, key in self.keys.items()}
+        return keys, {name: _typed(given[name], kind, _place(where, name)) for name, kind in self.request.items()}
 
 
 def parse(body: bytes, serving: ServedFeatures) -> Asked:
-    """Read `{"household_id": 1}`, `{"keys": [1, 2]}` or `{"instances": [{feature: value}]}`. Raises Refused."""
+    """Read a request. Raises Refused.
+
+    `{"household_id": 1}` and, for a key of several columns or a model with transformations, `{"household_id": 1,
+    "product_id": 2, "basket_value": 9.5}` are one row. `{"keys": [...]}` has several such rows; where a row is one key
+    alone, it may stand for itself: `{"keys": [1, 2]}`. `{"instances": [{feature: value}]}` has the features themselves.
+    """
     try:
         payload = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Refused(422, "predict.not-json", f"the body is not JSON: {error}", "body") from None
     if not isinstance(payload, dict):
         raise Refused(422, "predict.not-an-object", "the body is not a JSON object", "body")
-    known = [
-        "instances",
-        *(["keys", serving.join_key] if serving.store is not None and serving.join_key is not None else []),
-    ]
+    fields = Fields(serving)
+    lists = ["instances", *(["keys"] if fields.names else [])]
+    chosen = [name for name in lists if name in payload and name not in fields.names]
+    if chosen and len(payload) == 1:
+        items = _list(payload[chosen[0]], chosen[0])
+        return _instances(items, fields) if chosen[0] == "instances" else _rows(items, fields)
+    known = [*lists, *fields.names]
     for name in payload:
         if name not in known:
-            hint = did_you_mean(name, known)
-            raise Refused(422, "predict.unknown-field", f"unknown field `{name}`; {hint}", name)
-    if len(payload) != 1:
-        raise Refused(
-            422,
-            "predict.ambiguous",
-            f"the body has one field out of {', '.join(known)}; this one has {len(payload)}",
-            "body",
-        )
-    [(name, value)] = payload.items()
-    if name == "instances":
-        return _instances(value, serving)
-    if name == serving.join_key:
-        return Asked([_key(value, name)], None)
-    return Asked([_key(item, f"keys[{index}]") for index, item in enumerate(_list(value, name))], None)
+            raise Refused(422, "predict.unknown-field", f"unknown field `{name}`; {did_you_mean(name, known)}", name)
+    if chosen or not payload:
+        forms = " or ".join([*(f"`{name}`" for name in lists), *([" and ".join(fields.names)] if fields.names else [])])
+        raise Refused(422, "predict.ambiguous", f"the body has {forms}; this one has {len(payload)} fields", "body")
+    keys, request = fields.row(payload, "")
+    return Asked([keys], None, [request])
 
 
-def _instances(value: Any, serving: ServedFeatures) -> Asked:
-    keys: list[Key | None] = []
+def _rows(items: list[Any], fields: Fields) -> Asked:
+    rows = []
+    for index, item in enumerate(items):
+        where = f"keys[{index}]"
+        if isinstance(item, dict):
+            rows.append(fields.row(item, where))
+        elif len(fields.names) == 1 and fields.keys:
+            [(name, key)] = fields.keys.items()
+            rows.append(({name: _key(item, key, where)}, {}))
+        else:
+            names = ", ".join(fields.names)
+            raise Refused(422, "predict.bad-key", f"`{where}` is not an object with the fields {names}", where)
+    return Asked([keys for keys, _ in rows], None, [request for _, request in rows])
+
+
+def _instances(items: list[Any], fields: Fields) -> Asked:
+    keys: list[KeyRow | None] = []
     rows: list[Values] = []
-    for index, instance in enumerate(_list(value, "instances")):
+    for index, instance in enumerate(items):
         where = f"instances[{index}]"
         if not isinstance(instance, dict):
             raise Refused(422, "predict.bad-instance", f"{where} is not an object of features", where)
-        join_key = serving.join_key
-        with_key = join_key is not None and join_key in instance and join_key not in serving.columns
+        named = [name for name in fields.keys if name not in fields.columns]
+        keyed = bool(named) and all(name in instance for name in named)
         for name in instance:
-            if name not in serving.columns and not (with_key and name == join_key):
+            if name not in fields.columns and not (keyed and name in named):
                 raise Refused(
                     422,
                     "predict.unknown-feature",
-                    f"the model has no feature `{name}`; {did_you_mean(name, serving.columns)}",
+                    f"the model has no feature `{name}`; {did_you_mean(name, fields.columns)}",
                     f"{where}.{name}",
                 )
-        for name in serving.columns:
+        for name in fields.columns:
             if name not in instance:
                 raise Refused(
                     422,
@@ -92,9 +144,14 @@ def _instances(value: Any, serving: ServedFeatures) -> Asked:
                     f"{where} lacks the feature `{name}`; write null for a value that is not known",
                     f"{where}.{name}",
                 )
-        keys.append(_key(instance[join_key], f"{where}.{join_key}") if with_key and join_key is not None else None)
-        rows.append({name: _number(instance[name], f"{where}.{name}") for name in serving.columns})
+        found = {name: _key(instance[name], fields.keys[name], f"{where}.{name}") for name in named} if keyed else None
+        keys.append(found)
+        rows.append({name: _number(instance[name], f"{where}.{name}") for name in fields.columns})
     return Asked(keys, rows)
+
+
+def _place(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
 
 
 def _list(value: Any, field: str) -> list[Any]:
@@ -107,12 +164,22 @@ def _list(value: Any, field: str) -> list[Any]:
     return value
 
 
-def _key(value: Any, field: str) -> Key:
-    if isinstance(value, str) or (
-        isinstance(value, int) and not isinstance(value, bool) and _KEY_LIMITS[0] <= value <= _KEY_LIMITS[1]
-    ):
+def _key(value: Any, key: Key, field: str) -> KeyValue:
+    if key.type == "string" and isinstance(value, str):
         return value
-    raise Refused(422, "predict.bad-key", f"`{field}` is not a key; a key is a 64-bit whole number or a text", field)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if key.type == "int64" and whole and _KEY_LIMITS[0] <= value <= _KEY_LIMITS[1]:
+        return int(value)
+    wanted = "a 64-bit whole number" if key.type == "int64" else "a text"
+    raise Refused(422, "predict.bad-key", f"`{field}` is not a key; `{key.name}` is {wanted}", field)
+
+
+def _typed(value: Any, kind: FeatureType, field: str) -> float | None:
+    """A value for a transformation. A whole number is one; rounding to float32 is done where transformations are applied."""
+    number = _number(value, field)
+    if kind == "int64" and number is not None and (number != math.floor(number) or abs(number) > _EXACT_LIMIT):
+        raise Refused(422, "predict.bad-value", f"`{field}` is not a whole number up to 2^53", field)
+    return number
 
 
 def _number(value: Any, field: str) -> float | None:

@@ -64,16 +64,20 @@ class _Service:
         from mlctl.runtime.server.predictor import Lookup, Predictor
 
         metrics = Metrics(job.deployment, job.model.name, job.model.version, ROLE)
+        from mlctl.runtime.features.transform import load as load_transformations
         from mlctl.runtime.server.model import load  # torch and MLflow: 3 s
 
         model = load(Path(job.model.folder), job.serving.columns)
         lookup: Lookup | None = None
-        if job.serving.store is not None and job.serving.join_key is not None:
+        if job.serving.store is not None and job.serving.views:
             from mlctl.runtime.features.online import OnlineFeatures  # Feast: 4-6 s more, only with feature views
 
-            lookup = OnlineFeatures(job.serving.store, job.serving.views, job.serving.join_key)
+            lookup = OnlineFeatures(job.serving.store, job.serving.views)
+        transformations = load_transformations(job.serving.transformations)
+        for item in transformations:
+            item.try_out()  # what is wrong with it shows before a client sees it
         self._batcher = Batcher(model.predict, job.batching.max_size, job.batching.max_wait_seconds, metrics.batch)
-        self._predictor = Predictor(job.serving, self._batcher, model, lookup)
+        self._predictor = Predictor(job.serving, self._batcher, model, lookup, transformations)
         self._log = None if job.log is None else PredictionWriter(Path(job.log.folder), metrics.dropped)
         self.server = ModelServer(job, folder.name, self._predictor, metrics, self._log)
 

@@ -28,6 +28,8 @@ from mlctl.runtime.trainer.finish import DATA_FOLDER, MODEL_FOLDER
 from mlctl.runtime.trainer.plan import FEATURES_FILE, TARGET_FILE, RankPlan
 from mlctl.runtime.trainer.prepare import KEYS_FILE, PROFILE_FILE, prepare
 from mlctl.runtime.trainer.profile import numeric_profile
+from mlctl.runtime.trainer.transformations import CODE_FOLDER as TRANSFORMATIONS
+from mlctl.runtime.trainer.transformations import applied_from, digest_with
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.tracking import DIGEST_TAG, LINEAGE_TAG, OBJECT_TAG
 from mlctl.types.jobs.train import AdoptJob
@@ -61,8 +63,15 @@ def adopt(job: AdoptJob, report: Report, outputs_file: str) -> dict[str, Any]:
     metrics = _judge(copy, plan, folder, columns, job)
     # first the word that it is not ours to delete, then the marks of being ours
     tracking.set_tags(client, found.run, {ADOPTED_TAG: "true", **target.marks()})
-    outputs = {**_outputs(job, plan, folder, found, columns), "metrics": metrics, "digest": _digest(copy, found.run)}
+    outputs = {
+        **_outputs(job, plan, folder, found, columns),
+        "metrics": metrics,
+        "digest": _digest(copy, found.run, job),
+    }
     atomic.write_json(folder / outputs_file, outputs)
+    if job.train.transformations:
+        shutil.rmtree(copy / TRANSFORMATIONS, ignore_errors=True)
+        shutil.copytree(folder / TRANSFORMATIONS, copy / TRANSFORMATIONS)
     # as its last act: what has the place of a trained model counts as one
     shutil.rmtree(folder / MODEL_FOLDER, ignore_errors=True)
     os.replace(copy, folder / MODEL_FOLDER)
@@ -188,6 +197,7 @@ def _judge(place: Path, plan: RankPlan, folder: Path, columns: list[str], job: A
 def _outputs(job: AdoptJob, plan: RankPlan, folder: Path, found: Found, columns: list[str]) -> dict[str, Any]:
     place, run, train = Path(os.path.relpath(folder)), found.run, job.train
     ended = run.info.end_time or run.info.start_time
+    shipped = applied_from(train.transformations, folder / MODEL_FOLDER / TRANSFORMATIONS)
     return {
         "model": str(place / MODEL_FOLDER),
         "model_uri": found.source,
@@ -200,16 +210,17 @@ def _outputs(job: AdoptJob, plan: RankPlan, folder: Path, found: Found, columns:
         "target": train.target,
         "task": plan.config["task"],
         "seconds": round((ended - run.info.start_time) / 1000, 3),
-        "serving": train.serving(columns),
+        "serving": train.serving(columns, shipped),
         "views": [view.model_dump(mode="json") for view in train.views],
+        "transformations": [item.model_dump(mode="json") for item in shipped],
         "adopted": job.id,
     }
 
 
-def _digest(place: Path, run: Any) -> str:
-    """Of the weights where the model is one of our own trainings, else of all its files."""
+def _digest(place: Path, run: Any, job: AdoptJob) -> str:
+    """The training's own where the model is one of ours, else of all its files and of what computes its inputs."""
     weights = place / "data" / DATA_FOLDER / "weights.pt"
     if weights.is_file() and DIGEST_TAG in run.data.tags:
         return str(run.data.tags[DIGEST_TAG])
     files = sorted(path for path in place.rglob("*") if path.is_file())
-    return FileDigests().tree(files, place)
+    return digest_with(FileDigests().tree(files, place), job.train.transformations)

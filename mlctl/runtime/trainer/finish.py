@@ -17,6 +17,7 @@ from mlctl.runtime.trainer import checkpoint, model
 from mlctl.runtime.trainer.plan import ENDED_FILE, FEATURES_FILE, TARGET_FILE, RankPlan
 from mlctl.runtime.trainer.prepare import PROFILE_FILE
 from mlctl.runtime.trainer.profile import numeric_profile
+from mlctl.runtime.trainer.transformations import CODE_FOLDER as TRANSFORMATIONS
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.train import CHECKPOINTS
 from mlctl.types.value import digest_bytes
@@ -51,6 +52,8 @@ def save_model(plan: RankPlan, folder: Path, total: int) -> str:
         if (folder / model.CODE_FOLDER).exists():
             shutil.copytree(folder / model.CODE_FOLDER, data / model.CODE_FOLDER)
         _write_mlflow_format(stage, data, plan.config["columns"])
+        if (folder / TRANSFORMATIONS).exists():
+            shutil.copytree(folder / TRANSFORMATIONS, stage / MODEL_FOLDER / TRANSFORMATIONS)
         os.replace(stage / MODEL_FOLDER, place)
         shutil.rmtree(stage)
     return digest

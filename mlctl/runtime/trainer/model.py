@@ -5,18 +5,16 @@ model by the code it was made with.
 """
 
 import hashlib
-import importlib.util
 import json
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from mlctl.runtime.project_code import project_code
 
 CONFIG_FILE = "model.json"
 WEIGHTS_FILE = "weights.pt"
@@ -59,7 +57,7 @@ def build(config: dict[str, Any], code: Path) -> RawFeatures:
     if config["type"] == "mlp":
         network = _mlp(len(columns), config["hidden"], config["dropout"])
     else:
-        with _project_code(code, config["file"]) as module:
+        with project_code(code, config["file"]) as module:
             network = getattr(module, config["function"])(list(columns), **_opened(config["params"]))
         if not isinstance(network, nn.Module):
             raise TypeError(
@@ -86,31 +84,6 @@ def _mlp(width: int, hidden: list[int], dropout: float) -> nn.Module:
             layers.append(nn.Dropout(dropout))
         width = size
     return nn.Sequential(*layers, nn.Linear(width, 1))
-
-
-@contextmanager
-def _project_code(root: Path, file: str) -> Iterator[Any]:
-    """Import a file with its neighbours, and leave no trace in the import system: two models may hold different code of one name."""
-    path = (root / file).resolve()
-    folders = [str(path.parent), str(root.resolve())]
-    own = {item.stem if item.suffix == ".py" else item.name for folder in folders for item in Path(folder).iterdir()}
-    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in own}
-    sys.path[:0] = folders
-    name = "model_code_" + hashlib.blake2b(str(path).encode(), digest_size=8).hexdigest()
-    try:
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"{path} cannot be imported")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        del sys.path[: len(folders)]
-        for loaded in list(sys.modules):
-            if loaded == name or loaded.split(".")[0] in own:
-                del sys.modules[loaded]
-        sys.modules.update(hidden)
 
 
 def weights_digest(state: dict[str, torch.Tensor]) -> str:

@@ -22,6 +22,8 @@ from mlctl.runtime.trainer.model import CODE_FOLDER
 from mlctl.runtime.trainer.plan import FEATURES_FILE, PLAN_FILE, TARGET_FILE, RankPlan
 from mlctl.runtime.trainer.profile import numeric_profile
 from mlctl.runtime.trainer.table import Rows
+from mlctl.runtime.trainer.transformations import CODE_FOLDER as TRANSFORMATIONS
+from mlctl.runtime.trainer.transformations import keep_code
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.train import PythonModel, TrainJob
 
@@ -63,7 +65,8 @@ def prepare(job: TrainJob, folder: Path) -> RankPlan:
 
 
 def _make_table(job: TrainJob, folder: Path, place: Path) -> None:
-    rows = table.load_rows(job.labels, job.views, job.target, job.columns, place)
+    made = keep_code(job.transformations, folder / TRANSFORMATIONS)
+    rows = table.load_rows(job.labels, job.views, job.target, job.columns, place, transformations=made)
     if not rows.count:
         raise MlctlError.of(
             "training.no-rows",

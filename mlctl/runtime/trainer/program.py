@@ -111,8 +111,10 @@ def _finish(job: TrainJob, plan: Any, folder: Path, recorder: Any, ended: Mappin
     """Make the model folder and the outputs, complete the run, and note that all is done."""
     from mlctl.runtime.trainer.finish import MODEL_FOLDER, judge, save_model
     from mlctl.runtime.trainer.prepare import KEYS_FILE, PROFILE_FILE
+    from mlctl.runtime.trainer.transformations import CODE_FOLDER, applied_from, digest_with
 
-    digest = save_model(plan, folder, ended["total"])
+    digest = digest_with(save_model(plan, folder, ended["total"]), job.transformations)
+    shipped = applied_from(job.transformations, folder / MODEL_FOLDER / CODE_FOLDER)
     metrics = judge(plan, folder)
     last = ended["history"][-1]
     place = Path(os.path.relpath(folder))
@@ -130,8 +132,9 @@ def _finish(job: TrainJob, plan: Any, folder: Path, recorder: Any, ended: Mappin
         "target": job.target,
         "task": plan.config["task"],
         "seconds": round(sum(line["seconds"] for line in ended["history"]), 3),
-        "serving": job.serving(plan.config["columns"]),
+        "serving": job.serving(plan.config["columns"], shipped),
         "views": [view.model_dump(mode="json") for view in job.views],
+        "transformations": [item.model_dump(mode="json") for item in shipped],
     }
     ranks = ended["ranks"]
     resources = {

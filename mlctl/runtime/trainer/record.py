@@ -111,6 +111,7 @@ def _versions(job: TrainJob) -> dict[str, str]:
     tags = {
         "mlctl.data.labels": job.labels.digest,
         **{f"mlctl.data.{name}": digest for name, digest in job.view_digests.items()},
+        **{f"mlctl.transformation.{item.view}": item.code_digest for item in job.transformations},
     }
     return {**tags, "mlctl.code.digest": job.model.code_digest} if isinstance(job.model, PythonModel) else tags
 
@@ -138,7 +139,7 @@ def _hyperparameters(job: TrainJob) -> dict[str, str]:
         f"model.{name}": value
         for name, value in job.model.model_dump(mode="json", exclude={"closure", "code_digest"}).items()
     }
-    views = {"features": [view.view for view in job.views]}
+    views = {"features": [*(view.view for view in job.views), *(item.view for item in job.transformations)]}
     return {
         name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         for name, value in {**chosen, **model, **views}.items()

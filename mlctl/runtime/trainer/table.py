@@ -15,31 +15,15 @@ import pyarrow.parquet as parquet
 
 from mlctl.runtime.features.join import point_in_time_join
 from mlctl.runtime.features.sql import columns_of, only_row, write_parquet
+from mlctl.runtime.features.transform_table import NUMBERS, add_transformed
 from mlctl.runtime.profile.database import database, own_parquet, quote
 from mlctl.runtime.profile.source import relation
 from mlctl.types.diagnostic import MlctlError, did_you_mean
-from mlctl.types.jobs.features import LabelSource, ViewSource
-from mlctl.types.jobs.profile import Source
+from mlctl.types.jobs.features import LabelSource, Transformation, ViewSource, keys_of
 from mlctl.types.jobs.train import TableInput
 
 TIME = "event_timestamp"
 ROW_DIGEST = "row_digest"
-_NUMBERS = (
-    "tinyint",
-    "smallint",
-    "integer",
-    "bigint",
-    "hugeint",
-    "utinyint",
-    "usmallint",
-    "uinteger",
-    "ubigint",
-    "uhugeint",
-    "float",
-    "double",
-    "decimal",
-    "boolean",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +56,14 @@ def load_rows(
     columns: Sequence[str] | None,
     folder: Path,
     *,
+    transformations: Sequence[Transformation] = (),
     identity: tuple[Sequence[str], bool] | None = None,
 ) -> Rows:
-    """Join and sort. `columns` None means all features, or all columns of the labels that can be features; `identity` says
+    """Join, transform and sort. `columns` None means all features, or all columns of the labels that can be features; `identity` says
     which columns tell rows apart, and whether their time does, where that is not to be taken from the labels. Raises MlctlError."""
     folder.mkdir(parents=True, exist_ok=True)
     _need(labels, target, "it is the target")
-    joined = folder / "joined.parquet"
+    joined, computed = folder / "joined.parquet", folder / "computed.parquet"
     if views:
         point_in_time_join(_label_source(labels, views), list(views), joined)
     with database(folder) as connection:
@@ -86,17 +71,22 @@ def load_rows(
             source = own_parquet(str(joined))
             features = [name for view in views for name in view.features]
         else:
-            source = relation(Source(files=labels.files, format=labels.format, columns=labels.columns))
+            source = relation(labels.source)
             features = [name for name in sorted(labels.columns) if name not in {target, labels.timestamp, *labels.key}]
+        if transformations:
+            if not views:
+                write_parquet(connection, f"SELECT * FROM {source}", joined)
+            source = add_transformed(connection, joined, transformations, computed)
         chosen = list(columns) if columns is not None else features
         _check_types(labels, columns_of(connection, source), chosen, target, given=columns is not None or bool(views))
-        keys = sorted({view.join_key for view in views}) or [name for name in labels.key if name != labels.timestamp]
+        keys = sorted(key.name for key in keys_of(views)) or [name for name in labels.key if name != labels.timestamp]
         names, timed = identity if identity is not None else (keys, labels.timestamp is not None)
         rows = Rows(folder / "table.parquet", 0, list(names), timed, chosen, target)
         write_parquet(connection, _query(rows, source, labels.timestamp if timed else None), rows.path)
         timeful = f"count({TIME})" if timed else "count(*)"
         count, placed = only_row(connection, f"SELECT count(*), {timeful} FROM {own_parquet(str(rows.path))}")
-    joined.unlink(missing_ok=True)
+    for path in (joined, computed):
+        path.unlink(missing_ok=True)
     if placed < count:
         raise MlctlError.of(
             "training.time-missing",
@@ -116,8 +106,15 @@ def _label_source(labels: TableInput, views: Sequence[ViewSource]) -> LabelSourc
             f"set `timestamp:` on datasets.{labels.name}",
         )
     for view in views:
-        _need(labels, view.join_key, f"it is the key of the feature view `{view.view}`")
-    return LabelSource(files=labels.files, format=labels.format, timestamp=labels.timestamp, columns=labels.columns)
+        for key in view.keys:
+            _need(labels, key.name, f"it is a key of the feature view `{view.view}`")
+    return LabelSource(
+        files=labels.files,
+        format=labels.format,
+        timestamp=labels.timestamp,
+        columns=labels.columns,
+        partitions=labels.partitions,
+    )
 
 
 def target_values(rows: Rows, dataset: str) -> Any:
@@ -198,7 +195,7 @@ def _check_types(labels: TableInput, types: dict[str, str], chosen: list[str], t
             "key, time and target are not features",
             "name feature views under `data.features`",
         )
-    text = [name for name in [*chosen, target] if types[name].split("(")[0] not in _NUMBERS]
+    text = [name for name in [*chosen, target] if types[name].split("(")[0] not in NUMBERS]
     if text:
         shown = ", ".join(f"`{name}` ({types[name]})" for name in text)
         fix = (

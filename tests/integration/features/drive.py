@@ -71,7 +71,7 @@ def history(step: dict[str, Any]) -> Any:
 def online(step: dict[str, Any]) -> Any:
     views = [OnlineView.model_validate(view) for view in step["views"]]
     now = datetime.fromisoformat(step["now"])
-    return OnlineFeatures(Store.model_validate(step["store"]), views, step["join_key"], lambda: now).get(step["keys"])
+    return OnlineFeatures(Store.model_validate(step["store"]), views, lambda: now).get(step["keys"])
 
 
 def worker(step: dict[str, Any]) -> Any:
@@ -113,8 +113,23 @@ def registry(step: dict[str, Any]) -> Any:
     }
 
 
+def layout(step: dict[str, Any]) -> Any:
+    """One view by two keys, written and read by us and by Feast in turn."""
+    from tests.integration.features import layouts
+
+    return layouts.run(step["step"], Store.model_validate(step["store"]))
+
+
+def warehouse(step: dict[str, Any]) -> Any:
+    """What Feast makes of an offline store in a warehouse."""
+    from tests.integration.features import warehouses
+
+    return {"rendered": warehouses.rendered, "pulled": warehouses.pulled}[step["step"]](step["params"])
+
+
 STEPS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    step.__name__: step for step in (execute, sqlite, compute, join, history, online, worker, foreign, disown, registry)
+    step.__name__: step
+    for step in (execute, sqlite, compute, join, history, online, worker, foreign, disown, registry, layout, warehouse)
 }
 
 

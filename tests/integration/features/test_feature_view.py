@@ -21,7 +21,8 @@ import pytest
 from mlctl.provider import Condition, Context
 from mlctl.providers.feast.entity import Entity
 from mlctl.providers.feast.feature_view import FeatureView, render
-from mlctl.providers.feast.parity import get_online, run_parity
+from mlctl.providers.feast.online import get_online
+from mlctl.providers.feast.parity import run_parity
 from mlctl.testing.harness import apply_once, make_context, make_desired
 from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import MlctlError
@@ -134,7 +135,7 @@ def test_two_views_can_be_applied_at_once(project: Project) -> None:
         shopping, rhythm = (item.result() for item in both)
     assert project.condition("shopping") == project.condition("rhythm") == (Condition.READY, "")
     assert project.online("SELECT name FROM sqlite_master WHERE type = 'table'") == [("test_shopping",)]
-    assert shopping.outputs["evidence"]["online_rows"] == 3 * shopping.outputs["keys"]
+    assert shopping.outputs["evidence"]["online_rows"] == 3 * shopping.outputs["snapshot_keys"]
     assert (shopping.outputs["since"], shopping.outputs["until"]) == (
         "2017-01-02T00:00:00+00:00",
         "2018-01-02T00:00:00+00:00",
@@ -229,7 +230,7 @@ def test_the_join_gives_what_feast_gives_row_for_row(project: Project) -> None:
     assert list(joined["columns"])[:4] == ["row_id", "household_id", "event_timestamp", "kind"]
     hits = {kind: (found, missed) for kind, found, missed in both_kinds}
     assert hits["twice"] == (2, 0)
-    keys = project.made["shopping"].outputs["keys"]
+    keys = project.made["shopping"].outputs["snapshot_keys"]
     assert hits["edge"] == (
         3 * keys,
         159 * 6 - 3 * keys,
@@ -242,15 +243,19 @@ def test_the_online_side_by_hand_and_by_parity(project: Project) -> None:
     record = project.made["shopping"]
     ctx = project.ctx
     store, online = record.outputs["store"], ".mlctl/default/features/online.db"
-    view = {"view": "shopping", "features": ["amount_7d", "baskets_30d", "largest_30d"], "ttl_seconds": 30 * 86400}
+    view = {
+        "view": "shopping",
+        "keys": [{"name": "household_id", "type": "int64"}],
+        "features": ["amount_7d", "baskets_30d", "largest_30d"],
+        "ttl_seconds": 30 * 86400,
+    }
     reads = [
         {
             "do": "online",
             "store": store,
             "views": [view],
-            "join_key": "household_id",
             "now": now,
-            "keys": [2, 999_999, 1, 2],
+            "keys": [{"household_id": key} for key in (2, 999_999, 1, 2)],
         }
         for now in (
             "2018-01-02T00:00:00+00:00",
@@ -288,7 +293,7 @@ def test_the_online_side_by_hand_and_by_parity(project: Project) -> None:
                 "sql": [f"DELETE FROM test_shopping WHERE feature_name = 'largest_30d' AND entity_key = ({filled})"],
             },
             {"do": "worker", "params": parity, "folder": "parity"},
-            {**reads[0], "keys": ["two"]},
+            {**reads[0], "keys": [{"household_id": "two"}]},
             gone,
             {"do": "registry", "store": store},
         ],
@@ -303,8 +308,8 @@ def test_the_online_side_by_hand_and_by_parity(project: Project) -> None:
     expected = [dict(zip(view["features"], values, strict=True)) for values in (*two, *one)]
     assert at_once == at_ttl == [expected[0], nothing, expected[1], expected[0]]
     assert late == early == [nothing] * 4
-    assert (whole["passed"], whole["keys"], whole["max_relative"]) == (True, record.outputs["keys"], 0.0)
-    assert whole["values"] == 3 * record.outputs["keys"]
+    assert (whole["passed"], whole["keys"], whole["max_relative"]) == (True, record.outputs["snapshot_keys"], 0.0)
+    assert whole["values"] == 3 * record.outputs["snapshot_keys"]
     assert (swapped["passed"], swapped["mismatched"], swapped["null_mismatches"]) == (False, 1, 0)
     assert swapped["worst"]["feature"] == "amount_7d"
     assert swapped["worst"]["offline"] != swapped["worst"]["online"]
@@ -329,14 +334,14 @@ def test_an_update_heals_and_forgets_what_is_no_more(project: Project) -> None:
     features["spread_1d"] = {"aggregate": "std", "column": "sales_value", "window": "1d"}
     after = project.apply("shopping", {**SHOPPING, "features": features, "ttl": "60d"}, "d2", "data/fewer.parquet")
     assert after.digest != before.digest
-    assert after.outputs["keys"] == before.outputs["keys"] - 1
+    assert after.outputs["snapshot_keys"] == before.outputs["snapshot_keys"] - 1
     assert project.condition("shopping") == (Condition.READY, "")
     names = project.online(
         "SELECT feature_name, count(*) FROM test_shopping GROUP BY feature_name ORDER BY feature_name"
     )
-    assert names == [(name, after.outputs["keys"]) for name in ("amount_7d", "baskets_30d", "spread_1d")]
+    assert names == [(name, after.outputs["snapshot_keys"]) for name in ("amount_7d", "baskets_30d", "spread_1d")]
     verdict = run_parity(after, project.ctx)
-    assert (verdict.passed, verdict.keys, verdict.worst) == (True, after.outputs["keys"], None)
+    assert (verdict.passed, verdict.keys, verdict.worst) == (True, after.outputs["snapshot_keys"], None)
 
 
 def test_what_was_lost_is_made_again(project: Project) -> None:
@@ -345,9 +350,14 @@ def test_what_was_lost_is_made_again(project: Project) -> None:
     healed = project.apply("shopping", {**SHOPPING, "ttl": None})
     assert project.condition("shopping") == (Condition.READY, "")
     [row, missing] = get_online(healed, ["1", "999999"], project.ctx)
-    assert row["household_id"] == 1
-    assert row["amount_7d"] is not None  # without a ttl values of 2017 are still good
-    assert missing == {"household_id": 999999, "amount_7d": None, "baskets_30d": None, "largest_30d": None}
+    assert row["keys"] == {"household_id": 1}
+    assert row["features"]["amount_7d"] is not None  # without a ttl values of 2017 are still good
+    assert row["event_times"] == {"shopping": "2018-01-02T00:00:00+00:00"}
+    assert missing == {
+        "keys": {"household_id": 999999},
+        "features": {"amount_7d": None, "baskets_30d": None, "largest_30d": None},
+        "event_times": {"shopping": None},
+    }
 
 
 def test_what_others_declared_is_not_touched(project: Project) -> None:

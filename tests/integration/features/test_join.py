@@ -16,8 +16,8 @@ SNAPSHOTS = """COPY (SELECT * FROM (VALUES
 ) AS t(k, event_timestamp, x)) TO 'v.parquet' (FORMAT parquet)"""
 VIEW: dict[str, Any] = {
     "view": "v",
-    "join_key": "k",
-    "key_type": "int64",
+    "keys": [{"name": "k", "type": "int64"}],
+    "grid_seconds": 86400,
     "path": "v.parquet",
     "features": {"x": "float64"},
     "ttl_seconds": None,
@@ -98,16 +98,32 @@ def test_labels_of_any_kind(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if path.name.startswith((".join", ".out"))]
 
 
+def test_a_key_and_a_time_may_stand_in_the_names_of_folders(tmp_path: Path) -> None:
+    files = ["day=2026-03-04/k=1/x.csv", "day=2026-03-04/k=2/x.csv", "day=2026-03-02/k=1/x.csv"]
+    for index, file in enumerate(files):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(f"y\n{index}\n")
+    partitions = {"day": "date", "k": "bigint"}
+    labels = {"files": files, "format": "csv", "timestamp": "day", "partitions": partitions}
+    steps: list[dict[str, Any]] = [{"do": "execute", "sql": [SNAPSHOTS]}]
+    for columns in (None, {"y": "bigint", **partitions}):
+        steps.append({"do": "join", "labels": {**labels, "columns": columns}, "views": [VIEW], "output": "out.parquet"})
+        steps.append({"do": "execute", "sql": ["SELECT y, k, x FROM 'out.parquet'"]})
+    results = driver.run(tmp_path, steps)
+    assert results[2] == results[4] == [[0, 1, 20.0], [1, 2, None], [2, 1, 10.0]]
+
+
 def test_what_cannot_be_joined_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("k,at,y,day\n1,2026-03-02 00:00:00,0,Monday\n")
     labels = {"files": ["a.csv"], "format": "csv", "timestamp": "at"}
     refused: list[tuple[dict[str, Any], list[dict[str, Any]], str]] = [
         ({**labels, "timestamp": "att"}, [VIEW], "features.missing-column"),
         ({**labels, "timestamp": "day"}, [VIEW], "features.not-a-timestamp"),
-        (labels, [{**VIEW, "join_key": "kk"}], "features.missing-column"),
-        (labels, [{**VIEW, "key_type": "string"}], "features.key-type"),
+        (labels, [{**VIEW, "keys": [{"name": "kk", "type": "int64"}]}], "features.missing-column"),
+        (labels, [{**VIEW, "keys": [{"name": "k", "type": "string"}]}], "features.key-type"),
         (labels, [VIEW, {**VIEW, "view": "w"}], "features.name-collision"),
         (labels, [{**VIEW, "features": {"y": "float64"}}], "features.name-collision"),
+        (labels, [{**VIEW, "features": {"Y": "float64"}}], "features.name-collision"),
         (labels, [{**VIEW, "path": "gone.parquet"}], "features.snapshot-gone"),
         ({**labels, "files": ["gone.parquet"], "format": "parquet"}, [VIEW], "data.missing-file"),
     ]

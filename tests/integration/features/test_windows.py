@@ -52,8 +52,7 @@ def params(files: list[str], wanted: list[dict[str, Any]], grid: timedelta = DAY
     return {
         "view": "v",
         "entity": "e",
-        "join_key": "k",
-        "key_type": "int64",
+        "keys": [{"name": "k", "type": "int64"}],
         "source": {"files": files, "format": "parquet", "columns": COLUMNS},
         "timestamp": "at",
         "source_digest": "",
@@ -307,7 +306,7 @@ def test_equal_values_have_no_spread_and_keys_may_be_text(tmp_path: Path) -> Non
     asked = params(
         [],
         wanted,
-        key_type="string",
+        keys=[{"name": "k", "type": "string"}],
         source={
             "files": [str(source)],
             "format": "parquet",

@@ -190,8 +190,8 @@ class Project:
             database.execute(f"COPY s TO '{self.root / 'shopping.parquet'}' (FORMAT parquet)")
         features = {"amount": "float64", "items": "float64"}
         outputs = {
-            "view": "shopping", "entity": "household", "join_key": "household_id", "dtype": "int64", "features": features,
-            "offline": "shopping.parquet", "rows": len(rows), "ttl_seconds": 172800, "digest": "f" * 32, "store": None,
+            "view": "shopping", "entity": "household", "keys": [{"name": "household_id", "type": "int64"}], "features": features,
+            "offline": "shopping.parquet", "rows": len(rows), "ttl_seconds": 172800, "grid_seconds": 86400, "until": "2024-01-20T00:00:00", "digest": "f" * 32, "store": None,
         }  # fmt: skip
         return Record(ObjectKey.parse("feature_views.shopping#"), "shopping", outputs=outputs)
 

@@ -25,6 +25,7 @@ from tests.integration.training.project import (
 )
 
 pytestmark = pytest.mark.tools
+KEYS = [{"name": "household_id", "type": "int64"}]
 
 
 def test_two_processes_learn_what_one_does(project: Project, single: Record) -> None:
@@ -46,9 +47,10 @@ def test_outputs_keep_the_contract(project: Project, single: Record) -> None:
     outputs = single.outputs
     assert outputs["serving"] == {
         "columns": ["amount", "items"],
-        "join_key": "household_id",
-        "views": [{"view": "shopping", "features": ["amount", "items"], "ttl_seconds": 172800}],
+        "keys": KEYS,
+        "views": [{"view": "shopping", "keys": KEYS, "features": ["amount", "items"], "ttl_seconds": 172800}],
         "store": None,
+        "transformations": [],
     }
     assert (outputs["rows"], outputs["target"], outputs["task"]) == (720, "shops", "binary")
     assert not any(Path(outputs[name]).is_absolute() for name in ("model", "keys", "training_profile"))

@@ -14,25 +14,31 @@ METADATA, SERVING, EVALUATION, FEATURES = (
 TRAINING, DATA, DESIGN = FieldClass.TRAINING, FieldClass.DATA, FieldClass.DESIGN
 
 TABLE: dict[str, dict[str, FieldClass]] = {
-    "datasets": dict.fromkeys(("path", "format", "timestamp", "key"), DATA),
-    "data_checks": dict.fromkeys(("dataset", "rules"), DATA),
-    "entities": dict.fromkeys(("key", "dtype"), FEATURES),
+    "datasets": {
+        **dict.fromkeys(("path", "database", "copy", "format", "timestamp", "key"), DATA),
+        "s3": METADATA,  # how a bucket is reached decides nothing of what is in it
+    },
+    "data_checks": dict.fromkeys(("dataset", "rules", "engine", "contract", "quarantine"), DATA),
+    "entities": dict.fromkeys(("key", "dtype", "keys"), FEATURES),
     "feature_views": {
-        **dict.fromkeys(("entity", "source", "ttl", "grid", "features"), FEATURES),
+        **dict.fromkeys(("entity", "source", "where", "columns", "ttl", "grid", "snapshots", "features"), FEATURES),
         "online": SERVING,  # the snapshots that trainings read stay as they are
     },
+    "on_demand_views": dict.fromkeys(("function", "request", "views", "features"), FEATURES),
+    "feature_services": dict.fromkeys(("views", "on_demand", "features"), FEATURES),
     "training": {
         **dict.fromkeys(("model", "task", "strategy", "precision", "epochs", "batch_size", "optimizer", "seed"), TRAINING),
         "data": DATA,
         "checkpoint": METADATA,
     },
     "evaluations": dict.fromkeys(("model", "dataset", "require", "register"), EVALUATION),
-    "deployments": dict.fromkeys(("model", "serve", "log"), SERVING),
+    "deployments": dict.fromkeys(("model", "serve", "log", "require"), SERVING),
     "experiments": dict.fromkeys(
         ("deployment", "hypothesis", "unit", "arms", "coverage", "primary", "guardrails", "design", "salt"), DESIGN
     ),
     "monitors": dict.fromkeys(("deployment", "reference", "data"), EVALUATION),
     "schedules": dict.fromkeys(("cron", "run", "targets"), DESIGN),
+    "streams": dict.fromkeys(("view", "broker", "topic", "group", "format", "lateness"), SERVING),
 }  # fmt: skip
 
 

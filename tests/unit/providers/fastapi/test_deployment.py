@@ -20,7 +20,7 @@ KEY = ObjectKey.parse("deployments.api#")
 
 
 def evaluation(**outputs: Any) -> Record:
-    serving = {"columns": ["a", "b"], "join_key": None, "views": [], "store": None}
+    serving = {"columns": ["a", "b"], "keys": [], "views": [], "store": None}
     made = {
         "name": "shops",
         "alias": "champion",

@@ -21,12 +21,20 @@ BLOCKS: Mapping[str, Mapping[str, Any]] = {
     "feature_views.hidden": {"entity": "user", "source": "events", "features": FEATURES},
     "training.good": {"data": {"labels": "l", "features": ["seen"], "target": "y"}, "model": {"type": "mlp", "hidden": []}, "epochs": 1, "optimizer": {"lr": 1}},
     "training.bad": {"data": {"labels": "l", "features": ["seen", "hidden"], "target": "y"}, "model": {"type": "mlp", "hidden": []}, "epochs": 1, "optimizer": {"lr": 1}},
+    "on_demand_views.made": {"function": "f.py:f", "views": ["hidden"], "features": {"x": "float64"}},
+    "feature_services.all": {"views": ["seen"], "on_demand": ["made"]},
+    "training.served": {"data": {"labels": "l", "service": "all", "target": "y"}, "model": {"type": "mlp", "hidden": []}, "epochs": 1, "optimizer": {"lr": 1}},
+    "evaluations.served": {"model": "${training.served.model}", "dataset": "h", "require": {"roc_auc": {"min": 0}}, "register": {"name": "served", "alias": "best"}},
     "evaluations.good": {"model": "${training.good.model}", "dataset": "h", "require": {"roc_auc": {"min": 0}}, "register": {"name": "good", "alias": "best"}},
     "evaluations.bad": {"model": "${training.bad.model}", "dataset": "h", "require": {"roc_auc": {"min": 0}}, "register": {"name": "bad", "alias": "best"}},
 }  # fmt: skip
 USES = {
     "training.good": ["feature_views.seen"],
     "training.bad": ["feature_views.seen", "feature_views.hidden"],
+    "on_demand_views.made": ["feature_views.hidden"],
+    "feature_services.all": ["feature_views.seen", "on_demand_views.made"],
+    "training.served": ["feature_services.all"],
+    "evaluations.served": ["training.served"],
     "evaluations.good": ["training.good"],
     "evaluations.bad": ["training.bad"],
 }
@@ -86,3 +94,8 @@ def test_validate_tells_two_deployments_on_one_port_with_their_place(tmp_path: P
     (found,) = [item for item in project.check(make_context(tmp_path)) if item.code == "deploy.same-port"]
     assert found.where is not None
     assert (found.address, found.where.line) == ("deployments.two", 7)
+
+
+def test_a_view_that_only_a_function_of_the_service_reads_is_online_too(tmp_path: Path) -> None:
+    found = problems({"deployments.a": {"model": "served@best", "serve": {"port": 8080}}}, tmp_path)
+    assert [(item.code, "feature_views.hidden" in item.summary) for _, item in found] == [("deploy.view-offline", True)]

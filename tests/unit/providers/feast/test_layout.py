@@ -59,6 +59,7 @@ def made(ctx: Context) -> Record:
         connection.executemany('INSERT INTO "test_shopping" VALUES (?, ?)', [(b"1", "a"), (b"1", "b")])
     until = datetime(2026, 1, 3, tzinfo=UTC).isoformat()
     outputs: dict[str, Any] = {
+        "view": "shopping",
         "offline": layout.snapshot_of("shopping", ctx),
         "online": True,
         "store": store.model_dump(mode="json"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mlctl.provider import Condition
 from mlctl.providers.mlflow.evaluation import Evaluation
 from mlctl.providers.mlflow.registry import aliased_version
 from mlctl.providers.mlflow.settings import Tracking
 from mlctl.providers.mlflow.spec import EvaluationSpec
 from mlctl.testing.harness import make_context
+from mlctl.types.address import ObjectKey
+from mlctl.types.job import JOB_FILE, RESULT_FILE, JobResult, JobStatus
+from mlctl.types.state import Record
 
 VALUES: dict[str, Any] = {
     "model": "${training.m.model}",
@@ -65,6 +70,19 @@ def test_an_unknown_metric_is_answered_with_the_nearest(tmp_path: Path) -> None:
 def test_aliases_that_mlflow_keeps_for_itself_are_refused(alias: str) -> None:
     with pytest.raises(ValidationError, match="alias"):
         EvaluationSpec.model_validate({**VALUES, "register": {"name": "shops", "alias": alias}})
+
+
+def test_a_result_that_no_server_can_read_any_more_is_made_again(tmp_path: Path) -> None:
+    ctx = make_context(tmp_path)
+    key = ObjectKey.parse("evaluations.gate#1")
+    folder = ctx.folder(key)
+    folder.mkdir(parents=True)
+    (folder / JOB_FILE).write_text("{}")
+    (folder / RESULT_FILE).write_text(json.dumps(JobResult(JobStatus.DONE).to_json()))
+    before: dict[str, Any] = {"columns": ["a"], "join_key": "user", "views": [{"view": "v", "features": ["a"]}]}
+    now = {**before, "views": [], "keys": [], "join_key": None}  # of a model without views 0.1 wrote no key
+    seen = [Evaluation().read(Record(key, "m/1", outputs={"serving": item}), ctx) for item in (before, now)]
+    assert [item and item.condition for item in seen] == [Condition.BROKEN, Condition.READY]
 
 
 def test_no_bars_are_no_gate() -> None:

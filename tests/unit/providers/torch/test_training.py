@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ from pydantic import ValidationError
 
 from mlctl.provider import Condition, Context
 from mlctl.providers.torch.spec import TrainingSpec
-from mlctl.providers.torch.training import Training, train_job
+from mlctl.providers.torch.training import Training, train_job, with_lineage
 from mlctl.testing.harness import make_context, make_desired
 from mlctl.types.address import ObjectKey
-from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.features import Transformation, ViewSource
 from mlctl.types.state import Pending, Record
 
 VALUES: dict[str, Any] = {
@@ -30,8 +31,8 @@ PYTHON = {"type": "python", "entrypoint": "src/model.py:build"}
 
 def view(name: str, key: str = "household_id", digest: str = "v") -> Record:
     outputs = {
-        "view": name, "entity": "household", "join_key": key, "dtype": "int64", "features": {"amount": "float64"},
-        "offline": f"{name}.parquet", "ttl_seconds": None, "digest": digest, "store": {"project": "p"},
+        "view": name, "entity": "household", "keys": [{"name": key, "type": "int64"}], "features": {"amount": "float64"},
+        "offline": f"{name}.parquet", "ttl_seconds": None, "grid_seconds": 86400, "until": "2024-02-01T00:00:00", "digest": digest, "store": {"project": "p"},
     }  # fmt: skip
     return Record(ObjectKey.parse(f"feature_views.{name}#"), name, outputs=outputs)
 
@@ -131,6 +132,11 @@ def test_a_bad_value_is_refused(changed: dict[str, Any], said: str) -> None:
     ("changed", "code"),
     [
         ({"data": {**VALUES["data"], "columns": ["a"]}}, "training.columns-unused"),
+        ({"data": {**VALUES["data"], "service": "offer"}}, "training.features-unused"),
+        (
+            {"data": {"labels": "labels", "service": "offer", "target": "y", "columns": ["a"]}},
+            "training.columns-unused",
+        ),
         ({"data": {"labels": "labels", "target": "y", "columns": ["y"]}}, "training.target-leak"),
         ({"data": {"labels": "labels", "target": "y", "columns": ["a", "a"]}}, "training.duplicate"),
         ({"batch_size": 1}, "training.batch-too-small"),
@@ -164,13 +170,79 @@ def test_the_job_says_all_that_the_worker_needs(ctx: Context, inputs: dict[str, 
     assert params.view_digests == {"shopping": "v"}
 
 
-def test_views_of_two_entities_are_refused(ctx: Context, inputs: dict[str, Record]) -> None:
+def test_views_of_two_entities_are_used_together(ctx: Context, inputs: dict[str, Record]) -> None:
     both = {**inputs, "feature_views.shopping": view("shopping"), "feature_views.goods": view("goods", "product_id")}
     data = {**VALUES["data"], "features": ["shopping", "goods"]}
     desired = make_desired(Training(), "training.m", {**VALUES, "data": data}, ctx, both)
-    with pytest.raises(MlctlError) as raised:
-        train_job(desired, ctx)
-    assert raised.value.diagnostics[0].code == "training.mixed-entities"
+    serving = train_job(desired, ctx).serving(["amount"], [])
+    assert [key["name"] for key in serving["keys"]] == ["household_id", "product_id"]
+
+
+def test_columns_that_stand_in_names_of_folders_go_to_the_worker(ctx: Context, inputs: dict[str, Record]) -> None:
+    labels = inputs["datasets.labels"]
+    outputs = {**labels.outputs, "columns": {"shops": "bigint", "year": "bigint"}, "partitions": {"year": "bigint"}}
+    known = {**inputs, "datasets.labels": replace(labels, outputs=outputs)}
+    job = train_job(make_desired(Training(), "training.m", VALUES, ctx, known), ctx)
+    assert job.labels.source.partitions == {"year": "bigint"}
+
+
+def test_lineage_names_the_features_the_target_and_what_a_request_brings(
+    ctx: Context, inputs: dict[str, Record]
+) -> None:
+    desired = make_desired(Training(), "training.m", VALUES, ctx, inputs)
+    made = with_lineage({"serving": {"columns": ["amount"], "transformations": []}}, desired)["lineage"]["score"]
+    assert made["from"] == [["feature_views.shopping", "amount"], ["datasets.labels", "shops"]]
+
+    data = {"labels": "labels", "service": "offer", "target": "shops"}
+    offer = service(ctx)
+    known = {"datasets.labels": inputs["datasets.labels"], "feature_services.offer": offer}
+    desired = make_desired(Training(), "training.m", {**VALUES, "data": data}, ctx, known)
+    serving = {**offer.outputs["serving"], "transformations": offer.outputs["transformations"]}
+    made = with_lineage({"serving": serving}, desired)["lineage"]["score"]
+    assert made["from"][2:] == [["datasets.labels", "basket"], ["datasets.labels", "shops"]]
+    assert made["from"][:2] == [["feature_services.offer", "share"], ["feature_services.offer", "amount"]]
+
+
+def service(ctx: Context) -> Record:
+    """A feature service of one view and one function."""
+    made = Transformation(
+        view="ratios", root="code", file="src/f.py", function="f", closure=["src/f.py"], code_digest="c", request={"basket": "float64"},
+        inputs=["amount"], features={"share": "float64"},
+    )  # fmt: skip
+    source = ViewSource.from_outputs(view("shopping").outputs)
+    outputs = {
+        "views": [source.model_dump(mode="json")], "view_digests": {"shopping": "v"}, "transformations": [made.model_dump(mode="json")],
+        "store": {"project": "p"}, "serving": {"columns": ["share", "amount"]}, "digest": "s",
+    }  # fmt: skip
+    return Record(ObjectKey.parse("feature_services.offer#"), "offer", outputs=outputs)
+
+
+def test_a_service_says_what_is_joined_what_is_computed_and_in_which_order(
+    ctx: Context, inputs: dict[str, Record]
+) -> None:
+    data = {"labels": "labels", "service": "offer", "target": "shops"}
+    known = {"datasets.labels": inputs["datasets.labels"], "feature_services.offer": service(ctx)}
+    job = train_job(make_desired(Training(), "training.m", {**VALUES, "data": data}, ctx, known), ctx)
+    assert (job.columns, [item.view for item in job.views]) == (["share", "amount"], ["shopping"])
+    assert [item.view for item in job.transformations] == ["ratios"]
+    assert (job.view_digests, job.store) == ({"shopping": "v"}, {"project": "p"})
+
+
+def test_another_service_digest_is_another_model(ctx: Context, inputs: dict[str, Record]) -> None:
+    data = {"labels": "labels", "service": "offer", "target": "shops"}
+    offer = service(ctx)
+    other = replace(offer, outputs={**offer.outputs, "digest": "t"})
+    found = {
+        make_desired(
+            Training(),
+            "training.m",
+            {**VALUES, "data": data},
+            ctx,
+            {"datasets.labels": inputs["datasets.labels"], "feature_services.offer": item},
+        ).key.identity
+        for item in (offer, other)
+    }
+    assert len(found) == 2
 
 
 def test_a_dead_training_is_resumable_only_from_a_checkpoint(ctx: Context, inputs: dict[str, Record]) -> None:

@@ -1,4 +1,4 @@
-"""Rules about single values: time to live, and the verdict of a parity run."""
+"""Rules about single values: the verdict of a parity run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from mlctl.runtime.features.values import is_alive, judge
-from mlctl.types.jobs.features import ParityParams, ViewSource
+from mlctl.runtime.features.values import judge
+from mlctl.types.jobs.features import Key, ParityParams, ViewSource
 
+AT = "2026-01-01T00:00:00+00:00"
 PARAMS = ParityParams.model_validate(
     {
         "source": ViewSource(
-            view="v", join_key="id", key_type="int64", path="v.parquet", features={"a": "float64"}, ttl_seconds=None
+            view="v", keys=[Key(name="id", type="int64")], path="v.parquet", features={"a": "float64"}, ttl_seconds=None
         ),
         "store": {
             "project": "p",
@@ -21,27 +22,10 @@ PARAMS = ParityParams.model_validate(
             "online": {"type": "sqlite", "path": "o"},
             "offline": {"type": "duckdb"},
         },
-        "at": "2026-01-01T00:00:00+00:00",
+        "at": AT,
         "tolerance": 1e-5,
     }
 )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "now", "ttl", "alive"),
-    [
-        (100, 100, 10, True),  # known at this very moment
-        (100, 99.999, 10, False),  # not known yet
-        (100, 110, 10, True),  # exactly as old as allowed
-        (100, 110.001, 10, False),
-        (100, 1e12, None, True),
-        (100, 99, None, False),
-    ],
-)
-def test_a_value_is_alive_from_its_event_time_to_its_ttl(
-    seconds: float, now: float, ttl: int | None, alive: bool
-) -> None:
-    assert is_alive(seconds, now, ttl) is alive
 
 
 @pytest.mark.parametrize(
@@ -63,7 +47,7 @@ def test_a_value_is_alive_from_its_event_time_to_its_ttl(
     ],
 )
 def test_the_verdict_on_one_value(offline: Any, online: Any, passed: bool) -> None:
-    found = judge(PARAMS, [(1, {"a": offline}, {"a": online})])
+    found = judge(PARAMS, [(1, {"a": offline}, {"a": online})], AT)
     assert found.passed is passed
     assert (found.keys, found.values) == (1, 1)
     assert found.mismatched + found.null_mismatches == (0 if passed else 1)
@@ -71,14 +55,14 @@ def test_the_verdict_on_one_value(offline: Any, online: Any, passed: bool) -> No
 
 def test_the_worst_difference_is_named() -> None:
     rows: list[Any] = [(1, {"a": 1.0}, {"a": 1.1}), (2, {"a": 1.0}, {"a": 1.5}), (3, {"a": 1.0}, {"a": 1.2})]
-    found = judge(PARAMS, rows)
+    found = judge(PARAMS, rows, AT)
     assert found.worst is not None
     assert (found.worst.key, found.worst.offline, found.worst.online) == (2, 1.0, 1.5)
     assert (found.mismatched, found.max_relative) == (3, 0.5)
 
 
 def test_a_missing_value_is_worse_than_any_figure() -> None:
-    found = judge(PARAMS, [(1, {"a": 1.0}, {"a": None}), (2, {"a": 1.0}, {"a": 900.0})])
+    found = judge(PARAMS, [(1, {"a": 1.0}, {"a": None}), (2, {"a": 1.0}, {"a": 900.0})], AT)
     assert found.worst is not None
     assert (found.worst.key, found.worst.relative) == (1, None)
     assert (found.null_mismatches, found.mismatched, found.max_relative) == (1, 1, 899.0)
