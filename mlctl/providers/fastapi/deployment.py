@@ -13,12 +13,13 @@ import mlctl
 from mlctl.files import atomic
 from mlctl.launch import service
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
+from mlctl.providers.fastapi import parity
 from mlctl.providers.fastapi.adoption import running_release
 from mlctl.providers.fastapi.client import health
 from mlctl.providers.fastapi.port import holder
 from mlctl.providers.fastapi.releases import PROVENANCE_FILE, Release, converge, releases, stop_all
 from mlctl.providers.fastapi.spec import DeploymentSpec
-from mlctl.providers.fastapi.together import offline_problems, port_problems
+from mlctl.providers.fastapi.together import offline_problems, parity_problems, port_problems
 from mlctl.types import job as contract
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
@@ -59,10 +60,12 @@ class Deployment:
     ) -> Iterable[tuple[Address, Diagnostic]]:
         """A port is one deployment's, and what a model reads is online."""
         mine = {address: spec for address, spec in specs.items() if address.section == self.section}
-        return [*port_problems(mine), *offline_problems(mine, specs, uses)]
+        return [*port_problems(mine), *offline_problems(mine, specs, uses), *parity_problems(mine, specs, uses)]
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """The lock of the recorded release tells whether it lives, its health answer whether it works and has the port."""
+        if prior.complete and prior.gate is not None and not prior.gate.open:
+            return Observed(condition=Condition.BROKEN, detail=f"a release is held back: {prior.gate.summary}")
         if prior.id is None:
             return None
         folder = ctx.folder(prior.key) / "releases" / prior.id
@@ -93,11 +96,38 @@ class Deployment:
         return diff_fields(desired, prior, seen)
 
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
-        """Have exactly one server run, the one asked for. The old one serves until the new one does."""
+        """Have exactly one server run, the one asked for. The old one serves until the new one does.
+
+        A release whose gate does not pass is held back: what runs stays as it is.
+        """
         evaluation, job = _wanted(desired, ctx)
-        facts = _facts(desired, evaluation, job, ctx)
-        release = converge(job, ctx.folder(desired.key) / "releases", facts, ctx, str(desired.address))
-        return _outcome(release, job)
+        facts, folder = _facts(desired, evaluation, job, ctx), ctx.folder(desired.key)
+        judged = None
+        if desired.spec.require is not None:
+            rule = desired.spec.require.feature_parity
+            judged = parity.judge(rule, job, evaluation.outputs, folder / "parity", ctx)
+            facts["feature_parity"] = judged.facts
+            if not judged.gate.passed:
+                parity.hold(job, facts, folder, ctx)
+                running = {} if prior is None else dict(prior.outputs)
+                outputs = {**running, "feature_parity": judged.facts}
+                return Outcome(None if prior is None else prior.id, outputs, judged.gate)
+        release = converge(job, folder / "releases", facts, ctx, str(desired.address))
+        parity.release_held(folder)
+        return _outcome(release, job, judged)
+
+    def approved(self, prior: Record, ctx: Context) -> Outcome:
+        """Start the release that the gate held back, when it does not run already."""
+        folder, address = ctx.folder(prior.key), str(prior.key.address)
+        job, facts = parity.held(folder, ctx, address)
+        approval = None if prior.gate is None else prior.gate.approval
+        if approval is not None:
+            facts["approved"] = {"who": approval.who, "why": approval.why, "at": approval.at}
+        release = converge(job, folder / "releases", facts, ctx, address)
+        outcome = _outcome(release, job)
+        return Outcome(
+            outcome.id, {**outcome.outputs, "feature_parity": prior.outputs.get("feature_parity")}, prior.gate
+        )
 
     def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
         """Take over the server at an address when it is one of this environment and serves what is asked for."""
@@ -111,7 +141,9 @@ class Deployment:
         """Let all servers finish and remove their folders. The prediction log stays: it is the users' data, and not made again."""
         folder = ctx.folder(prior.key)
         stop_all(releases(folder / "releases"))
-        shutil.rmtree(folder / "releases", ignore_errors=True)
+        for name in ("releases", "parity"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        parity.release_held(folder)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -151,7 +183,7 @@ def _facts(desired: Desired, evaluation: Input, job: ServerJob, ctx: Context) ->
     }  # fmt: skip
 
 
-def _outcome(release: Release, job: ServerJob) -> Outcome:
+def _outcome(release: Release, job: ServerJob, judged: parity.Judged | None = None) -> Outcome:
     url = server_url(job.host, job.port)
     predictions = None if job.log is None else job.log.folder
     return Outcome(
@@ -162,8 +194,10 @@ def _outcome(release: Release, job: ServerJob) -> Outcome:
             "model": job.model.name,
             "version": job.model.version,
             "predictions": predictions,
+            **({} if judged is None else {"feature_parity": judged.facts}),
             "digest": digest([url, predictions]),
         },
+        None if judged is None else judged.gate,
     )
 
 
@@ -182,8 +216,8 @@ def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], 
         model=ServedModel(name=evaluation["name"], version=str(evaluation["version"]), folder=evaluation["model"]),
         serving=ServedFeatures.model_validate(
             {
-                **{field: serving.get(field) for field in ("columns", "join_key", "store")},
-                "views": serving.get("views") or [],
+                **{field: serving.get(field) for field in ("columns", "store")},
+                **{field: serving.get(field) or [] for field in ("keys", "views", "transformations")},
             }
         ),
         batching=Batching(max_size=spec.serve.batching.max_size, max_wait_seconds=spec.serve.batching.max_wait),

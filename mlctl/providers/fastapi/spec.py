@@ -64,6 +64,21 @@ class LogSpec(Block):
     features: Annotated[bool, Field(description="Log the features that a prediction was made from")] = True
 
 
+class ParityRule(Block):
+    """What the online store serves equals what training read, up to a tolerance."""
+
+    tolerance: Annotated[float, Field(ge=0, le=1, description="The largest relative difference that passes")] = 1e-5
+    sample: Annotated[
+        int | None, Field(ge=1, description="How many keys of each view are compared; `null` for all of them")
+    ] = 10_000
+
+
+class RequireSpec(Block):
+    """What has to hold before a release is started or replaced."""
+
+    feature_parity: ParityRule
+
+
 class DeploymentSpec(Spec):
     """A model that answers requests."""
 
@@ -75,3 +90,7 @@ class DeploymentSpec(Spec):
     ]
     serve: ServeSpec
     log: LogSpec = LogSpec()
+    require: Annotated[
+        RequireSpec | None,
+        Field(description="A gate in front of each release; what runs goes on when it does not pass"),
+    ] = None

@@ -51,16 +51,39 @@ def offline_problems(
                 )
 
 
+def parity_problems(
+    deployments: Mapping[Address, DeploymentSpec],
+    specs: Mapping[Address, Any],
+    uses: Mapping[Address, Collection[Address]],
+) -> Iterator[tuple[Address, Diagnostic]]:
+    """Deployments that ask for the parity of features, of a model that reads no feature view."""
+    for address, spec in sorted(deployments.items()):
+        if spec.require is not None and not _views(address, spec, specs, uses):
+            yield (
+                address,
+                Diagnostic(
+                    "deploy.no-features",
+                    f"`require.feature_parity` has no effect: `{spec.model}` reads no feature view",
+                    "there is nothing online that could differ from what training read",
+                    "remove it",
+                    path=("require", "feature_parity"),
+                ),
+            )
+
+
 def _views(
     address: Address,
     spec: DeploymentSpec,
     specs: Mapping[Address, Any],
     uses: Mapping[Address, Collection[Address]],
 ) -> set[Address]:
-    """The feature views behind the model of a deployment: those of the training that its evaluation judges."""
+    """The feature views behind the model of a deployment: those of the training that its evaluation judges, and of its service."""
     wanted = f"model:{spec.model}"
     gates = [
         found for found in uses[address] if found.section == "evaluations" and wanted in set(specs[found].provides())
     ]
     trainings = [found for gate in gates for found in uses[gate] if found.section == "training"]
-    return {found for training in trainings for found in uses[training] if found.section == "feature_views"}
+    found = {found for training in trainings for found in uses[training]}
+    for section in ("feature_services", "on_demand_views"):  # a service names views, and functions that read views
+        found |= {inner for outer in found if outer.section == section for inner in uses[outer]}
+    return {view for view in found if view.section == "feature_views"}

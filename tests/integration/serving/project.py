@@ -32,7 +32,8 @@ STORE = {
     "online": {"type": "sqlite", "path": "store/online.db"},
     "offline": {"type": "duckdb"},
 }
-VIEWS = [{"view": "spending", "features": COLUMNS, "ttl_seconds": 7 * 86400}]
+KEYS = [{"name": "household_id", "type": "int64"}]
+VIEWS = [{"view": "spending", "keys": KEYS, "features": COLUMNS, "ttl_seconds": 7 * 86400}]
 
 
 def expected(model: str, amount: float | None, visits: float) -> float:
@@ -76,7 +77,7 @@ class Project:
     def evaluation(self, version: str | None, model: str, store: bool = False) -> Record:
         serving = {
             "columns": COLUMNS,
-            "join_key": "household_id",
+            "keys": KEYS,
             "views": VIEWS if store else [],
             "store": STORE if store else None,
         }

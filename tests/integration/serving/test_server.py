@@ -141,7 +141,7 @@ def test_keys_without_current_values_are_named(served: Project) -> None:
     ("payload", "code", "field"),
     [
         ({"household": 1}, "predict.unknown-field", "household"),
-        ({"household_id": "one"}, "features.bad-key", "household_id"),
+        ({"household_id": "one"}, "predict.bad-key", "household_id"),
         ({"keys": [1, 1.5]}, "predict.bad-key", "keys[1]"),
         ({"instances": [{"amount": 1, "visit": 2}]}, "predict.unknown-feature", "instances[0].visit"),
         ({"instances": [{"amount": 1}]}, "predict.missing-feature", "instances[0].visits"),
