@@ -21,7 +21,8 @@ from mlctl.types.change import EdgeKind, FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.event import Progress
 from mlctl.types.interrupt import Interrupt
-from mlctl.types.leaves import default_of, field_classes
+from mlctl.types.leaves import class_of as class_of
+from mlctl.types.leaves import default_of
 from mlctl.types.leaves import flatten as flatten
 from mlctl.types.leaves import metadata_fields as metadata_fields
 from mlctl.types.secret import Secrets
@@ -354,13 +355,17 @@ def metadata_settings(kind: Kind) -> frozenset[str]:
 
     A change of one makes nothing anew: what is there stays noted where it was.
     """
-    found: frozenset[str] = getattr(kind, "metadata_settings", frozenset())
-    return found
+    return frozenset(getattr(kind, "metadata_settings", ()))
 
 
 def named_by_address(kind: Kind) -> bool:
     """Whether the tool knows an object by the name of its address, so that a moved one is another: a class attribute of that name."""
     return bool(getattr(kind, "named_by_address", False))
+
+
+def used_by_definition(kind: Kind) -> frozenset[str]:
+    """Sections of whose objects only the output `definition` counts, not new content: a class attribute of that name."""
+    return frozenset(getattr(kind, "used_by_definition", ()))
 
 
 def judges(kind: Kind) -> bool:
@@ -379,7 +384,6 @@ class Describes(Protocol):
 
 def diff_fields(desired: Desired, prior: Record, seen: Observed) -> tuple[FieldChange, ...]:
     """Compare desired with recorded values leaf by leaf, and what the tool reports with what was recorded."""
-    classes = field_classes(type(desired.spec))
     new, old = flatten(desired.values), flatten(prior.spec)
     observed = flatten(seen.fields)
     changes = []
@@ -387,7 +391,7 @@ def diff_fields(desired: Desired, prior: Record, seen: Observed) -> tuple[FieldC
         was, want = old.get(path), new.get(path)
         now = observed.get(path, was)
         if was != want or (path in observed and now != was):
-            field_class = classes.get(path.split(".")[0])
+            field_class = class_of(desired.spec, path)
             if was is None or want is None:  # not written: what holds then is the default
                 unset = default_of(desired.spec, path, old, new)
                 was, want, now = (unset if value is None else value for value in (was, want, now))

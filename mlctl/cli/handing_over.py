@@ -59,7 +59,7 @@ def start_detached(workspace: Workspace, request: Request) -> int:
     if saved is None:
         plan = operation.plan(request.project, ledger, context)
         workspace.digests.save()
-        show_plan(plan, workspace.store.warnings, operation.name, as_json=request.as_json)
+        show_plan(plan, workspace.warnings, operation.name, as_json=request.as_json)
         show_policies(plan, request.project, ledger, as_json=request.as_json)
         if not request.unhold:
             rollback.refuse_held(plan, ledger.held, guarded(workspace, ledger.held))
@@ -126,7 +126,8 @@ def joining(folder: RunFolder) -> str:
 def _told(folder: RunFolder, *, as_json: bool) -> int:
     """Wait until the supervisor is at work, so that what it refuses is told here and not only in its log."""
     deadline = time.monotonic() + _START_SECONDS
-    while folder.read().phase == "starting" and folder.running and time.monotonic() < deadline:
+    # One that has ended says so a moment before its process is gone.
+    while folder.read().phase in ("starting", "ended") and folder.running and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     about = folder.read()
     if not folder.running and about.exit_code != ExitCode.OK:

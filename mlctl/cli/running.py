@@ -82,7 +82,7 @@ def _locked(work: _Work) -> int:
         workspace.digests.save()
         work.begun = True
         with aloud():
-            show_plan(plan, workspace.store.warnings, operation.name, as_json=request.as_json)
+            show_plan(plan, workspace.warnings, operation.name, as_json=request.as_json)
         _refuse(work, plan, session)
         moves = any(rollback.sets(change) for change in plan)  # a build that is chosen again is no change, and yet one
         asks = moves if operation.target else not plan.empty

@@ -9,7 +9,7 @@ from mlctl.engine import attempts, failures
 from mlctl.engine.decide import decide
 from mlctl.engine.desired import desire
 from mlctl.engine.ledger import Ledger
-from mlctl.provider import Context, Desired, Family, Importable, Input
+from mlctl.provider import Context, Desired, Family, Importable, Input, used_by_definition
 from mlctl.spec.project import Project
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, EdgeKind, Reason
@@ -58,7 +58,21 @@ def inputs_of(
     project: Project, address: Address, live: Mapping[Address, Input | Unknown]
 ) -> dict[Address, Input | Unknown]:
     """The dependencies whose outputs an address uses, as they are now."""
-    return {found: live[found] for found, kinds in project.edges[address].items() if EdgeKind.INPUT in kinds}
+    by_definition = used_by_definition(project.resources[address].kind)
+    return {
+        found: _by_definition(live[found]) if found.section in by_definition else live[found]
+        for found, kinds in project.edges[address].items()
+        if EdgeKind.INPUT in kinds
+    }
+
+
+def _by_definition(value: Input | Unknown) -> Input | Unknown:
+    """An input that differs from an earlier one only if it is defined in another way, or is another object."""
+    definition = None if isinstance(value, Unknown) else value.outputs.get("definition")
+    if isinstance(value, Unknown) or not isinstance(definition, str):
+        return value
+    _, at, which = value.digest.partition("@")
+    return replace(value, digest=f"{definition}{at}{which}")
 
 
 def waits_for(project: Project, address: Address) -> tuple[Address, ...]:

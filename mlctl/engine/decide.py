@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mlctl.engine.attempts import PART
-from mlctl.engine.ignored import told
+from mlctl.engine.ignored import as_recorded, told
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.protection import PREVENT_DESTROY, protection_change, wanted_protection
 from mlctl.engine.secrecy import compared, resealed, with_rotations
@@ -229,8 +229,15 @@ def with_metadata(kind: Kind, record: Record, desired: Desired) -> Record:
     """The record with the metadata of the project put in; nothing else of it changes."""
     names = metadata_fields(kind.spec)
     kept = {name: resealed(value, desired.values.get(name)) for name, value in record.spec.items() if name not in names}
+    spec = {**kept, **{name: value for name, value in desired.values.items() if name in names}}
+    nested = [
+        item.path
+        for item in asking.diff(kind, desired, record, Observed())
+        if item.field_class is FieldClass.METADATA and item.path.partition(".")[0] not in names
+    ]
+    spec = as_recorded(spec, spec, desired.values, nested)[0]
     return replace(
         record,
-        spec={**kept, **{name: value for name, value in desired.values.items() if name in names}},
+        spec={name: value for name, value in spec.items() if value != {} or name in desired.values},
         protected=wanted_protection(desired.spec, record),
     )

@@ -16,7 +16,6 @@ from mlctl.provider import (
     Input,
     Kind,
     Spec,
-    metadata_fields,
     metadata_settings,
     named_by_address,
 )
@@ -24,6 +23,7 @@ from mlctl.spec import asking
 from mlctl.spec.expressions import substitute
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.leaves import without_metadata
 from mlctl.types.state import Record
 from mlctl.types.value import Json, Unknown, digest
 
@@ -127,9 +127,8 @@ def _content(
     the order of their positions; those that no field names, such as the ones of `links`, by digest alone. Names are in the
     parts for the reader, and not in the key.
     """
-    metadata, noted = metadata_fields(type(spec)), metadata_settings(kind)
-    written = {name: value for name, value in raw.items() if name not in metadata}
-    content = content_of(spec, written, inputs.keys())
+    noted = metadata_settings(kind)
+    content = content_of(spec, without_metadata(spec, raw), inputs.keys())
     counted = {name: value for name, value in settings.items() if name.removeprefix("project_") not in noted}
     digests = {found: value if isinstance(value, Unknown) else value.digest for found, value in inputs.items()}
     own = ctx.secrets.hidden(dict(asking.parts(kind, address, spec, ctx)))

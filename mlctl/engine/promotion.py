@@ -18,12 +18,12 @@ from uuid import uuid4
 
 from mlctl.engine.ledger import Ledger
 from mlctl.files import atomic
-from mlctl.provider import Approvable, Context, Family, Kind, flatten, judges, metadata_fields
+from mlctl.provider import Approvable, Context, Family, Kind, class_of, flatten, judges
 from mlctl.spec import asking
 from mlctl.spec.project import Project, Resource
 from mlctl.types import job as contract
 from mlctl.types.address import Address, ObjectKey
-from mlctl.types.change import Action, Change, Plan, Reason
+from mlctl.types.change import Action, Change, FieldClass, Plan, Reason
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.state import Record
 
@@ -118,11 +118,10 @@ class Offer:
 def _differences(record: Record, resource: Resource, ctx: Context) -> Iterator[str]:
     """What a block asks for that a record was not made with. What an expression stands for is known only to its inputs."""
     old, new = flatten(record.spec), flatten(resource.spec.model_dump(mode="json", exclude_defaults=True))
-    metadata = metadata_fields(type(resource.spec))
     for path in sorted(old.keys() | new.keys()):
         name = path.split(".")[0]
         if (
-            name in metadata
+            class_of(resource.spec, path) is FieldClass.METADATA
             or name.startswith("project_")
             or "${" in str(new.get(path))
             or old.get(path) == new.get(path)

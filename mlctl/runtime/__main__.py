@@ -20,12 +20,16 @@ from mlctl.types.job import JobResult, JobStatus
 # Each module has `main(params, report) -> JobResult`.
 PROGRAMS = {
     "profile": "mlctl.runtime.profile.program",
+    "data_diff": "mlctl.runtime.profile.diff",
     "checks": "mlctl.runtime.checks.program",
     "features": "mlctl.runtime.features.program",
+    "feature_server": "mlctl.runtime.features.serve",
+    "transform": "mlctl.runtime.features.transform_program",
     "train": "mlctl.runtime.trainer.program",
     "evaluate": "mlctl.runtime.evaluate.program",
     "server": "mlctl.runtime.server.program",
     "monitor": "mlctl.runtime.monitor.program",
+    "stream": "mlctl.runtime.stream.program",
 }
 
 
@@ -64,18 +68,23 @@ def missing_package(program: str, error: ModuleNotFoundError) -> Diagnostic:
     """The diagnostic for a package that an extra would have installed."""
     extras = {
         "profile": "data",
+        "data_diff": "data",
         "checks": "data",
         "features": "features",
+        "feature_server": "features",
+        "transform": "features",
         "train": "train",
         "evaluate": "train",
         "server": "serve",
         "monitor": "data",
+        "stream": "features,stream",
     }
+    extra = "spark" if (error.name or "").partition(".")[0] == "pyspark" else extras[program]
     return Diagnostic(
         "extra.missing",
         f"the {program} program needs the package `{error.name}`, which is not installed",
         "mlctl's core is light; each stage's tools come with an extra",
-        f"pip install 'mlctl[{extras[program]}]'",
+        f"pip install 'mlctl[{extra}]'",
     )
 
 

@@ -48,7 +48,7 @@ def test_the_public_names_are_these() -> None:
     assert {name for name in names if not name.startswith("_")} == {
         "Approvable", "Block", "ChecksTogether", "Condition", "Context", "Describes", "Desired", "Family", "Importable", "Input",
         "Keyed", "Kind", "Lifecycle", "Link", "Logs", "Observed", "Outcome", "Provided", "Reference", "Retries", "Spec",
-        "diff_fields", "judges", "metadata_settings", "named_by_address",
+        "diff_fields", "judges", "metadata_settings", "named_by_address", "used_by_definition",
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mlctl.testing.conformance import REMOVED, Case, Edit, Then
+from mlctl.types.jobs.contract import DataContract
 from tests.conformance.chain import FEATURES, Chain, by_address, renamed
 from tests.integration.serving.project import free_port
 
@@ -20,6 +21,8 @@ def datasets(chain: Chain) -> Case:
             Edit("format", "csv", ANOTHER),
             Edit("timestamp", REMOVED, ANOTHER),
             Edit("key", ["event_id", "household_id"], ANOTHER),
+            # what excludes a `path`, or has no effect with one, is tried on a database in tests/integration/data
+            *(Edit(field, value, NOTHING) for field, value in (("database", None), ("copy", True), ("s3", None))),
         ],
         count=lambda: _folders(chain, "datasets.conform"),
     )
@@ -29,15 +32,25 @@ def data_checks(chain: Chain) -> Case:
     rules = [
         {"not_null": {"columns": ["event_id"]}},
         {"foreign_key": {"column": "household_id", "references": "labels.household_id"}},
+        {"row_count": {"max_change": 1.0}},
         {"expect_column_mean_to_be_between": {"column": "amount", "min_value": 0}},
     ]
+    known = DataContract(
+        dataset="events", digest="", recorded_at="", rows=int(str(chain.events.outputs["rows"])), columns=[]
+    )
+    for name in ("events", "others"):
+        chain.ctx.path(f"{name}.json").write_text(known.model_dump_json())
     return Case(
         "data_checks.conform",
-        {"dataset": "events", "rules": rules},
+        {"dataset": "events", "rules": rules, "contract": "events.json"},
         [
             Edit("dataset", "more_events", ANOTHER, inputs=by_address(chain.more_events, chain.labels)),
-            Edit("rules", rules[:2], ANOTHER),
-            Edit("rules", [*rules[:2], {"expect_column_mean_to_be_between": {"column": "amount", "min_value": 1}}], ANOTHER),
+            Edit("rules", rules[:3], ANOTHER),
+            Edit("rules", [*rules[:3], {"expect_column_mean_to_be_between": {"column": "amount", "min_value": 1}}], ANOTHER),
+            Edit("contract", "others.json", ANOTHER),
+            Edit("engine", {"type": "great_expectations"}, ANOTHER),
+            Edit("engine", {"memory_limit": "2GB"}, METADATA),
+            Edit("quarantine", True, ANOTHER),
         ],
         by_address(chain.events, chain.labels),
         count=lambda: _folders(chain, "data_checks.conform"),
@@ -48,7 +61,12 @@ def entities(chain: Chain) -> Case:
     return Case(
         "entities.conform",
         {"key": "household_id"},
-        [Edit("key", "user_id", UPDATE), Edit("dtype", "string", UPDATE), Edit("dtype", "int64", NOTHING)],
+        [
+            Edit("key", "user_id", UPDATE),
+            Edit("dtype", "string", UPDATE),
+            Edit("dtype", "int64", NOTHING),
+            Edit("keys", {"household_id": "int64", "event_id": "int64"}, UPDATE, applied=False),
+        ],
         only_in_state=True,
     )
 
@@ -68,9 +86,72 @@ def feature_views(chain: Chain) -> Case:
             Edit("features.events_7d.window", "168h", NOTHING),
             Edit("features.largest_3d", {"aggregate": "max", "column": "amount", "window": "3d"}, UPDATE),
             Edit("features.events_7d", REMOVED, UPDATE, applied=False),
+            Edit("features.events_7d.description", "how often they came", METADATA),
+            Edit("where", "amount > 1", UPDATE, applied=False),
+            Edit("columns", {"half": "amount / 2"}, UPDATE, applied=False),
+            Edit("snapshots", "sparse", UPDATE, applied=False),
+            Edit("snapshots", "dense", NOTHING),
         ],
         by_address(chain.entity, chain.events),
         count=lambda: len(list((chain.ctx.home / "features" / "offline").glob("*.parquet"))),
+    )
+
+
+def on_demand_views(chain: Chain) -> Case:
+    other = renamed(chain.view, "feature_views.other")
+    other = type(other)(other.key, other.id, outputs={**other.outputs, "digest": "0" * 32})
+    block = {
+        "function": "src/shares.py:share",
+        "request": {"basket": "float64"},
+        "views": ["spending"],
+        "features": {"share": "float64"},
+    }
+    return Case(
+        "on_demand_views.conform",
+        block,
+        [
+            Edit("function", "src/shares.py:other_share", ANOTHER),
+            Edit("request.basket", "float32", ANOTHER),
+            Edit("views", ["other"], ANOTHER, inputs=by_address(other)),
+            Edit("features.share", "float32", ANOTHER),
+        ],
+        by_address(chain.view),
+        count=lambda: _folders(chain, "on_demand_views.conform"),
+    )
+
+
+def feature_services(chain: Chain) -> Case:
+    other = renamed(chain.view, "feature_views.other")
+    return Case(
+        "feature_services.conform",
+        {"views": ["spending"], "on_demand": ["shares"], "features": ["share", "amount_3d"]},
+        [
+            Edit("views", ["other"], UPDATE, inputs=by_address(other, chain.on_demand), applied=False),
+            Edit("on_demand", REMOVED, UPDATE, applied=False),
+            Edit("features", ["amount_3d", "share"], UPDATE),
+            Edit("features", REMOVED, UPDATE),
+        ],
+        by_address(chain.view, chain.on_demand),
+        only_in_state=True,
+    )
+
+
+def streams(chain: Chain) -> Case:
+    other = renamed(chain.view, "feature_views.other")
+    return Case(
+        "streams.conform",
+        {"view": "spending", "broker": {"type": "redis", "url": chain.broker}, "topic": "events"},
+        [
+            Edit("view", "other", UPDATE, inputs=by_address(other), applied=False),
+            Edit("topic", "more_events", UPDATE),
+            Edit("group", "mine", UPDATE, applied=False),
+            Edit("broker.url", f"{chain.broker}/1", UPDATE, applied=False),
+            Edit("format", "json", NOTHING),
+            Edit("lateness", "1m", UPDATE, applied=False),
+            Edit("lateness", "10s", NOTHING),
+        ],
+        by_address(chain.view),
+        count=lambda: len(chain.processes()),
     )
 
 
@@ -80,6 +161,7 @@ def training(chain: Chain) -> Case:
         chain.training_block(),
         [
             Edit("data.target", "household_id", ANOTHER),
+            Edit("data.service", "offer", ANOTHER, inputs=by_address(chain.labels, chain.view, chain.service)),
             Edit("data.split.test", "30%", ANOTHER),
             Edit("data.split.test", 0.25, NOTHING),
             Edit("model.hidden", [8, 4], ANOTHER),
@@ -138,6 +220,7 @@ def deployments(chain: Chain) -> Case:
             Edit("serve.timeout", "30s", NOTHING),
             Edit("serve.batching.max_size", 8, UPDATE, applied=False),
             Edit("log.features", False, UPDATE, applied=False),
+            Edit("require", {"feature_parity": {"sample": 100}}, UPDATE),
         ],
         by_address(chain.champion),
         count=lambda: len(chain.processes()),
@@ -204,7 +287,7 @@ def schedules(chain: Chain) -> Case:
 CASES: Mapping[str, Callable[[Chain], Case]] = {
     make.__name__: make
     for make in (
-        datasets, data_checks, entities, feature_views, training, evaluations, deployments, experiments, monitors, schedules,
+        datasets, data_checks, entities, feature_views, on_demand_views, feature_services, streams, training, evaluations, deployments, experiments, monitors, schedules,
     )
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import csv
 import random
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -20,6 +20,7 @@ from mlctl.registry import Registry
 from mlctl.testing.harness import apply_once, make_context
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.state import Record
+from tests.integration.servers import redis
 from tests.integration.serving.project import free_port
 
 START = datetime(2024, 1, 1)
@@ -32,6 +33,15 @@ FEATURES: Mapping[str, Any] = {
     "events_7d": {"aggregate": "count", "window": "7d"},
 }
 
+SHARES = """
+def share(amount_3d, basket):
+    return {"share": basket / (amount_3d + 1.0)}
+
+
+def other_share(amount_3d, basket):
+    return {"share": basket / (amount_3d + 2.0)}
+"""
+
 
 class Chain:
     """The project folder, its context, and the objects that others are made with."""
@@ -41,8 +51,11 @@ class Chain:
         self.ctx: Context = make_context(root, SETTINGS, project="conformance")
         self.registry = Registry()
         self._made: list[Record] = []
+        self._servers = ExitStack()
         _write_events(root / "events.csv", 400, seed=1)
         _write_events(root / "more_events.csv", 300, seed=2)
+        (root / "src").mkdir()
+        (root / "src" / "shares.py").write_text(SHARES)
         _write_labels(root / "labels.csv", range(8, 14))
         _write_labels(root / "holdout.csv", range(15, 19))
 
@@ -59,6 +72,7 @@ class Chain:
             kind = self.registry.kind(record.key.address.section)
             if kind.family is Family.SERVICE:
                 kind.delete(record, self.ctx)
+        self._servers.close()
         left = self.processes()
         for process in left:
             process.kill()
@@ -113,6 +127,24 @@ class Chain:
     def view(self) -> Record:
         values = {"entity": "household", "source": "events", "features": FEATURES, "online": True}
         return self.make("feature_views.spending", values, self.entity, self.events)
+
+    @cached_property
+    def on_demand(self) -> Record:
+        values = {
+            "function": "src/shares.py:share", "request": {"basket": "float64"}, "views": ["spending"], "features": {"share": "float64"},
+        }  # fmt: skip
+        return self.make("on_demand_views.shares", values, self.view)
+
+    @cached_property
+    def service(self) -> Record:
+        return self.make(
+            "feature_services.offer", {"views": ["spending"], "on_demand": ["shares"]}, self.view, self.on_demand
+        )
+
+    @cached_property
+    def broker(self) -> str:
+        """The URL of a Redis server of its own."""
+        return self._servers.enter_context(redis()).url
 
     @cached_property
     def model(self) -> Record:

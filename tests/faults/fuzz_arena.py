@@ -23,7 +23,7 @@ STATE = HOME / "state.json"
 PLAN = Path("saved.plan")
 JOURNAL = HOME / "journal.jsonl"
 _SPEC = Path("mlctl.yaml")
-_CACHE = Path(".mlctl") / "cache" / "digests.json"
+_CACHE = Path(".mlctl") / "cache" / "digests.txt"
 _LARGEST = 6_000_000  # beyond what mlctl reads of a project file
 
 

@@ -129,7 +129,7 @@ def show(
 
             sys.stdout.write(render(found))
         else:
-            told = [*workspace.store.warnings, *_at_work(workspace)]
+            told = [*workspace.warnings, *_at_work(workspace)]
             show_plan(found, told, operation, as_json=as_json, verbose=verbose)
 
 

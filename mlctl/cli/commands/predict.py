@@ -19,22 +19,37 @@ app = make_app()
 @app.command(
     help="Ask a deployment for predictions, by entity keys or by feature values.\n\n"
     "Examples:\n\n  mlctl predict churn_api --key user_id=42\n\n"
+    "  mlctl predict offer_api --key household_id=1 --key product_id=7 --request basket_value=9.5\n\n"
     '  mlctl predict --data \'{"instances": [{"age": 30, "visits": 2}]}\'',
 )
 @in_project
 def predict(
     workspace: Workspace,
     deployment: Annotated[str | None, typer.Argument(help="May be left out when there is only one.")] = None,
-    key: Annotated[list[str] | None, typer.Option("--key", "-k", metavar="NAME=VALUE", help="An entity key.")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key", "-k", metavar="NAME=VALUE", help="An entity key; repeat it for a key of several columns."
+        ),
+    ] = None,
+    request: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--request", "-r", metavar="NAME=NUMBER", help="What the model's on-demand features are computed from."
+        ),
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", "-d", metavar="JSON", help="The body of the request.")] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait.")] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> int:
     """Send one request and print the answer."""
-    if (key is None) == (data is None):
-        raise MlctlError.of("cli.usage", "give either `--key` or `--data`", "", "see `mlctl predict --help`")
+    if (key is None and request is None) == (data is None):
+        raise MlctlError.of(
+            "cli.usage", "give either `--key` and `--request`, or `--data`", "", "see `mlctl predict --help`"
+        )
     record = pick(workspace.records(), "deployments", deployment)
-    answer = ask(record, _keys(key) if key is not None else _body(data or ""), timeout)
+    row = {**_keys(key or []), **_request(request or [])}
+    answer = ask(record, row if data is None else _body(data), timeout)
     print(json.dumps(answer, ensure_ascii=False, indent=None if as_json else 2))
     return 0
 
@@ -47,6 +62,21 @@ def _keys(pairs: list[str]) -> dict[str, Any]:
         if not equals or not name:
             raise MlctlError.of("cli.usage", f"`--key {pair}` is not NAME=VALUE", "", "for example `--key user_id=42`")
         body[name] = int(value) if value.removeprefix("-").isdecimal() else value
+    return body
+
+
+def _request(pairs: list[str]) -> dict[str, float | None]:
+    """`name=number` pairs as a request; `null` is a value that is not known."""
+    body: dict[str, float | None] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        try:
+            if not equals or not name:
+                raise ValueError
+            body[name] = None if value == "null" else float(value)
+        except ValueError:
+            fix = "for example `--request basket_value=9.5`, or `=null` where there is no value"
+            raise MlctlError.of("cli.usage", f"`--request {pair}` is not NAME=NUMBER", "", fix) from None
     return body
 
 

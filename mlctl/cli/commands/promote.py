@@ -85,7 +85,7 @@ def _save(workspace: Workspace, operation: Operation, out: Path, *, as_json: boo
     ledger, context = workspace.reader()
     plan = operation.plan(workspace.project, ledger, context)
     workspace.digests.save()
-    show_plan(plan, workspace.store.warnings, operation.name, as_json=as_json)
+    show_plan(plan, workspace.warnings, operation.name, as_json=as_json)
     planfile.write(
         out, planfile.save(operation.name, plan, workspace.project, ledger, context.secrets, operation.extra())
     )

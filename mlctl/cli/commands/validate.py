@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -10,9 +12,11 @@ import typer
 
 from mlctl.cli.options import AsJson, emit_json, make_app, one_of
 from mlctl.cli.project import in_project
-from mlctl.spec.project import Project
 from mlctl.spec.reading import displayed
 from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError
+from mlctl.views.human import diagnostics as human_diagnostics
+from mlctl.views.human.style import wants_color, width
+from mlctl.views.json import diagnostics as json_diagnostics
 from mlctl.workspace import Workspace
 
 app = make_app()
@@ -38,44 +42,55 @@ def validate(
         return _sarif(workspace)
     valid = checked(workspace)
     workspace.digests.save()
-    for found in valid:
+    if as_json:
+        for item in _warnings(valid):
+            emit_json(json_diagnostics.to_json(item))
+    else:
+        sys.stderr.write(human_diagnostics.render(_warnings(valid), color=wants_color(sys.stderr), width=width()))
+    for inside in valid:
+        found, noticed = inside.project, len(inside.noticed)
         where = f" in {found.environment}" if len(workspace.declared) > 1 else ""
         count = len(found.resources)
         if as_json:
             facts = {"project": found.name, "environment": found.environment, "resources": count}
             emit_json({"type": "valid", **facts})
         else:
-            print(f"{found.name}: {count} resource{'' if count == 1 else 's'}{where}, no problems")
+            said = f"{noticed} warning{'' if noticed == 1 else 's'}" if noticed else "no problems"
+            print(f"{found.name}: {count} resource{'' if count == 1 else 's'}{where}, {said}")
     return 0
 
 
-def checked(workspace: Workspace) -> list[Project]:
+def checked(workspace: Workspace) -> list[Workspace]:
     """The project in the environment that was chosen or, when none was, in all that it declares. Raises MlctlError."""
-    if workspace.chosen.environment is not None or len(workspace.declared) == 1:
-        return [workspace.project]
-    valid: list[Project] = []
+    each = [workspace]
+    if workspace.chosen.environment is None and len(workspace.declared) > 1:
+        chosen = (replace(workspace.chosen, environment=name) for name in workspace.declared)
+        each = [Workspace(workspace.root, workspace.file, item) for item in chosen]
     problems: dict[Diagnostic, None] = {}
-    for name in workspace.declared:
-        inside = Workspace(workspace.root, workspace.file, replace(workspace.chosen, environment=name))
+    for inside in each:
         try:
-            valid.append(inside.project)
+            _ = inside.project
         except MlctlError as error:
             problems.update(dict.fromkeys(error.diagnostics))  # what all of them have is told once
     if problems:
         raise MlctlError(list(problems))
-    return valid
+    return each
+
+
+def _warnings(valid: Sequence[Workspace]) -> list[Diagnostic]:
+    """What was noticed in any of the environments, each once."""
+    return list(dict.fromkeys(item for inside in valid for item in inside.noticed))
 
 
 def _sarif(workspace: Workspace) -> int:
     """Print a log of every problem; the exit code is what it is without `--sarif`."""
     from mlctl.views.sarif import render
 
-    log, code = render([]), ExitCode.OK
+    file = displayed(workspace.main)
     try:
-        checked(workspace)
+        log, code = render(_warnings(checked(workspace)), file), ExitCode.OK
         workspace.digests.save()
     except MlctlError as error:
-        file = displayed(workspace.main)
         log, code = render(error.diagnostics, file), error.exit_code
     print(json.dumps(log, indent=2, ensure_ascii=False))
     return code

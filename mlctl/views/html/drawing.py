@@ -16,7 +16,7 @@ from mlctl.views.human.text import safe
 
 _HERE = Path(__file__).parent
 _MARGIN, _HEAD, _NARROWEST = 44.0, 46.0, 1100.0
-_NAME_COLUMNS, _UNDER_COLUMNS = 20, 26
+_NAME_COLUMNS, _UNDER_COLUMNS = 18, 26
 _CROWD = 150  # boxes; from there on lines are faint until one is looked at
 
 

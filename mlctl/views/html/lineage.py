@@ -10,7 +10,7 @@ from mlctl.views.human.text import safe
 from mlctl.views.lineage import Column, Lineage
 
 # The stages in the colours of the page, in turn; a stage has the same one throughout.
-_TONES = (("missing", "▦"), ("running", "ƒ"), ("ready", "◆"), ("unfinished", "▲"), ("gate-tone", "●"))
+_TONES = (("unfinished", "▦"), ("running", "ƒ"), ("ready", "◆"), ("gate-tone", "●"))
 
 
 def render(

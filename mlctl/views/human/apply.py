@@ -99,7 +99,7 @@ class ApplyView:
         closed = self.paint("APPROVED", "yellow") if gate.open else self.paint("NOT PASSED", "red", "bold")
         mark = self.paint("passed", "green") if gate.passed else closed
         self._line(f"    gate {address}: {mark}, {verdict(gate)}")
-        for detail in gate.details if not gate.passed else ():
+        for detail in gate.details:  # of one that passed these are warnings
             self._line(f"         {safe(detail)}")
 
     def _progress(self, address: Address, event: StepProgress) -> None:

@@ -2,75 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from mlctl.views.json.data_events import DATA_EVENTS
+from mlctl.views.json.event_type import (
+    COUNT,
+    FLAG,
+    GATE,
+    MAYBE_COUNT,
+    MAYBE_NUMBER,
+    MAYBE_TEXT,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TEXTS,
+    Event,
+    ref,
+)
 
-_TEXT: dict[str, Any] = {"type": "string"}
-_MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
-_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
-_MAYBE_COUNT: dict[str, Any] = {"type": ["integer", "null"]}
-_NUMBER: dict[str, Any] = {"type": "number"}
-_MAYBE_NUMBER: dict[str, Any] = {"type": ["number", "null"]}
-_FLAG: dict[str, Any] = {"type": "boolean"}
-_OBJECT: dict[str, Any] = {"type": "object"}
-_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
-
-
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/$defs/{name}"}
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One type of line. An `open` one carries fields of a tool or of the project beside those named here."""
-
-    text: str
-    required: Mapping[str, Any] = field(default_factory=dict)
-    optional: Mapping[str, Any] = field(default_factory=dict)
-    open: bool = False
-
-
-_STEP = {"address": _TEXT, "action": _ref("action"), "reason": _ref("reason")}
+_STEP = {"address": TEXT, "action": ref("action"), "reason": ref("reason")}
 _CHANGE = {
-    "address": _TEXT,
-    "key": _MAYBE_TEXT,
-    "action": _ref("action"),
-    "reason": _ref("reason"),
-    "class": _ref("class"),
-    "conditional": _FLAG,
-    "detail": _TEXT,
-    "blocked_by": _MAYBE_TEXT,
-    "moved_from": _MAYBE_TEXT,
-    "waits": _MAYBE_TEXT,
-    "fields": {"type": "array", "items": _ref("field")},
+    "address": TEXT,
+    "key": MAYBE_TEXT,
+    "action": ref("action"),
+    "reason": ref("reason"),
+    "class": ref("class"),
+    "conditional": FLAG,
+    "detail": TEXT,
+    "blocked_by": MAYBE_TEXT,
+    "moved_from": MAYBE_TEXT,
+    "waits": MAYBE_TEXT,
+    "fields": {"type": "array", "items": ref("field")},
 }
-_RUN = {"exit_code": _COUNT, "seconds": _NUMBER}
+_RUN = {"exit_code": COUNT, "seconds": NUMBER}
 _COUNTS = ("create", "update", "replace", "destroy", "run", "import", "forget", "unchanged")
 _DIAGNOSTIC = {
-    "severity": _ref("severity"),
-    "code": _TEXT,
-    "summary": _TEXT,
-    "why": _TEXT,
-    "fix": _TEXT,
-    "range": _ref("range"),
-    "address": _MAYBE_TEXT,
+    "severity": ref("severity"),
+    "code": TEXT,
+    "summary": TEXT,
+    "why": TEXT,
+    "fix": TEXT,
+    "range": ref("range"),
+    "address": MAYBE_TEXT,
 }
-_GATE = {"passed": _FLAG, "summary": _TEXT, "details": _TEXTS}
-
 _PLAN = {
     "version": Event(
         "The first line of `plan`, `apply`, `destroy` and what works like them: the version of mlctl and of this format.",
-        {"mlctl": _TEXT, "format": {"type": "string", "pattern": r"^1\.\d+$"}},
-        {"python": _TEXT, "platform": _TEXT},
+        {"mlctl": TEXT, "format": {"type": "string", "pattern": r"^1\.\d+$"}},
+        {"python": TEXT, "platform": TEXT},
     ),
     "held": Event(
         "A rollback stands: apply does not undo it before `--unhold`.",
-        {"run": _TEXT, "reason": _TEXT, "who": _TEXT, "at": _TEXT},
+        {"run": TEXT, "reason": TEXT, "who": TEXT, "at": TEXT},
     ),
     "drift": Event(
         "A real object is not as it was left: gone, broken, or changed outside mlctl.",
-        {"address": _TEXT, "reason": _ref("reason"), "detail": _TEXT},
+        {"address": TEXT, "reason": ref("reason"), "detail": TEXT},
     ),
     "planned_change": Event(
         "What apply would do to one resource, and why. `key` is null while it is not known which object it will be; "
@@ -80,12 +65,12 @@ _PLAN = {
     ),
     "change_summary": Event(
         "The last line of a plan: how many changes of each kind. Resumed and adopted builds count under `run`.",
-        dict.fromkeys(_COUNTS, _COUNT),
+        dict.fromkeys(_COUNTS, COUNT),
     ),
     "diagnostic": Event(
         "An error or a warning, with its place in a project file when it has one. Errors are on stdout too, and the exit code is not 0.",
         _DIAGNOSTIC,
-        {"mended": _FLAG},
+        {"mended": FLAG},
     ),
 }
 _APPLY = {
@@ -93,95 +78,95 @@ _APPLY = {
     "apply_progress": Event(
         "A step moves on. `total` is null while it is not known.",
         {
-            "address": _TEXT,
-            "message": _TEXT,
-            "done": _MAYBE_NUMBER,
-            "total": _MAYBE_NUMBER,
-            "unit": _TEXT,
-            "metrics": {"type": "object", "additionalProperties": _MAYBE_NUMBER},
+            "address": TEXT,
+            "message": TEXT,
+            "done": MAYBE_NUMBER,
+            "total": MAYBE_NUMBER,
+            "unit": TEXT,
+            "metrics": {"type": "object", "additionalProperties": MAYBE_NUMBER},
         },
     ),
     "apply_complete": Event(
         "A step has ended well. `reused` when the object was there already and nothing was done.",
-        {**_STEP, "seconds": _NUMBER, "reused": _FLAG, "outputs": _OBJECT},
+        {**_STEP, "seconds": NUMBER, "reused": FLAG, "outputs": OBJECT},
     ),
     "apply_errored": Event(
         "A step has failed; `resumable` when the next apply goes on where it stopped.",
         {
             **_STEP,
-            "seconds": _NUMBER,
-            "resumable": _FLAG,
-            "diagnostics": {"type": "array", "items": _ref("event_diagnostic")},
+            "seconds": NUMBER,
+            "resumable": FLAG,
+            "diagnostics": {"type": "array", "items": ref("event_diagnostic")},
         },
     ),
     "apply_detached": Event(
         "A step goes on without this command, which was asked to end; the next apply joins it.",
-        {**_STEP, "seconds": _NUMBER},
+        {**_STEP, "seconds": NUMBER},
     ),
     "apply_skipped": Event(
         "A step was not begun because of another one.",
-        {**_STEP, "because": _TEXT, "why": _TEXT},
+        {**_STEP, "because": TEXT, "why": TEXT},
     ),
     "gate": Event(
         "A check or an evaluation gave its verdict. With an `approval` its dependents go on although it did not pass.",
-        {"address": _TEXT, **_GATE},
-        {"approval": _ref("approval")},
+        {"address": TEXT, **GATE},
+        {"approval": ref("approval")},
     ),
     "outputs": Event(
         "What a resource gives to others: after an apply one line for each that it made or changed, and the lines of `output`.",
-        {"address": _TEXT, "outputs": _OBJECT},
+        {"address": TEXT, "outputs": OBJECT},
     ),
     "apply_summary": Event(
         "The last line of an apply: its exit code, and steps by outcome.",
-        {**_RUN, **dict.fromkeys(("done", "reused", "failed", "skipped", "gates_failed"), _COUNT)},
+        {**_RUN, **dict.fromkeys(("done", "reused", "failed", "skipped", "gates_failed"), COUNT)},
     ),
 }
 _LOOKING = {
     "valid": Event(
         "The project has no problems in an environment (`validate`).",
-        {"project": _TEXT, "environment": _TEXT, "resources": _COUNT},
+        {"project": TEXT, "environment": TEXT, "resources": COUNT},
     ),
     "environment": Event(
         "One environment: what it is and has (`env list`, `env show`), or that it was made or deleted (`env new`, `env delete`).",
-        {"name": _TEXT},
+        {"name": TEXT},
         {
-            "declared": _FLAG,
-            "from": _MAYBE_TEXT,
-            "backend": _TEXT,
-            "objects": _COUNT,
-            "serial": _COUNT,
-            "current": _FLAG,
-            "variables": _OBJECT,
-            "not_set": _TEXTS,
-            "changes": _TEXTS,
-            "state": _OBJECT,
-            "location": _TEXT,
-            "new": _FLAG,
-            "deleted": _FLAG,
+            "declared": FLAG,
+            "from": MAYBE_TEXT,
+            "backend": TEXT,
+            "objects": COUNT,
+            "serial": COUNT,
+            "current": FLAG,
+            "variables": OBJECT,
+            "not_set": TEXTS,
+            "changes": TEXTS,
+            "state": OBJECT,
+            "location": TEXT,
+            "new": FLAG,
+            "deleted": FLAG,
         },
     ),
     "status": Event(
         "How one object is doing (`status`).",
-        {"address": _TEXT, "condition": _TEXT, "at": _TEXT, "detail": _TEXT, "owner": _TEXT},
+        {"address": TEXT, "condition": TEXT, "at": TEXT, "detail": TEXT, "owner": TEXT},
     ),
     "object": Event(
         "One object of the state: all of it (`show`), or its key and whether something was cut off (`state list`).",
-        {"key": _TEXT},
+        {"key": TEXT},
         {
-            "address": _TEXT,
-            "id": _MAYBE_TEXT,
-            "spec": _OBJECT,
-            "parts": _OBJECT,
-            "uses": _OBJECT,
-            "after": _TEXTS,
-            "outputs": _OBJECT,
-            "gate": {"type": "object", "properties": _GATE},
+            "address": TEXT,
+            "id": MAYBE_TEXT,
+            "spec": OBJECT,
+            "parts": OBJECT,
+            "uses": OBJECT,
+            "after": TEXTS,
+            "outputs": OBJECT,
+            "gate": {"type": "object", "properties": GATE},
             "pending": {"enum": ["apply", "delete", None]},
-            "sequence": _COUNT,
-            "provenance": _OBJECT,
-            "protected": _FLAG,
-            "origin": _TEXT,
-            "failure": {"type": "object", "properties": {"count": _COUNT, "at": _TEXT, "summary": _TEXT}},
+            "sequence": COUNT,
+            "provenance": OBJECT,
+            "protected": FLAG,
+            "origin": TEXT,
+            "failure": {"type": "object", "properties": {"count": COUNT, "at": TEXT, "summary": TEXT}},
         },
     ),
     "why": Event(
@@ -190,109 +175,96 @@ _LOOKING = {
     ),
     "explanation": Event(
         "One step of a plan from its place in the project to what follows (`explain`); each field has its place beside it.",
-        {**_CHANGE, "causes": _TEXTS, "follows": {"type": "array", "items": _OBJECT}, "spared": _TEXTS},
+        {**_CHANGE, "causes": TEXTS, "follows": {"type": "array", "items": OBJECT}, "spared": TEXTS},
         {"range": {"type": ["object", "null"]}},
     ),
     "plan_difference": Event(
-        "A resource about which two plans differ (`plan --diff`).", {"address": _TEXT, "planned": _TEXT, "now": _TEXT}
+        "A resource about which two plans differ (`plan --diff`).", {"address": TEXT, "planned": TEXT, "now": TEXT}
     ),
     "value_difference": Event(
         "A variable that has another value than in an earlier plan (`plan --diff`).",
-        {"name": _TEXT, "old": {}, "new": {}},
+        {"name": TEXT, "old": {}, "new": {}},
     ),
     "comparison": Event(
         "The last line of `plan --diff`: whether all is the same, and the lines of project files that are not.",
-        {"same": _FLAG, "files": _TEXTS},
+        {"same": FLAG, "files": TEXTS},
     ),
     "run": Event(
         "One run: begun (`apply --detach`), at work (`status`), over (`cancel`), or in the history (`runs`). "
         "`exit_code` and `serial_after` are null until it is over.",
         {
-            **dict.fromkeys(("id", "operation", "who", "host", "since", "ended", "why"), _TEXT),
-            **dict.fromkeys(("running", "detached"), _FLAG),
-            **dict.fromkeys(("exit_code", "serial_after"), _MAYBE_COUNT),
-            "serial_before": _COUNT,
-            "counts": _OBJECT,
+            **dict.fromkeys(("id", "operation", "who", "host", "since", "ended", "why"), TEXT),
+            **dict.fromkeys(("running", "detached"), FLAG),
+            **dict.fromkeys(("exit_code", "serial_after"), MAYBE_COUNT),
+            "serial_before": COUNT,
+            "counts": OBJECT,
         },
     ),
-    "console": Event("The value of an expression (`console`).", {"expression": _TEXT, "value": {}}),
+    "console": Event("The value of an expression (`console`).", {"expression": TEXT, "value": {}}),
     "formatted": Event(
-        "One file that `fmt` looked at: whether it is, or was, to be laid out anew.", {"file": _TEXT, "changed": _FLAG}
+        "One file that `fmt` looked at: whether it is, or was, to be laid out anew.", {"file": TEXT, "changed": FLAG}
     ),
     "doctor": Event(
         "One thing that was looked at on this machine (`doctor`).",
-        {"name": _TEXT, "ok": _FLAG, "text": _TEXT, "fix": _TEXT},
+        {"name": TEXT, "ok": FLAG, "text": TEXT, "fix": TEXT},
     ),
 }
 _STATE = {
     "approved": Event(
         "A person opened a gate (`approve`).",
-        {"address": _TEXT, "gate": {"type": ["object", "null"], "properties": _GATE}},
+        {"address": TEXT, "gate": {"type": ["object", "null"], "properties": GATE}},
     ),
-    "moved": Event("An object has another address (`state mv`).", {"from": _TEXT, "to": _TEXT}),
+    "moved": Event("An object has another address (`state mv`).", {"from": TEXT, "to": TEXT}),
     "forgotten": Event(
-        "An object is no longer in the state; the real one stays (`state rm`).", {"key": _TEXT, "id": _MAYBE_TEXT}
+        "An object is no longer in the state; the real one stays (`state rm`).", {"key": TEXT, "id": MAYBE_TEXT}
     ),
     "state": Event(
-        "The state was replaced (`state push`, `state undo`).", {"serial": _COUNT, "lineage": _TEXT, "objects": _COUNT}
+        "The state was replaced (`state push`, `state undo`).", {"serial": COUNT, "lineage": TEXT, "objects": COUNT}
     ),
     "generation": Event(
         "One earlier state that is kept (`state log`); `changes` counts what became of objects since the one before.",
         {
-            "serial": _COUNT,
-            **dict.fromkeys(("lineage", "at", "by", "operation"), _TEXT),
-            "changes": {"type": "object", "additionalProperties": _COUNT},
-            "size": _COUNT,
+            "serial": COUNT,
+            **dict.fromkeys(("lineage", "at", "by", "operation"), TEXT),
+            "changes": {"type": "object", "additionalProperties": COUNT},
+            "size": COUNT,
             "damaged": {},
         },
     ),
     "difference": Event(
         "What became of one object between two states (`state diff`).",
         {
-            "key": _TEXT,
+            "key": TEXT,
             "what": {"enum": ["added", "removed", "changed"]},
             "fields": {"type": "array", "items": {"type": "object", "required": ["path", "old", "new"]}},
         },
     ),
     "fsck_summary": Event(
-        "How many problems of the state there were (`state fsck`).", {"found": _COUNT, "mended": _COUNT}
+        "How many problems of the state there were (`state fsck`).", {"found": COUNT, "mended": COUNT}
     ),
     "unlocked": Event(
         "The lock of a holder that is gone was taken away (`force-unlock`).",
-        {"id": _TEXT, "who": _TEXT, "operation": _TEXT},
+        {"id": TEXT, "who": TEXT, "operation": TEXT},
     ),
 }
 _STAGES = {
-    "features": Event("The online features of one key (`features get`).", open=True),
-    "parity": Event(
-        "Whether training and serving read the same features (`features parity`).",
-        {
-            "passed": _FLAG,
-            "view": _TEXT,
-            "at": _TEXT,
-            **dict.fromkeys(("keys", "values", "mismatched", "null_mismatches"), _COUNT),
-            "max_relative": _MAYBE_NUMBER,
-            "tolerance": _NUMBER,
-            "worst": {"type": ["object", "null"]},
-        },
-    ),
     "monitor": Event(
         "The verdict of one run of a monitor (`monitor run`, `monitor history`).",
-        {"monitor": _TEXT, "run": _TEXT, "verdict": _TEXT},
+        {"monitor": TEXT, "run": TEXT, "verdict": TEXT},
         open=True,
     ),
     "schedule": Event(
         "The crontab line of a schedule and when it runs next (`schedule render`).",
-        {"address": _TEXT, "line": _TEXT, "next": _TEXTS},
+        {"address": TEXT, "line": TEXT, "next": TEXTS},
     ),
     "experiment_size": Event(
-        "How many units an experiment needs (`experiment size`).", {"experiment": _TEXT, "n_total": _COUNT}, open=True
+        "How many units an experiment needs (`experiment size`).", {"experiment": TEXT, "n_total": COUNT}, open=True
     ),
     "assignment": Event(
         "The arm of one unit, null when it is not in the experiment (`experiment assign`).",
-        {"unit": _TEXT, "arm": _MAYBE_TEXT},
+        {"unit": TEXT, "arm": MAYBE_TEXT},
     ),
 }
 
 # In the order in which the documentation tells them.
-EVENTS: dict[str, Event] = {**_PLAN, **_APPLY, **_LOOKING, **_STATE, **_STAGES}
+EVENTS: dict[str, Event] = {**_PLAN, **_APPLY, **_LOOKING, **_STATE, **_STAGES, **DATA_EVENTS}
