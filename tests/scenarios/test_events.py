@@ -235,6 +235,8 @@ def _settled(value: Any, name: str = "") -> Any:
             return {"type": "doctor", "name": "duckdb", "ok": True, "text": "2.0.1", "fix": ""}
         if value.get("type") == "run":
             value = {**value, "id": "7f3a"}
+        if value.get("type") == "data_version":
+            value = {**value, "runs": ["7f3a"]}
         return {key: _settled(item, key) for key, item in value.items() if key not in ("git",)}
     if isinstance(value, list):
         return [_settled(item) for item in value]

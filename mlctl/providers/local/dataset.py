@@ -83,7 +83,8 @@ class Dataset:
         origin = bring.origin(spec)
         params = origin.params(spec, desired.parts, folder, ctx)
         spoilt = prior is not None and prior.key == desired.key and (_tampered(prior, ctx) or _earlier(prior))
-        if spoilt or (origin.copies and _gone(params.files, ctx.root)):
+        done = origin.copies and job.state(folder) is job.JobState.DONE  # one that was cut off goes on with what it has
+        if spoilt or (done and _gone(params.files, ctx.root)):
             # what an earlier run brought was removed or changed behind our back, or lacks what is asked now
             job.discard(folder)
             bring.sweep(ctx)
