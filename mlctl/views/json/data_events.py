@@ -96,7 +96,10 @@ DATA_EVENTS: dict[str, Event] = {
             "notes": TEXTS,
         },
     ),
-    "features": Event("The online features of one key (`features get`).", open=True),
+    "features": Event(
+        "The online features of one key, and the time that each view's values are of (`features get`).",
+        {"keys": OBJECT, "features": OBJECT, "event_times": OBJECT},
+    ),
     "parity": Event(
         "Whether training and serving read the same features (`features parity`).",
         {

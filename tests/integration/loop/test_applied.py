@@ -72,7 +72,7 @@ def test_predict_by_key_is_predict_with_the_features_of_that_key(loop: Loop) -> 
     by_key = loop.run("predict", "--key", "household_id=42", "--json")
     assert by_key.exit_code == 0, by_key
     (found,) = loop.run("features", "get", "shopping", "42", "--json").lines
-    values = {name: found[name] for name in FEATURES}
+    values = {name: found["features"][name] for name in FEATURES}
     by_value = loop.run("predict", "--data", json.dumps({"instances": [values]}), "--json")
     score = by_key.lines[0]["predictions"][0]["score"]
     assert by_value.lines[0]["predictions"][0]["score"] == pytest.approx(score, abs=1e-6)
