@@ -95,7 +95,8 @@ def show(
     path = Path(name) if name.endswith(".json") else workspace.root / default_path(name.removeprefix("datasets."))
     contract = _read(path)
     if as_json:
-        emit_json({"type": "contract", "file": str(path), **contract.model_dump(mode="json")})
+        shown = path.relative_to(workspace.root) if path.is_relative_to(workspace.root) else path
+        emit_json({"type": "contract", "file": shown.as_posix(), **contract.model_dump(mode="json")})
     else:
         print("\n".join(safe(line) for line in lines(contract)))
     return ExitCode.OK
