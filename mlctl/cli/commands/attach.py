@@ -30,11 +30,13 @@ def attach(
     """Follow it."""
     folder = history(workspace).find(run, running=True)
     about = folder.read()
-    if not as_json:
-        print(f"run {folder.id}: {about.operation} by {about.who}, since {about.since}", flush=True)
-        if about.phase == "starting" and folder.running:
-            print("It has not begun yet: it looks at what there is, or waits for another writer to end.", flush=True)
     try:
+        if not as_json:
+            print(f"run {folder.id}: {about.operation} by {about.who}, since {about.since}", flush=True)
+            if about.phase == "starting" and folder.running:
+                print(
+                    "It has not begun yet: it looks at what there is, or waits for another writer to end.", flush=True
+                )
         return follow(folder, as_json=as_json)
     except KeyboardInterrupt:
         if not as_json:
