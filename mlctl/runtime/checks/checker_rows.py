@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
@@ -20,13 +21,13 @@ class ColumnShares(RuleCheck):
 
     what: ClassVar[str]  # what the offending rows do, in the sentence about one column
 
+    @abstractmethod
     def offends(self, column: str) -> str:
         """The condition of a row that breaks it in this column."""
-        raise NotImplementedError
 
+    @abstractmethod
     def values(self, part: int, found: Counts, rows: int) -> int:
         """How many rows are looked at in a column."""
-        raise NotImplementedError
 
     def looked_at(self, found: Counts, rows: int) -> int:
         """How many rows are looked at in any of the columns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +35,7 @@ class Scene:
         return self.executor.columns
 
 
-class RuleCheck:
+class RuleCheck(ABC):
     """One rule under examination. The checker asks in this order: `impossible`, `first`, `second`, `verdict`.
 
     Aliases of aggregates hold the rule's number, so that those of all rules stand side by side in one query.
@@ -69,9 +70,9 @@ class RuleCheck:
         """What the second pass counts, for a rule whose condition hangs on what the first has found."""
         return {}
 
+    @abstractmethod
     def verdict(self, found: Counts, rows: int) -> Verdict:
         """What came of it, from the counts of both passes and from queries of its own. There is at least one row."""
-        raise NotImplementedError
 
     def alias(self, letter: str, part: int | None = None) -> str:
         """The alias of an aggregate of this rule."""
