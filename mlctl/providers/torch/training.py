@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mlctl.launch import job, process
 from mlctl.launch.job import JobState
 from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
-from mlctl.providers.torch.entrypoint import check_entrypoint, closure, code_parts
+from mlctl.providers.torch.base import base_parts
+from mlctl.providers.torch.entrypoint import code_parts
+from mlctl.providers.torch.ranks import rank_logs
+from mlctl.providers.torch.render import tracking_target, train_job
+from mlctl.providers.torch.resuming import newest_layout, position, refuse_other_layout
+from mlctl.providers.torch.rules import check_training
 from mlctl.providers.torch.runs import may_have_runs
-from mlctl.providers.torch.spec import Ddp, Python, TrainingSpec
+from mlctl.providers.torch.search_rules import check_search
+from mlctl.providers.torch.spec import Data, Python, TrainingSpec
 from mlctl.types import job as contract
-from mlctl.types.address import ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
-from mlctl.types.jobs.features import ViewSource
-from mlctl.types.jobs.tracking import TrackingTarget, tracking_settings
-from mlctl.types.jobs.train import CHECKPOINTS, AdoptJob, ForgetRunJob, MlpModel, PythonModel, TableInput, TrainJob
+from mlctl.types.estimate import Estimate
+from mlctl.types.jobs.executors import PLACED_FILE
+from mlctl.types.jobs.train import FILES, AdoptJob, ForgetRunJob, StopRanksJob, TrainJob
 from mlctl.types.state import Record
 
 _MODEL_URI = re.compile(r"models:/[^/@]+(/[0-9]+|@[^/@]+)|runs:/[0-9a-f]{32}/.+")
@@ -39,79 +45,33 @@ class Training:
 
     def check(self, spec: TrainingSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Fields that contradict each other, and the entry point of a `python` model."""
-        found = []
-        if spec.data.service is not None and spec.data.features:
-            found.append(
-                Diagnostic(
-                    "training.features-unused",
-                    "`features` has no effect beside `service`",
-                    "the service says which features the model reads, and in which order",
-                    "remove `features`, or add its views to the service",
-                    path=("data", "features"),
-                )
-            )
-        if spec.data.columns is not None and (spec.data.features or spec.data.service is not None):
-            given = "service" if spec.data.service is not None else "features"
-            found.append(
-                Diagnostic(
-                    "training.columns-unused",
-                    f"`columns` has no effect beside `{given}`",
-                    "the model reads the features; the labels only give key, time and target",
-                    f"remove `columns`, or remove `{given}`",
-                    path=("data", "columns"),
-                )
-            )
-        if spec.data.columns is not None and spec.data.target in spec.data.columns:
-            found.append(
-                Diagnostic(
-                    "training.target-leak",
-                    f"the target `{spec.data.target}` is among its own features",
-                    "the model would only learn to copy it",
-                    "take it out of `columns`",
-                    path=("data", "columns"),
-                )
-            )
-        for name, many in (("columns", spec.data.columns or []), ("features", spec.data.features)):
-            found += [
-                Diagnostic(
-                    "training.duplicate", f"`{item}` stands twice in `{name}`", "", "name it once", path=("data", name)
-                )
-                for item in sorted({item for item in many if many.count(item) > 1})
-            ]
-        if isinstance(spec.strategy, Ddp) and spec.batch_size < spec.strategy.processes:
-            found.append(
-                Diagnostic(
-                    "training.batch-too-small",
-                    f"a batch of {spec.batch_size} rows cannot be shared by {spec.strategy.processes} processes",
-                    "`batch_size` counts the rows of all processes together",
-                    f"set `batch_size` to at least {spec.strategy.processes}",
-                    path=("batch_size",),
-                )
-            )
-        if isinstance(spec.model, Python):
-            found += check_entrypoint(spec.model, ctx)
-        return found
+        return [*check_training(spec, ctx), *check_search(spec, ctx)]
 
     def parts(self, spec: TrainingSpec, ctx: Context) -> Mapping[str, str]:
-        """The project's own code that a `python` model runs."""
-        return code_parts(spec.model, ctx) if isinstance(spec.model, Python) else {}
+        """The project's own code that a `python` model runs, or the files that a language model begins with."""
+        return code_parts(spec.model, ctx) if isinstance(spec.model, Python) else base_parts(spec, ctx)
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """Whether the model is there, or how far its training is, by files and locks alone."""
         folder = ctx.folder(prior.key)
         if prior.complete:
-            files = [prior.outputs.get(name) for name in ("model", "training_profile", "keys")]
+            files = [prior.outputs.get(name) for name in FILES if name in prior.outputs or name == "model"]
             return Observed() if all(isinstance(name, str) and (ctx.root / name).exists() for name in files) else None
         state = job.state(folder)
         if state is JobState.RUNNING:
-            return Observed(condition=Condition.RUNNING, detail=_position(folder))
+            return Observed(condition=Condition.RUNNING, detail=position(folder))
         if state is JobState.DONE:
             return Observed(condition=Condition.RESUMABLE, detail="trained; its result was not noted yet")
-        position = _position(folder)
-        return Observed(condition=Condition.RESUMABLE, detail=position) if position else None
+        reached = position(folder)
+        return Observed({"layout": newest_layout(folder)}, Condition.RESUMABLE, reached) if reached else None
 
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
-        """Leaf by leaf."""
+        """Leaf by leaf. Raises MlctlError when what there is of it was spread in a way that the new one cannot go on from."""
+        if not prior.complete:
+            made = seen.fields.get("layout")
+            if made is not None:
+                refuse_other_layout(made, desired)
+            seen = replace(seen, fields={})
         return diff_fields(desired, prior, seen)
 
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
@@ -122,7 +82,16 @@ class Training:
                 missing_ok=True
             )  # files of the result are gone: make them again, from the last checkpoint if there is one
         result = job.run("train", train_job(desired, ctx).model_dump(mode="json"), folder, ctx, detachable=True)
-        return Outcome(id=str(result.outputs["run_id"]), outputs=with_lineage(result.outputs, desired))
+        from mlctl.providers.torch.estimates import with_actual
+
+        outputs = with_actual(with_lineage(result.outputs, desired), desired, ctx)
+        return Outcome(id=str(result.outputs["run_id"]), outputs=outputs)
+
+    def estimate(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate:
+        """Memory, time and money. Raises MlctlError for what cannot fit its device."""
+        from mlctl.providers.torch.estimates import estimate
+
+        return estimate(desired, made, ctx)
 
     def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
         """Take over a model that MLflow holds, by `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/PATH`."""
@@ -145,7 +114,8 @@ class Training:
         """Stop it if it runs, mark its MLflow run as deleted (one that was taken over is given back), and remove its folder."""
         folder = ctx.folder(prior.key)
         process.stop(folder, job.STOP_GRACE_SECONDS)
-        target = _target(prior.key, prior.spec, ctx)
+        _stop_ranks(folder, ctx)
+        target = tracking_target(prior.key, prior.spec, ctx)
         logged_at = prior.outputs.get("tracking_uri")
         if isinstance(logged_at, str):  # `tracking` may have been changed since
             target = target.model_copy(update={"uri": logged_at})
@@ -159,48 +129,32 @@ class Training:
         path = ctx.folder(prior.key) / contract.LOG_FILE
         return path if path.exists() else None
 
+    def rank_logs(self, prior: Record, rank: int, ctx: Context) -> Sequence[Path]:
+        """What one rank wrote: all of the log where there is only one."""
+        return rank_logs(ctx.folder(prior.key), rank)
+
     def describe(self, prior: Record) -> str:
-        """The validation metrics and the size of the training."""
+        """The validation metrics and the size of the training, and what it took beside what was foretold."""
+        from mlctl.providers.torch.estimates import told
+
         metrics = prior.outputs.get("metrics") or {}
         shown = [
             f"{name} {metrics[name]:.4f}"
-            for name in ("roc_auc", "accuracy", "rmse", "r2")
+            for name in ("roc_auc", "accuracy", "rmse", "r2", "perplexity")
             if isinstance(metrics.get(name), int | float)
         ]
-        return "  ".join([*shown, f"{prior.outputs.get('rows') or 0:,} rows"])
-
-
-def train_job(desired: Desired, ctx: Context) -> TrainJob:
-    """The parameters of the worker program. Raises MlctlError for inputs that do not go together."""
-    spec: TrainingSpec = desired.spec
-    features = _features(desired)
-    strategy = spec.strategy
-    return TrainJob(
-        tracking=_target(desired.key, desired.values, ctx),
-        labels=TableInput.of(spec.data.labels, desired.input("datasets", spec.data.labels).outputs),
-        **features,
-        target=spec.data.target,
-        task=spec.task,
-        split_by=spec.data.split.by,
-        test_share=spec.data.split.test,
-        model=_model(spec, ctx),
-        strategy=strategy.type,
-        processes=strategy.processes if isinstance(strategy, Ddp) else 1,
-        precision=spec.precision,
-        epochs=spec.epochs,
-        batch_size=spec.batch_size,
-        optimizer=spec.optimizer.type,
-        lr=spec.optimizer.lr,
-        weight_decay=spec.optimizer.weight_decay,
-        checkpoint_every=spec.checkpoint.every,
-        checkpoint_keep=spec.checkpoint.keep,
-        seed=spec.seed,
-    )
+        took = [text] if (text := told(prior)) else []
+        return "  ".join([*shown, f"{prior.outputs.get('rows') or 0:,} rows", *took])
 
 
 def with_lineage(outputs: Mapping[str, Any], desired: Desired) -> dict[str, Any]:
     """The outputs with what the model's score is made of, column by column: the features, and what was learnt to foretell."""
     data = desired.spec.data
+    if not isinstance(data, Data):
+        columns = [name for name in (data.messages, data.prompt, data.completion, data.text) if name is not None]
+        used = [[f"datasets.{data.dataset}", name] for name in columns]
+        how = f"{desired.spec.model.type} trained on datasets.{data.dataset}"
+        return {**outputs, "lineage": {"score": {"from": used, "how": how}}}
     labels = f"datasets.{data.labels}"
     origin = {
         feature: f"feature_views.{name}"
@@ -215,66 +169,16 @@ def with_lineage(outputs: Mapping[str, Any], desired: Desired) -> dict[str, Any]
     return {**outputs, "lineage": {"score": {"from": columns, "how": how}}}
 
 
-def _features(desired: Desired) -> dict[str, Any]:
-    """Which views are joined and which transformations applied, and the columns the model reads of it all, in order."""
-    data = desired.spec.data
-    if data.service is not None:
-        service = desired.input("feature_services", data.service).outputs
-        return {
-            **{name: service[name] for name in ("views", "view_digests", "transformations", "store")},
-            "columns": service["serving"]["columns"],
-        }
-    views = [desired.input("feature_views", name).outputs for name in data.features]
-    return {
-        "views": [ViewSource.from_outputs(view) for view in views],
-        "view_digests": {view["view"]: view["digest"] for view in views},
-        "store": views[0]["store"] if views else None,
-        "columns": data.columns,
-    }
-
-
-def _model(spec: TrainingSpec, ctx: Context) -> MlpModel | PythonModel:
-    if not isinstance(spec.model, Python):
-        return MlpModel(hidden=spec.model.hidden, dropout=spec.model.dropout)
-    root = ctx.root.resolve()
-    files = closure(spec.model, ctx)
-    file = ctx.path(spec.model.file).relative_to(root).as_posix()
-    return PythonModel(
-        file=file,
-        function=spec.model.function,
-        params=spec.model.params,
-        closure=[path.relative_to(root).as_posix() for path in files],
-        code_digest=ctx.digests.tree(files, root),
-    )
-
-
-def _target(key: ObjectKey, values: Mapping[str, Any], ctx: Context) -> TrackingTarget:
-    """Where this object is tracked, by the project settings as they were when it was asked for, and under which marks."""
-    made = ctx.made_as(key)
-    uri, experiment = tracking_settings(values.get("project_tracking"), ctx.project)
-    owner = {"owner": values["owner"]} if values.get("owner") else {}
-    return TrackingTarget(
-        uri=uri,
-        experiment=experiment,
-        lineage=ctx.lineage,
-        address=str(made.address),
-        object=str(made),
-        labels={**owner, **values.get("tags", {})},
-    )
-
-
 def _whole(folder: Path, ctx: Context) -> bool:
     """Whether the files that a finished job put out are there."""
     stored = json.loads((folder / contract.RESULT_FILE).read_bytes())["outputs"]
-    return all((ctx.root / stored[name]).exists() for name in ("model", "training_profile", "keys"))
+    return all((ctx.root / stored[name]).exists() for name in FILES if name in stored)
 
 
-def _position(folder: Path) -> str:
-    """`step 450 of 1200` of the newest checkpoint, or nothing."""
-    for path in sorted((folder / CHECKPOINTS).glob("step-*.json"), reverse=True):
-        try:
-            stored = json.loads(path.read_bytes())
-            return f"step {stored['step']} of {stored['total']}"
-        except (OSError, ValueError, KeyError):
-            continue
-    return ""
+def _stop_ranks(folder: Path, ctx: Context) -> None:
+    """End ranks that outlived the program that started them, where some may: a job of a cluster, a driver of Ray."""
+    stored = process.read_object(folder / contract.JOB_FILE)
+    if stored is None or not any(folder.rglob(PLACED_FILE)):
+        return
+    params = StopRanksJob(training=TrainJob.model_validate(stored["params"]), folder=str(folder))
+    job.run("train", params.model_dump(mode="json"), folder / "stop-ranks", ctx)

@@ -11,7 +11,10 @@ from mlctl.types.jobs.train import Candidate, TableInput
 
 BINARY_METRICS = frozenset({"roc_auc", "accuracy", "log_loss", "f1", "precision", "recall", "brier"})
 REGRESSION_METRICS = frozenset({"rmse", "mae", "r2"})
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae"})
+ANSWER_METRICS = frozenset({"exact_match", "token_f1"})  # of what a language model writes
+LANGUAGE_METRICS = frozenset({"loss", "perplexity", *ANSWER_METRICS})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae", "loss", "perplexity"})
+METRICS = {"binary": BINARY_METRICS, "regression": REGRESSION_METRICS, "causal_lm": LANGUAGE_METRICS}
 
 
 class Bar(BaseModel):
@@ -19,8 +22,16 @@ class Bar(BaseModel):
 
     min: float | None = None
     max: float | None = None
-    versus_champion: bool = False
+    versus_champion: bool = False  # not worse, by more than the margin
+    versus_base: bool = False  # better, by the margin at least
     margin: float = 0.0
+
+
+class Generation(BaseModel):
+    """What a language model writes to be compared with the answers of a dataset."""
+
+    max_new_tokens: int = 64
+    documents: int = 200  # at most, drawn by their content
 
 
 class Registration(BaseModel):
@@ -38,6 +49,7 @@ class EvaluateJob(BaseModel):
     candidate: Candidate
     dataset: TableInput
     require: dict[str, Bar]
+    generation: Generation = Generation()
     register_as: Registration | None
     adopt: bool = (
         False  # the registered model and the version that holds the alias are somebody else's, and to be taken over

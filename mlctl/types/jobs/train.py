@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
+from mlctl.types.jobs.executors import Executor, LocalExecutor
 from mlctl.types.jobs.features import FileFormat, OnlineView, Transformation, ViewSource, keys_of
 from mlctl.types.jobs.profile import Source
+from mlctl.types.jobs.recipe import Recipe
+from mlctl.types.jobs.search import Search
 from mlctl.types.jobs.tracking import TrackingTarget
 from mlctl.types.value import Json
 
-# Inside the job's folder: `step-00000450.pt`, and `step-00000450.json` which makes it count: {"step", "total", "epoch", "digest"}.
+# Inside the job's folder: the folder `step-0000000450`, and `step-0000000450.json` which makes it count: {"step", "total", "epoch", "files"}.
 CHECKPOINTS = "checkpoints"
+# Outputs that name files of a trained model, as far as it has them.
+FILES = ("model", "training_profile", "keys")
 
 
 class TableInput(BaseModel):
@@ -43,30 +48,10 @@ class TableInput(BaseModel):
         return Source(files=self.files, format=self.format, columns=self.columns, partitions=self.partitions)
 
 
-class MlpModel(BaseModel):
-    """A multi-layer perceptron of our own."""
+class TableData(BaseModel):
+    """Rows of features and a target: labels with views joined point in time, or the labels' own columns."""
 
-    type: Literal["mlp"] = "mlp"
-    hidden: list[int]
-    dropout: float = 0.0
-
-
-class PythonModel(BaseModel):
-    """A function of the project that builds a torch module."""
-
-    type: Literal["python"] = "python"
-    file: str
-    function: str
-    params: dict[str, Json] = {}
-    closure: list[str]  # every project file that `file` imports, itself included
-    code_digest: str
-
-
-class TrainJob(BaseModel):
-    """One training, whole: what goes in, what model, how it is optimised, and where it is tracked."""
-
-    op: Literal["train"] = "train"
-    tracking: TrackingTarget
+    type: Literal["table"] = "table"
     labels: TableInput
     views: list[ViewSource]
     view_digests: dict[str, str]
@@ -78,18 +63,6 @@ class TrainJob(BaseModel):
     task: Literal["binary", "regression"] | None
     split_by: Literal["time", "random"]
     test_share: float
-    model: Annotated[MlpModel | PythonModel, Field(discriminator="type")]
-    strategy: Literal["single", "ddp"]
-    processes: int
-    precision: Literal["fp32", "bf16"]
-    epochs: int
-    batch_size: int  # rows of all processes together
-    optimizer: Literal["adamw", "sgd"]
-    lr: float
-    weight_decay: float
-    checkpoint_every: str  # `50 steps` or `1 epochs`
-    checkpoint_keep: int
-    seed: int
 
     def serving(self, columns: list[str], transformations: Sequence[Transformation]) -> dict[str, Json]:
         """How a request becomes a row of these columns, for servers and evaluations; with the code that goes with the model."""
@@ -107,6 +80,45 @@ class TrainJob(BaseModel):
         }
 
 
+class TextForm(BaseModel):
+    """How rows are read as text: conversations, prompts with completions, or plain text. One of the three is given."""
+
+    messages: str | None = None  # a column of lists of {role, content}
+    prompt: str | None = None
+    completion: str | None = None
+    text: str | None = None
+    max_length: int  # tokens of a row
+    loss_on: Literal["completions", "all"]
+
+
+class TextData(TextForm):
+    """Text for a language model."""
+
+    type: Literal["text"] = "text"
+    dataset: TableInput
+    packing: bool  # several documents in a row, none of which sees another
+    split_by: Literal["time", "random"]
+    test_share: float
+
+
+class CustomData(BaseModel):
+    """Files that a function of the project makes a dataset of, for a `python` model with `dataset`."""
+
+    type: Literal["custom"] = "custom"
+    dataset: TableInput
+
+
+class TrainJob(BaseModel):
+    """One training, whole: what goes in, how it is trained, where it runs, and where it is tracked."""
+
+    op: Literal["train"] = "train"
+    tracking: TrackingTarget
+    data: Annotated[TableData | TextData | CustomData, Field(discriminator="type")]
+    recipe: Recipe
+    executor: Executor = LocalExecutor()
+    search: Search | None = None
+
+
 class AdoptJob(BaseModel):
     """Take over a model that is in MLflow already, `models:/NAME/VERSION` or `runs:/RUN/PATH`, as what a training would have made."""
 
@@ -115,8 +127,8 @@ class AdoptJob(BaseModel):
     id: str
 
 
-class Candidate(BaseModel):
-    """A trained model: where it is, what it reads and what it was trained on. Paths are relative to the project.
+class Trained(BaseModel):
+    """A trained model: where it is and what it was trained on. Paths are relative to the project.
 
     It is put out by a training, judged by an evaluation, and kept with each registered version.
     """
@@ -127,6 +139,11 @@ class Candidate(BaseModel):
     experiment_id: str
     model_uri: str
     keys: str
+
+
+class TableCandidate(Trained):
+    """A model that reads rows of features."""
+
     training_profile: str
     target: str
     task: Literal["binary", "regression"]
@@ -148,8 +165,14 @@ class Candidate(BaseModel):
         every = list({key["name"]: key for found in keys.values() for key in found}.values())
         return {**values, "views": sources, "serving": {**kept, "keys": every, "views": views, "transformations": []}}
 
-    def at(self, model: str, training_profile: str) -> Candidate:
-        """The same model from a copy of its files; the code of its transformations is in its folder."""
+    @property
+    def files(self) -> list[str]:
+        """What has to be there to use it: the model's folder first."""
+        return [self.model, self.training_profile]
+
+    def at(self, files: Sequence[str]) -> TableCandidate:
+        """The same model from copies of its files; the code of its transformations is in its folder."""
+        model, training_profile = files
         made = [
             item.model_copy(update={"root": model + item.root.removeprefix(self.model)})
             for item in self.transformations
@@ -158,6 +181,48 @@ class Candidate(BaseModel):
         return self.model_copy(
             update={"model": model, "training_profile": training_profile, "transformations": made, "serving": serving}
         )
+
+    def outputs(self) -> dict[str, Json]:
+        """What an evaluation puts out of a model that may be used."""
+        return {
+            "model": self.model,
+            "model_uri": self.model_uri,
+            "run_id": self.run_id,
+            "serving": self.serving,
+            "views": [view.model_dump(mode="json") for view in self.views],
+            "training_profile": self.training_profile,
+        }
+
+
+class TextCandidate(Trained):
+    """A language model, and what it was before: a folder, or a hub's model at a revision."""
+
+    task: Literal["causal_lm"]
+    text: TextForm
+    base: str
+    base_revision: str | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """What has to be there to use it."""
+        return [self.model]
+
+    def at(self, files: Sequence[str]) -> TextCandidate:
+        """The same model from a copy of its folder."""
+        return self.model_copy(update={"model": files[0]})
+
+    def outputs(self) -> dict[str, Json]:
+        """What an evaluation puts out of a model that may be used."""
+        return {"model": self.model, "model_uri": self.model_uri, "run_id": self.run_id, "task": self.task}
+
+
+Candidate = Annotated[TableCandidate | TextCandidate, Field(discriminator="task")]
+_CANDIDATE: TypeAdapter[TableCandidate | TextCandidate] = TypeAdapter(Candidate)
+
+
+def candidate_of(values: Mapping[str, Any]) -> Candidate:
+    """The trained model that outputs of a training describe. Raises ValueError for one that no evaluation can judge."""
+    return _CANDIDATE.validate_python(dict(values))
 
 
 def _with_keys(view: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,3 +235,11 @@ class ForgetRunJob(BaseModel):
 
     op: Literal["forget"] = "forget"
     tracking: TrackingTarget
+
+
+class StopRanksJob(BaseModel):
+    """End ranks that outlived the program that started them, such as a job of a cluster. `folder` is that of the training's job."""
+
+    op: Literal["stop_ranks"] = "stop_ranks"
+    training: TrainJob
+    folder: str

@@ -27,11 +27,13 @@ TABLE: dict[str, dict[str, FieldClass]] = {
     "on_demand_views": dict.fromkeys(("function", "request", "views", "features"), FEATURES),
     "feature_services": dict.fromkeys(("views", "on_demand", "features"), FEATURES),
     "training": {
-        **dict.fromkeys(("model", "task", "strategy", "precision", "epochs", "batch_size", "optimizer", "seed"), TRAINING),
+        **dict.fromkeys(("model", "task", "method", "precision", "epochs", "max_steps", "batch_size", "optimizer"), TRAINING),
+        **dict.fromkeys(("early_stopping", "distill", "deterministic", "search", "seed"), TRAINING),
         "data": DATA,
-        "checkpoint": METADATA,
+        # how a training is spread, cut and saved changes how it is computed and not what is learnt
+        **dict.fromkeys(("engine", "strategy", "micro_batch_size", "memory", "checkpoint", "executor"), METADATA),
     },
-    "evaluations": dict.fromkeys(("model", "dataset", "require", "register"), EVALUATION),
+    "evaluations": dict.fromkeys(("model", "dataset", "require", "generation", "register"), EVALUATION),
     "deployments": dict.fromkeys(("model", "serve", "log", "require"), SERVING),
     "experiments": dict.fromkeys(
         ("deployment", "hypothesis", "unit", "arms", "coverage", "primary", "guardrails", "design", "salt"), DESIGN

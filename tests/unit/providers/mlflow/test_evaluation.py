@@ -27,6 +27,21 @@ VALUES: dict[str, Any] = {
 }
 
 
+LANGUAGE: dict[str, Any] = {
+    **VALUES,
+    "require": {
+        "loss": {"better_than": "base", "margin": 0.2},
+        "perplexity": {"max": 20, "not_worse_than": "champion", "better_than": "base"},
+        "exact_match": {"min": 0.1},
+    },
+    "generation": {"max_new_tokens": 32, "documents": 50},
+}
+
+
+def test_bars_of_a_language_model_are_fine(tmp_path: Path) -> None:
+    assert Evaluation().check(EvaluationSpec.model_validate(LANGUAGE), make_context(tmp_path)) == []
+
+
 def test_it_provides_the_model_it_registers() -> None:
     assert list(EvaluationSpec.model_validate(VALUES).provides()) == ["model:shops@champion"]
 
@@ -53,6 +68,14 @@ def test_the_spec_of_the_quickstart_is_fine(tmp_path: Path) -> None:
         ({"require": {"rmse": {"min": 2, "max": 1}}}, "eval.impossible-bar"),
         ({"require": {"rmse": {"max": 1}, "f1": {"min": 0.2}}}, "eval.mixed-metrics"),
         ({"register": None}, "eval.no-champion"),
+        ({"require": {"roc_auc": {"better_than": "base"}}}, "eval.no-base"),
+        ({"require": {"loss": {"max": 2}, "rmse": {"max": 1}}}, "eval.mixed-metrics"),
+        ({"require": {"token_f1": {"min": 60}}}, "eval.impossible-bar"),
+        ({"require": {"loss": {"max": 2}}, "generation": {"max_new_tokens": 8}}, "eval.generation-unused"),
+        (
+            {"require": {"loss": {"not_worse_than": "champion", "better_than": "base", "margin": 0.1}}},
+            "eval.margin-unclear",
+        ),
     ],
 )
 def test_a_bar_without_effect_or_beyond_reach_is_refused(tmp_path: Path, changed: dict[str, Any], code: str) -> None:

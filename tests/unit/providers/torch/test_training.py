@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.providers.torch.training import Training, train_job, with_lineage
 from mlctl.testing.harness import make_context, make_desired
 from mlctl.types.address import ObjectKey
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.features import Transformation, ViewSource
 from mlctl.types.state import Pending, Record
 
@@ -65,7 +67,7 @@ def identity(ctx: Context, inputs: dict[str, Record], **changed: Any) -> str:
     [
         {"optimizer": {"type": "adamw", "lr": 1e-3}},
         {"seed": 8},
-        {"strategy": {"type": "single"}},
+        {"max_steps": 5},
         {"model": {"type": "mlp", "hidden": [64]}},
         {"precision": "fp32"},
         {"task": "binary"},
@@ -79,7 +81,17 @@ def test_what_makes_another_model_is_another_object(
 
 @pytest.mark.parametrize(
     "changed",
-    [{"description": "x"}, {"owner": "me"}, {"tags": {"a": "b"}}, {"checkpoint": {"every": "2 epochs"}}],
+    [
+        {"description": "x"},
+        {"owner": "me"},
+        {"tags": {"a": "b"}},
+        {"checkpoint": {"every": "2 epochs"}},
+        {"strategy": {"type": "single"}},
+        {"strategy": "auto"},
+        {"micro_batch_size": 16},
+        {"memory": {"gradient_checkpointing": True}},
+        {"executor": {"type": "local", "restarts": 0}},
+    ],
 )
 def test_what_makes_no_other_model_is_the_same_object(
     ctx: Context, inputs: dict[str, Record], changed: dict[str, Any]
@@ -110,7 +122,7 @@ def test_equal_ways_of_writing_are_one(ctx: Context, inputs: dict[str, Record]) 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"precision": "fp16"}, "'fp32' or 'bf16'"),
+        ({"precision": "int8"}, "'fp32', 'bf16' or 'fp16'"),
         ({"checkpoint": {"every": "often"}}, "write `50 steps`"),
         ({"checkpoint": {"every": "0 steps"}}, "write `50 steps`"),
         ({"strategy": {"type": "ddp"}}, "processes"),
@@ -165,16 +177,16 @@ def test_the_job_says_all_that_the_worker_needs(ctx: Context, inputs: dict[str, 
     params = train_job(desired, ctx)
     assert (params.tracking.uri, params.tracking.experiment) == ("sqlite:///.mlctl/mlflow.db", "shop")
     assert params.tracking.labels == {"owner": "me"}
-    assert params.model.type == "python"
-    assert params.model.closure == ["src/layers.py", "src/model.py"]
-    assert params.view_digests == {"shopping": "v"}
+    assert params.recipe.model.type == "python"
+    assert params.recipe.model.closure == ["src/layers.py", "src/model.py"]
+    assert params.data.view_digests == {"shopping": "v"}
 
 
 def test_views_of_two_entities_are_used_together(ctx: Context, inputs: dict[str, Record]) -> None:
     both = {**inputs, "feature_views.shopping": view("shopping"), "feature_views.goods": view("goods", "product_id")}
     data = {**VALUES["data"], "features": ["shopping", "goods"]}
     desired = make_desired(Training(), "training.m", {**VALUES, "data": data}, ctx, both)
-    serving = train_job(desired, ctx).serving(["amount"], [])
+    serving = train_job(desired, ctx).data.serving(["amount"], [])
     assert [key["name"] for key in serving["keys"]] == ["household_id", "product_id"]
 
 
@@ -183,7 +195,7 @@ def test_columns_that_stand_in_names_of_folders_go_to_the_worker(ctx: Context, i
     outputs = {**labels.outputs, "columns": {"shops": "bigint", "year": "bigint"}, "partitions": {"year": "bigint"}}
     known = {**inputs, "datasets.labels": replace(labels, outputs=outputs)}
     job = train_job(make_desired(Training(), "training.m", VALUES, ctx, known), ctx)
-    assert job.labels.source.partitions == {"year": "bigint"}
+    assert job.data.labels.source.partitions == {"year": "bigint"}
 
 
 def test_lineage_names_the_features_the_target_and_what_a_request_brings(
@@ -223,9 +235,10 @@ def test_a_service_says_what_is_joined_what_is_computed_and_in_which_order(
     data = {"labels": "labels", "service": "offer", "target": "shops"}
     known = {"datasets.labels": inputs["datasets.labels"], "feature_services.offer": service(ctx)}
     job = train_job(make_desired(Training(), "training.m", {**VALUES, "data": data}, ctx, known), ctx)
-    assert (job.columns, [item.view for item in job.views]) == (["share", "amount"], ["shopping"])
-    assert [item.view for item in job.transformations] == ["ratios"]
-    assert (job.view_digests, job.store) == ({"shopping": "v"}, {"project": "p"})
+    data = job.data
+    assert (data.columns, [item.view for item in data.views]) == (["share", "amount"], ["shopping"])
+    assert [item.view for item in data.transformations] == ["ratios"]
+    assert (data.view_digests, data.store) == ({"shopping": "v"}, {"project": "p"})
 
 
 def test_another_service_digest_is_another_model(ctx: Context, inputs: dict[str, Record]) -> None:
@@ -259,3 +272,23 @@ def test_a_dead_training_is_resumable_only_from_a_checkpoint(ctx: Context, input
     seen = Training().read(pending, ctx)
     assert seen is not None
     assert (seen.condition, seen.detail) == (Condition.RESUMABLE, "step 450 of 1200")
+
+
+def test_a_checkpoint_of_another_layout_is_refused_before_anything_starts(
+    ctx: Context, inputs: dict[str, Record]
+) -> None:
+    desired = make_desired(Training(), "training.m", VALUES, ctx, inputs)
+    pending = Record(desired.key, None, dict(desired.values), pending=Pending.APPLY)
+    folder = ctx.folder(desired.key)
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "job.json").write_text("{}")
+    position = {"step": 450, "total": 1200, "epoch": 3, "files": {}}
+
+    def seen(layout: dict[str, Any]) -> None:
+        (folder / "checkpoints" / "step-0000000450.json").write_text(json.dumps({**position, "layout": layout}))
+        Training().diff(desired, pending, Training().read(pending, ctx))
+
+    ddp = {"engine": "torch", "strategy": "ddp", "data": 4, "tensor": 1, "pipeline": 1}
+    seen(ddp)  # a data-parallel training goes on with another number of processes
+    with pytest.raises(MlctlError, match="zero2"):
+        seen({**ddp, "engine": "hf", "strategy": "zero2"})

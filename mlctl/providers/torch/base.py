@@ -1,0 +1,138 @@
+"""The model that a language model's training begins with, looked at by its files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mlctl.provider import Context
+from mlctl.providers.torch.layout import engine_of, fixed_layout
+from mlctl.providers.torch.spec import CausalLm, TrainingSpec
+from mlctl.types.diagnostic import Diagnostic, MlctlError, did_you_mean
+from mlctl.types.jobs.recipe import Layout
+from mlctl.types.jobs.transformer import parallel_problems
+
+_REFERENCE = "${"
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+
+
+def check_base(spec: TrainingSpec, model: CausalLm, ctx: Context) -> Iterator[Diagnostic]:
+    """Whether the folders are there, whole, and can be cut as the strategy asks. What another resource puts out is not looked at."""
+    if model.revision is None and _REFERENCE not in model.base:
+        yield from _check_folder(model.base, ("model", "base"), ctx, hub=True)
+    for index, item in enumerate(model.adapters):
+        if _REFERENCE not in item.path:
+            yield from _check_adapter(item.path, ("model", "adapters", index, "path"), ctx)
+    if spec.distill is not None and _REFERENCE not in spec.distill.teacher:
+        yield from _check_folder(spec.distill.teacher, ("distill", "teacher"), ctx, hub=False)
+    config, layout = config_of(model, ctx), fixed_layout(spec)
+    if config is not None and layout is not None and engine_of(spec) == "torch":
+        yield from _check_layout(config, layout)
+
+
+def _check_layout(config: Mapping[str, object], layout: Layout) -> Iterator[Diagnostic]:
+    try:
+        for what, why, fix in parallel_problems(config, layout):
+            yield Diagnostic("training.layout", what, why, fix, path=("strategy",))
+    except (KeyError, TypeError, ValueError) as error:
+        yield Diagnostic(
+            "training.base-incomplete",
+            "the base's config.json does not say how the model is built",
+            f"what is missing or of a wrong type: {error}",
+            "use the config.json that the model came with",
+            path=("model", "base"),
+        )
+
+
+def config_of(model: CausalLm, ctx: Context) -> Mapping[str, object] | None:
+    """The base's config.json, where it is here to be read."""
+    if model.revision is not None or _REFERENCE in model.base:
+        return None
+    try:
+        stored = json.loads((ctx.path(model.base) / "config.json").read_bytes())
+    except (OSError, ValueError, MlctlError):
+        return None
+    return stored if isinstance(stored, dict) else None
+
+
+def base_parts(spec: TrainingSpec, ctx: Context) -> Mapping[str, str]:
+    """The files of the base, the adapters and the teacher, as parts of a content key. What mlctl made is in the key as an input."""
+    if not isinstance(spec.model, CausalLm):
+        return {}
+    folders = [item.path for item in spec.model.adapters]
+    folders += [spec.model.base] if spec.model.revision is None else []
+    folders += [spec.distill.teacher] if spec.distill is not None else []
+    places = {folder: ctx.path(folder) for folder in folders if _REFERENCE not in folder}
+    own = {folder: place for folder, place in places.items() if not place.is_relative_to(ctx.home.resolve())}
+    return {f"base:{folder}": folder_digest(place, ctx) for folder, place in own.items()}
+
+
+def folder_digest(place: Path, ctx: Context) -> str:
+    """The digest of all files of a model's folder."""
+    return ctx.digests.tree(sorted(path for path in place.rglob("*") if path.is_file()), place)
+
+
+def _check_folder(folder: str, path: tuple[str, ...], ctx: Context, *, hub: bool) -> Iterator[Diagnostic]:
+    try:
+        place = ctx.path(folder)
+    except MlctlError as error:
+        yield from (Diagnostic(item.code, item.summary, item.why, item.fix, path=path) for item in error.diagnostics)
+        return
+    if not place.is_dir():
+        yield _missing(folder, path, ctx, hub=hub)
+        return
+    files = {item.name for item in place.iterdir()}
+    if "config.json" not in files:
+        gguf = sorted(name for name in files if name.endswith(".gguf"))
+        yield Diagnostic(
+            "training.base-incomplete",
+            f"`{folder}` has no config.json",
+            f"it holds {gguf[0]}, in llama.cpp's format"
+            if gguf
+            else "a model of Transformers is described by that file",
+            f"write `mlctl models convert {folder}/{gguf[0]} FOLDER`, and use that folder"
+            if gguf
+            else "name the folder that holds config.json, the weights and the tokenizer",
+            path=path,
+        )
+    elif not files & set(_TOKENIZERS):
+        yield Diagnostic(
+            "training.base-incomplete",
+            f"`{folder}` has no tokenizer",
+            "text becomes tokens by the very tokenizer that the model was made with",
+            f"put the tokenizer's files into it ({_TOKENIZERS[0]}, {_TOKENIZERS[-1]})",
+            path=path,
+        )
+
+
+def _check_adapter(folder: str, path: tuple[str | int, ...], ctx: Context) -> Iterator[Diagnostic]:
+    try:
+        whole = (ctx.path(folder) / "adapter_config.json").is_file()
+    except MlctlError as error:
+        yield from (Diagnostic(item.code, item.summary, item.why, item.fix, path=path) for item in error.diagnostics)
+        return
+    if not whole:
+        yield Diagnostic(
+            "training.adapter-missing",
+            f"`{folder}` is not a folder of an adapter",
+            "it holds no adapter_config.json",
+            "name a folder in PEFT's format, or write `${training.NAME.adapter}`",
+            path=path,
+        )
+
+
+def _missing(folder: str, path: tuple[str, ...], ctx: Context, *, hub: bool) -> Diagnostic:
+    nearby = [str(found.parent.relative_to(ctx.root)) for found in ctx.root.glob("*/*/config.json")]
+    nearby += [found.parent.name for found in ctx.root.glob("*/config.json")]
+    fix = did_you_mean(folder, nearby)
+    if not fix:
+        fix = "put the model's folder into the project"
+        fix += ", or, for a model of a hub, add `revision:` with its commit" if hub else ""
+    return Diagnostic(
+        "training.base-missing",
+        f"there is no folder `{folder}`",
+        "the path is meant from the project folder",
+        fix,
+        path=path,
+    )

@@ -1,0 +1,307 @@
+"""Executors on machines that share no disk with this one: SkyPilot and Kubernetes, blocks under `executor:`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from mlctl.provider import Block
+from mlctl.types.diagnostic import Diagnostic
+from mlctl.types.units import Duration
+from mlctl.types.value import Json
+
+_STORAGE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s?#]*)?")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kKMGTP]i?)?")
+_GPU_RESOURCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SECRET_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?)/([A-Za-z0-9._-]+)")
+# Names in the environment of the ranks that mlctl or the cluster gives values to.
+_TAKEN = re.compile(
+    r"MLCTL_.*|PET_.*|SKYPILOT_.*|JOB_COMPLETION_INDEX|RANK|LOCAL_RANK|WORLD_SIZE|MASTER_ADDR|MASTER_PORT"
+)
+
+
+def _shaped(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"{text!r} is not {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of an environment variable")
+    if _TAKEN.fullmatch(text):
+        raise ValueError(f"{text!r} is given a value by mlctl or the cluster")
+    return text
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
+Label = Annotated[str, _shaped(_LABEL, "a name in Kubernetes; write lower case letters, digits and dashes")]
+Quantity = Annotated[str, _shaped(_QUANTITY, "an amount in Kubernetes; write for example `4`, `500m` or `64Gi`")]
+
+
+def _of_number(value: object) -> object:
+    """`cpus: 8` is as good as `cpus: "8"`."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class RemoteStorage(Block):
+    """A bucket and prefix through which a training and its machines speak. Machines and this one both reach it."""
+
+    url: Annotated[str, _shaped(_STORAGE, "a place in a bucket; write `s3://bucket/prefix`")]
+    endpoint_url: Annotated[str | None, Field(description="Of a server that is not on AWS")] = None
+    region: str | None = None
+
+
+def _place(value: object) -> object:
+    """`storage: s3://bucket/prefix` is short for `{url: ...}`."""
+    return {"url": value.rstrip("/")} if isinstance(value, str) else value
+
+
+Place = Annotated[RemoteStorage, BeforeValidator(_place)]
+
+
+class Recovery(Block):
+    """What SkyPilot does when machines are taken away, and how often it starts a job anew that ended by itself."""
+
+    strategy: Literal["failover", "eager_next_region"] = "eager_next_region"
+    max_restarts_on_errors: Annotated[int, Field(ge=0, le=100)] = 3
+
+
+class SkyPilot(Block):
+    """Machines that SkyPilot rents on a cloud, or finds in clusters it knows. Spot machines that are taken away are replaced."""
+
+    type: Literal["skypilot"]
+    storage: Place
+    infra: Annotated[
+        str | None,
+        Field(min_length=1, description="`aws`, `aws/us-east-1`, `k8s/CONTEXT`; the cheapest when not given"),
+    ] = None
+    gpu: Annotated[str, _shaped(_GPU, "the name of a GPU; write for example `H100`")] | None = None
+    gpus: Annotated[int, Field(ge=1, description="Of each node, with `gpu`")] = 1
+    cpus: Annotated[
+        str | None, BeforeValidator(_of_number), Field(description="Of each node; `8`, or `8+` for at least 8")
+    ] = None
+    memory: Annotated[str | None, BeforeValidator(_of_number), Field(description="GB of each node; `32`, or `32+`")] = (
+        None
+    )
+    disk: Annotated[int | None, Field(ge=10, description="GB of each node")] = None
+    nodes: Annotated[int, Field(ge=1)] = 1
+    spot: Annotated[bool, Field(description="Cheaper machines that may be taken away at any time")] = False
+    max_hourly_cost: Annotated[
+        float | None, Field(gt=0, description="Dollars of each node; dearer machines are not taken")
+    ] = None
+    image: Annotated[str | None, Field(min_length=1, description="`docker:IMAGE`, or a machine image of the cloud")] = (
+        None
+    )
+    setup: Annotated[
+        str | None,
+        Field(min_length=1, description="A shell script run once on each machine, such as one that installs mlctl"),
+    ] = None
+    env: Annotated[dict[Variable, str], Field(default_factory=dict)]
+    secrets: Annotated[
+        list[Variable], Field(default_factory=list, description="Variables of your environment that the machines get")
+    ]
+    job_recovery: Recovery = Recovery()
+    options: Annotated[
+        dict[str, Json], Field(default_factory=dict, description="More of SkyPilot's `resources`, as it names them")
+    ]
+    python: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="The Python of SkyPilot's environment; that of `mlctl engine install skypilot` when not given",
+        ),
+    ] = None
+
+
+def _secret_key(value: object) -> object:
+    """`NAME/KEY` is short for `{secret: NAME, key: KEY}`."""
+    if isinstance(value, str):
+        match = _SECRET_KEY.fullmatch(value)
+        if match is None:
+            raise ValueError(f"{value!r} is not a key of a Secret; write `SECRET/KEY`")
+        return {"secret": match[1], "key": match[3]}
+    return value
+
+
+class SecretValue(Block):
+    """One value of a Secret that is in the namespace already."""
+
+    secret: Annotated[str, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+
+
+class Tolerate(Block):
+    """Lets pods onto nodes with a taint."""
+
+    key: Annotated[str, Field(min_length=1)]
+    operator: Literal["Exists", "Equal"] = "Exists"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+    @model_validator(mode="after")
+    def _of_its_operator(self) -> Tolerate:
+        if (self.value is not None) != (self.operator == "Equal"):
+            raise ValueError("`value` goes with `operator: Equal`, and with that alone")
+        return self
+
+
+class Kubernetes(Block):
+    """Pods of a cluster: an Indexed Job, or a TrainJob where Kubeflow Trainer is installed. `kubectl` is what is run."""
+
+    type: Literal["kubernetes"]
+    kind: Literal["job", "trainjob"] = "job"
+    storage: Place
+    image: Annotated[str, Field(min_length=1, description="With this version of mlctl and its `train` extra")]
+    namespace: Label = "default"
+    context: Annotated[str | None, Field(min_length=1, description="Of kubectl; its current one when not given")] = None
+    nodes: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[int, Field(ge=0, description="Of each node")] = 0
+    gpu_resource: Annotated[str, _shaped(_GPU_RESOURCE, "a resource; write for example `nvidia.com/gpu`")] | None = None
+    cpus: Annotated[Quantity, BeforeValidator(_of_number), Field(description="Of each node")]
+    memory: Annotated[Quantity, Field(description="Of each node, `64Gi`")]
+    shared_memory: Annotated[
+        Quantity | None, Field(description="Of /dev/shm, a part of `memory`; for NCCL and data loaders")
+    ] = None
+    service_account: Annotated[str | None, Field(min_length=1)] = None
+    user: Annotated[
+        int | None, Field(ge=1, description="The user id of the processes; 1000 when not given, never root")
+    ] = None
+    env: Annotated[dict[Variable, str], Field(default_factory=dict)]
+    secrets: Annotated[
+        dict[Variable, Annotated[SecretValue, BeforeValidator(_secret_key)]],
+        Field(default_factory=dict, description="Variables from Secrets of the namespace, `SECRET/KEY`"),
+    ]
+    tolerations: Annotated[list[Tolerate], Field(default_factory=list)]
+    node_selector: Annotated[dict[str, str], Field(default_factory=dict)]
+    runtime: Annotated[
+        str | None,
+        Field(min_length=1, description="Of a TrainJob: a ClusterTrainingRuntime; `torch-distributed` when not given"),
+    ] = None
+    restarts: Annotated[int | None, Field(ge=0, le=100, description="Of a Job; 3 when not given")] = None
+    keep: Annotated[
+        Duration | None, Field(description="How long the cluster keeps a Job that is over; an hour when not given")
+    ] = None
+
+
+def remote_params(executor: SkyPilot | Kubernetes) -> dict[str, Any]:
+    """The parameters of the `train` program (`mlctl.types.jobs.remote`) for a block."""
+    values = executor.model_dump(mode="python", exclude_none=True)
+    if isinstance(executor, SkyPilot):
+        values["gpus"] = _gpus(executor)
+    elif executor.keep is not None:
+        del values["keep"]
+        values["keep_seconds"] = int(executor.keep)
+    return values
+
+
+def check_remote(executor: SkyPilot | Kubernetes, processes: int | None, copies: str | None) -> list[Diagnostic]:
+    """What can be told without asking a cluster. `processes`: of the strategy, None where it is still to be chosen; `copies`: where
+    checkpoints are copied besides."""
+    found = []
+    if processes is not None and processes % executor.nodes:
+        found.append(
+            Diagnostic(
+                "executor.uneven",
+                f"{processes} processes cannot be shared evenly by {executor.nodes} nodes",
+                "each node runs as many as the others",
+                "change `executor.nodes`, or the processes of `strategy`",
+                path=("executor", "nodes"),
+            )
+        )
+    elif processes is not None and (gpus := _gpus(executor)) and processes // executor.nodes > gpus:
+        found.append(
+            Diagnostic(
+                "executor.too-few-gpus",
+                f"{processes // executor.nodes} processes a node want as many GPUs, and a node has {gpus}",
+                "each process works on a GPU of its own",
+                f"set `executor.gpus` to {processes // executor.nodes}, use more nodes, or fewer processes",
+                path=("executor", "gpus"),
+            )
+        )
+    if copies is not None:
+        found.append(
+            Diagnostic(
+                "executor.two-storages",
+                "`checkpoint.storage` has no effect beside `executor.storage`",
+                "checkpoints of such machines are kept in the bucket that all goes through",
+                "remove `checkpoint.storage` and `checkpoint.s3`",
+                path=("checkpoint", "storage"),
+            )
+        )
+    return [*found, *(_check_sky(executor) if isinstance(executor, SkyPilot) else _check_kubernetes(executor))]
+
+
+def _gpus(executor: SkyPilot | Kubernetes) -> int:
+    if isinstance(executor, SkyPilot):
+        return executor.gpus if executor.gpu is not None else 0
+    return executor.gpus
+
+
+def _check_sky(executor: SkyPilot) -> list[Diagnostic]:
+    found = []
+    if "gpus" in executor.model_fields_set and executor.gpu is None:
+        found.append(
+            Diagnostic(
+                "executor.unused", "`gpus` has no effect without `gpu`", "SkyPilot chooses machines by the name of their GPU",
+                "add for example `gpu: H100`", path=("executor", "gpus"),
+            )
+        )  # fmt: skip
+    own = {
+        "infra", "accelerators", "cpus", "memory", "disk_size", "use_spot", "max_hourly_cost", "image_id", "job_recovery",
+    }  # fmt: skip
+    found += [
+        Diagnostic(
+            "executor.twice", f"`options.{name}` is a field of its own", "mlctl writes it itself",
+            "use `infra`, `gpu` and `gpus`, `cpus`, `memory`, `disk`, `spot`, `max_hourly_cost`, `image` or `job_recovery`",
+            path=("executor", "options", name),
+        )
+        for name in sorted(own & executor.options.keys())
+    ]  # fmt: skip
+    return [*found, *_twice(executor.env, executor.secrets)]
+
+
+def _check_kubernetes(executor: Kubernetes) -> list[Diagnostic]:
+    """Fields that the kind of object cannot hold: a TrainJob leaves to its runtime how pods are made."""
+    job_only = ("tolerations", "node_selector", "service_account", "shared_memory", "user", "restarts", "keep")
+    given = [name for name in job_only if getattr(executor, name) not in (None, [], {})]
+    found = [
+        Diagnostic(
+            "executor.unused", f"`{name}` has no effect on a TrainJob", "its ClusterTrainingRuntime says how pods are made",
+            "set it in the runtime and name that under `runtime`, or use `kind: job`", path=("executor", name),
+        )
+        for name in (given if executor.kind == "trainjob" else [])
+    ]  # fmt: skip
+    if executor.kind == "job" and executor.runtime is not None:
+        found.append(
+            Diagnostic(
+                "executor.unused", "`runtime` has no effect on a Job", "only a TrainJob has one", "remove it, or use `kind: trainjob`",
+                path=("executor", "runtime"),
+            )
+        )  # fmt: skip
+    if executor.gpu_resource is not None and not executor.gpus:
+        found.append(
+            Diagnostic(
+                "executor.unused", "`gpu_resource` has no effect without `gpus`", "", "set `gpus`, or remove it",
+                path=("executor", "gpu_resource"),
+            )
+        )  # fmt: skip
+    return [*found, *_twice(executor.env, list(executor.secrets))]
+
+
+def _twice(env: dict[str, str], secrets: list[str]) -> list[Diagnostic]:
+    return [
+        Diagnostic(
+            "executor.twice", f"`{name}` stands under `env` and under `secrets`", "a variable has one value", "remove one of them",
+            path=("executor", "env", name),
+        )
+        for name in sorted(env.keys() & set(secrets))
+    ]  # fmt: skip
