@@ -19,6 +19,7 @@ from mlctl.files.digests import FileDigests
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import EdgeKind, FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
+from mlctl.types.estimate import Estimate
 from mlctl.types.event import Progress
 from mlctl.types.interrupt import Interrupt
 from mlctl.types.leaves import class_of as class_of
@@ -26,7 +27,7 @@ from mlctl.types.leaves import default_of
 from mlctl.types.leaves import flatten as flatten
 from mlctl.types.leaves import metadata_fields as metadata_fields
 from mlctl.types.secret import Secrets
-from mlctl.types.state import DEPTH_LIMIT, Gate, Record, too_deep
+from mlctl.types.state import Gate, Record, check_outcome
 from mlctl.types.units import Duration
 from mlctl.types.value import Json, Unknown
 
@@ -150,9 +151,8 @@ class Desired:
     inputs: Mapping[Address, Input | Unknown]
     parts: Mapping[str, str | Unknown]
     identity: str | Unknown
-    named: frozenset[str] = (
-        frozenset()
-    )  # the dotted fields of a build that name resources: names do not change what it is
+    # the dotted fields of a build that name resources: names do not change what it is
+    named: frozenset[str] = frozenset()
 
     @property
     def key(self) -> ObjectKey:
@@ -197,18 +197,7 @@ class Outcome:
 
     def __post_init__(self) -> None:
         """Raise TypeError for what could be written into a state and not be read out of it again."""
-        if not (self.id is None or isinstance(self.id, str)):
-            raise TypeError(f"the id of an object is {self.id!r:.60}; it is a text, or None")
-        if not isinstance(self.outputs, Mapping) or not all(isinstance(name, str) for name in self.outputs):
-            raise TypeError(f"outputs are {self.outputs!r:.60}; they are a mapping, and their names are texts")
-        if too_deep(self.outputs):
-            raise TypeError(f"the outputs are nested more than {DEPTH_LIMIT} levels deep")
-        if not (self.gate is None or isinstance(self.gate, Gate)):
-            raise TypeError(f"the gate is {self.gate!r:.60}; it is a Gate, or None")
-
-
-def _ignore(progress: Progress) -> None:
-    """The progress sink of a context that nobody watches."""
+        check_outcome(self.id, self.outputs, self.gate)
 
 
 @dataclass(frozen=True)
@@ -220,19 +209,14 @@ class Context:
     environment: str
     project: str
     lineage: str
-    settings: Mapping[
-        str, Mapping[str, Json]
-    ]  # the project's blocks that are not resources: `tracking`, `feature_store`
+    settings: Mapping[str, Mapping[str, Json]]  # the project's blocks that are no resources, such as `tracking`
     digests: FileDigests
-    progress: Callable[[Progress], None] = _ignore
+    progress: Callable[[Progress], None] = lambda progress: None  # nobody watches
     stop: Interrupt = field(default_factory=Interrupt)
     secrets: Secrets = field(default_factory=Secrets)  # never in outputs, files or arguments; see `mlctl.types.secret`
-    origins: Mapping[ObjectKey, ObjectKey] = field(
-        default_factory=dict
-    )  # of moved objects: the key each was made under
-    pinned: Mapping[Address, str] = field(
-        default_factory=dict
-    )  # builds that stand as they are, by identity: a rollback goes back to them whatever their inputs are now
+    origins: Mapping[ObjectKey, ObjectKey] = field(default_factory=dict)  # of moved: the key each was made under
+    # builds that stand as they are, by identity: a rollback goes back to them whatever their inputs are now
+    pinned: Mapping[Address, str] = field(default_factory=dict)
     deep: bool = False  # `--refresh=deep`: ask the tool itself even when the cheap evidence has not moved
 
     def path(self, text: str) -> Path:
@@ -258,9 +242,8 @@ class Context:
         mean something to shells, patterns and URIs.
         """
         made = self.made_as(key)
-        return (
-            self.home / "objects" / str(made.address).replace('["', "@").replace('"]', "") / (made.identity or "self")
-        )
+        name = str(made.address).replace('["', "@").replace('"]', "")
+        return self.home / "objects" / name / (made.identity or "self")
 
 
 @runtime_checkable
@@ -325,6 +308,15 @@ class Logs(Protocol):
 
 
 @runtime_checkable
+class LogsOfRanks(Protocol):
+    """A kind whose objects are made by several processes at once, each of which writes a log."""
+
+    def rank_logs(self, prior: Record, rank: int, ctx: Context) -> Sequence[Path]:
+        """The log files of one process, of its last try; none when there is no such process."""
+        ...
+
+
+@runtime_checkable
 class Importable(Protocol):
     """A kind that can take over an object which exists already."""
 
@@ -379,6 +371,15 @@ class Describes(Protocol):
 
     def describe(self, prior: Record) -> str:
         """One short line from the record alone, for example `http://127.0.0.1:8080  churn v3`."""
+        ...
+
+
+@runtime_checkable
+class Estimates(Protocol):
+    """A kind that can foresee what the making of an object takes of memory, time and money."""
+
+    def estimate(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate | None:
+        """Asked in every plan: quick, and of nobody else. `made` are the kind's own objects, oldest first. Raises MlctlError for what cannot fit."""
         ...
 
 

@@ -53,6 +53,8 @@ def decide(
     chosen = current is not None and current.key == key
     seen = compared(asking.read(kind, prior, ctx), ctx.secrets) if refresh or not prior.complete else Observed()
     if not prior.complete:
+        if seen is not None and seen.condition is Condition.RESUMABLE:
+            asking.diff(kind, desired, prior, seen)  # a kind may refuse to go on from what is there
         return _unfinished(kind, key, prior, seen)
     if seen is None:
         return Change(

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
-from mlctl.engine import failures, protection, provenance, secrecy
+from mlctl.engine import estimating, failures, protection, provenance, secrecy
 from mlctl.engine.applied import Run
 from mlctl.engine.choice import IMPORTED_AS, importing, waits_for
 from mlctl.engine.decide import differences
@@ -51,6 +51,7 @@ class Making:
             raise
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         facts |= {"at": at, "seconds": round(time.monotonic() - started, 3), **more}
+        facts |= estimating.kept(self.change)
         record = replace(
             intent,
             id=outcome.id,

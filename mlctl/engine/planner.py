@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from mlctl.engine import protection, refresh
 from mlctl.engine.choice import Asked, choose, inputs_of
 from mlctl.engine.desired import as_input
+from mlctl.engine.estimating import Foresight
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.moves import Moves, moves
 from mlctl.engine.removal import RETAINED_BUILDS, doomed, ordered_for_removal, with_used, with_users
@@ -34,6 +35,7 @@ class _Planning:
     ctx: Context
     asked: Asked
     moved: Moves
+    foresight: Foresight
     live: dict[Address, Input | Unknown] = field(default_factory=dict)
     held: dict[Address, Address] = field(default_factory=dict)  # by the gate that holds it back
     changes: list[Change] = field(default_factory=list)
@@ -60,7 +62,7 @@ def plan(
         changes = refresh.drift(project, ledger, replace(ctx, origins=ledger.origins), looked.chosen)
         return Plan(changes, ledger.lineage, ledger.serial, project.digest, selection, ctx.environment, ledger.held)
     asked = Asked(looked.replace, offered, selection.refresh, selection.unattended)
-    planning = _Planning(project, seen, ctx, asked, moved)
+    planning = _Planning(project, seen, ctx, asked, moved, Foresight(seen))
     for address in project.order:
         if address in looked.chosen:
             planning.changes.append(_step(planning, address))
@@ -91,8 +93,8 @@ def destruction(project: Project, ledger: Ledger, selection: Selection = _EVERYT
 def _step(planning: _Planning, address: Address) -> Change:
     """The change of one address; notes what its dependents will see, and whether a gate holds it back."""
     project, ledger, live, held = planning.project, planning.ledger, planning.live, planning.held
-    _, change = choose(project, address, inputs_of(project, address, live), ledger, planning.ctx, planning.asked)
-    change = _with_move(planning, change)
+    desired, change = choose(project, address, inputs_of(project, address, live), ledger, planning.ctx, planning.asked)
+    change = planning.foresight.of(_with_move(planning, change), project.resources[address].kind, desired, planning.ctx)
     record = ledger.get(change.key)
     offered = planning.asked.offered.get(change.key) if change.reason is Reason.PROMOTED else None
     found = offered or (record if _stays(change) else None)

@@ -11,6 +11,7 @@ from mlctl.engine.applied import Run, Stop
 from mlctl.engine.choice import choose, inputs_of, waits_for
 from mlctl.engine.decide import with_metadata
 from mlctl.engine.desired import as_input
+from mlctl.engine.estimating import Foresight
 from mlctl.engine.making import Making
 from mlctl.provider import Condition
 from mlctl.spec.project import Project
@@ -86,6 +87,7 @@ def _carry_out(run: Run, project: Project, planned: Change) -> tuple[Change, Rec
         noted = replace(noted, sequence=ledger.next_sequence(), after=waits_for(project, address))
         run.session.record(noted)
         return change, noted
+    change = Foresight(ledger).of(change, project.resources[address].kind, desired, ctx)
     run.tell(StepStarted(change))
     return change, Making(run, project, desired, change, ctx).make(prior)
 

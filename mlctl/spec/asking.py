@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlctl.provider import ChecksTogether, Context, Describes, Desired, Keyed, Kind, Observed
+from mlctl.provider import ChecksTogether, Context, Describes, Desired, Estimates, Keyed, Kind, Observed
 from mlctl.types.address import Address
 from mlctl.types.change import FieldChange
 from mlctl.types.diagnostic import Diagnostic, MlctlError, system_refused
+from mlctl.types.estimate import Estimate
 from mlctl.types.state import Record
 
 T = TypeVar("T")
@@ -39,11 +40,8 @@ def parts(kind: Kind, address: Address, spec: Any, ctx: Context) -> Mapping[str,
         return {}
     try:
         return _asked(kind, "parts", address, lambda: _texts(kind.parts(spec, ctx)))
-    except (
-        MlctlError
-    ) as error:  # a kind is not told the address, and whoever reads this has to know which of many it was
-        about = [replace(item, address=item.address or str(address)) for item in error.diagnostics]
-        raise MlctlError(about, error.exit_code) from error
+    except MlctlError as error:
+        raise _about(error, address) from error
 
 
 def read(kind: Kind, prior: Record, ctx: Context) -> Observed | None:
@@ -61,6 +59,23 @@ def describe(kind: Kind, prior: Record) -> str:
     if not isinstance(kind, Describes):
         return ""
     return _asked(kind, "describe", prior.key.address, lambda: _text(kind.describe(prior)))
+
+
+def estimate(kind: Kind, desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate | None:
+    """What the making of an object would take, where the kind can tell. `made` are the kind's own objects, oldest first."""
+    if not isinstance(kind, Estimates):
+        return None
+    try:
+        return _asked(kind, "estimate", desired.address, lambda: _foreseen(kind.estimate(desired, made, ctx)))
+    except MlctlError as error:
+        raise _about(error, desired.address) from error
+
+
+def _about(error: MlctlError, address: Address) -> MlctlError:
+    """The same with the address: not all of a kind is told it, and whoever reads this has to know which of many it was."""
+    return MlctlError(
+        [replace(item, address=item.address or str(address)) for item in error.diagnostics], error.exit_code
+    )
 
 
 def _asked(kind: Kind, method: str, address: Address, call: Callable[[], T]) -> T:
@@ -99,6 +114,12 @@ def _observed(seen: Any) -> Observed | None:
     if seen is not None and not isinstance(seen, Observed):
         raise TypeError(f"it gave {seen!r:.60} instead of an Observed or None")
     return seen
+
+
+def _foreseen(given: Any) -> Estimate | None:
+    if given is not None and not isinstance(given, Estimate):
+        raise TypeError(f"it gave {given!r:.60} instead of an Estimate or None")
+    return given
 
 
 def _all(wanted: type[T], given: Iterable[Any]) -> Sequence[T]:

@@ -11,6 +11,7 @@ from mlctl.provider import (
     Context,
     Describes,
     Desired,
+    Estimates,
     Family,
     Importable,
     Keyed,
@@ -215,6 +216,10 @@ class Trial:
                 self.tolerates(f"log of a record {text}", self.kind.log, damaged, self.ctx)
             if isinstance(self.kind, Describes):
                 self.tolerates(f"describe of a record {text}", self.kind.describe, damaged)
+            if isinstance(self.kind, Estimates):
+                self.tolerates(
+                    f"estimate after a record {text}", self.kind.estimate, desired, [record, damaged], self.ctx
+                )
 
     def tolerates(self, what: str, call: Callable[..., Any], *arguments: Any) -> None:
         """Call the kind with something odd: it may refuse it, and nothing else."""

@@ -231,6 +231,18 @@ def too_deep(value: Mapping[str, Any]) -> bool:
     return True
 
 
+def check_outcome(id: object, outputs: object, gate: object) -> None:
+    """Raise TypeError for what a kind gave that could be written into a state and not be read out of it again."""
+    if not (id is None or isinstance(id, str)):
+        raise TypeError(f"the id of an object is {id!r:.60}; it is a text, or None")
+    if not isinstance(outputs, Mapping) or not all(isinstance(name, str) for name in outputs):
+        raise TypeError(f"outputs are {outputs!r:.60}; they are a mapping, and their names are texts")
+    if too_deep(outputs):
+        raise TypeError(f"the outputs are nested more than {DEPTH_LIMIT} levels deep")
+    if not (gate is None or isinstance(gate, Gate)):
+        raise TypeError(f"the gate is {gate!r:.60}; it is a Gate, or None")
+
+
 def _must_be(wanted: type | tuple[type, ...], **values: object) -> None:
     """Raise TypeError for a value of another type, so that what is kept can be read again; True is no number here."""
     for name, value in values.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, FieldChange, FieldClass, Mode, Plan, Reason, Selection
+from mlctl.types.estimate import Estimate
 from mlctl.types.state import Gate, Held
 from mlctl.types.value import Json, Unknown
 
@@ -82,6 +83,7 @@ def change_json(change: Change) -> dict[str, Any]:
         "drift": change.drift,
         "moved_from": None if change.moved_from is None else str(change.moved_from),
         "waits": change.waits,
+        "estimate": None if change.estimate is None else change.estimate.to_json(),
     }
     short = {name: value for name, value in stored.items() if value not in (None, [], "", False)}
     return short if change.key_known else {**short, "key_known": False}
@@ -89,7 +91,7 @@ def change_json(change: Change) -> dict[str, Any]:
 
 def change_of(stored: Mapping[str, Any]) -> Change:
     """Read a change. Raises KeyError, TypeError or ValueError."""
-    gate, field_class = stored.get("gate"), stored.get("field_class")
+    gate, field_class, estimate = stored.get("gate"), stored.get("field_class"), stored.get("estimate")
     return Change(
         action=Action(stored["action"]),
         key=ObjectKey.parse(stored["key"]),
@@ -105,6 +107,7 @@ def change_of(stored: Mapping[str, Any]) -> Change:
         drift=stored.get("drift", False),
         moved_from=_address(stored.get("moved_from")),
         waits=stored.get("waits", ""),
+        estimate=None if estimate is None else Estimate.from_json(estimate),
     )
 
 

@@ -118,11 +118,11 @@ def _place(change: Change) -> tuple[Address, ObjectKey | None]:
 
 
 def _compared(change: Change | None) -> Any:
-    """What has to be the same. How far a job got, and after what a step comes, is no part of what it does."""
+    """What has to be the same. How far a job got, after what a step comes, and what it is thought to take, is no part of what it does."""
     if change is None:
         return None
     stored = codec.change_json(change)
-    return {name: value for name, value in stored.items() if name not in ("detail", "after", "gate")}
+    return {name: value for name, value in stored.items() if name not in ("detail", "after", "gate", "estimate")}
 
 
 def _continues(before: Change, now: Change) -> bool:

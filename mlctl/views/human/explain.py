@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mlctl.engine.saved.explain import Explanation
 from mlctl.types.diagnostic import SourceRange
+from mlctl.views.human import estimates
 from mlctl.views.human.plan import action, differences, name, why
 from mlctl.views.human.style import Paint
 from mlctl.views.human.text import safe
@@ -27,6 +28,8 @@ def render(found: Explanation, *, color: bool = False) -> str:
     lines += _listed("left as it is", [str(item) for item in found.spared], paint)
     if change.field_class is not None and change.fields and change.field_class.saves:
         lines.append(f"  it is a {change.field_class} change: {change.field_class.saves}")
+    if change.estimate is not None:
+        lines += [f"  {line}" for line in estimates.explained(change.estimate)]
     if not change.effective:
         lines.append("  nothing is done about it")
     return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ from mlctl.types.change import Action, Change, FieldChange, FieldClass, Mode, Pl
 from mlctl.types.secret import HIDDEN, is_rotation, shown
 from mlctl.types.state import Gate, Held
 from mlctl.types.value import Unknown
+from mlctl.views.human import estimates
 from mlctl.views.human.style import Paint
 from mlctl.views.human.text import safe
 
@@ -53,7 +54,7 @@ def render(plan: Plan, *, color: bool = False, verbose: bool = False) -> str:
         _drift(plan, paint),
         _changes(plan, paint, verbose=verbose),
         _verdicts(plan, paint),
-        [summary(plan, paint), *partial(plan)],
+        [summary(plan, paint), *estimates.total(plan), *partial(plan)],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -153,6 +154,9 @@ def _change(change: Change, width: int, paint: Paint) -> Iterator[str]:
         yield from (f"      {line}" for line in field(item))
     if len(change.fields) > _FIELDS_SHOWN:
         yield f"      and {len(change.fields) - _FIELDS_SHOWN} more"
+    if change.estimate is not None:
+        yield from (f"      {paint(line, 'yellow')}" for line in estimates.warnings(change.estimate))
+        yield from (f"      {paint(line, 'dim')}" for line in estimates.lines(change.estimate))
 
 
 def remarks(change: Change) -> Iterator[str]:

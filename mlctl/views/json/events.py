@@ -17,6 +17,7 @@ from mlctl.views.json.event_type import (
     Event,
     ref,
 )
+from mlctl.views.json.model_events import MODEL_EVENTS
 
 _STEP = {"address": TEXT, "action": ref("action"), "reason": ref("reason")}
 _CHANGE = {
@@ -30,6 +31,7 @@ _CHANGE = {
     "blocked_by": MAYBE_TEXT,
     "moved_from": MAYBE_TEXT,
     "waits": MAYBE_TEXT,
+    "estimate": {"oneOf": [ref("estimate"), {"type": "null"}]},
     "fields": {"type": "array", "items": ref("field")},
 }
 _RUN = {"exit_code": COUNT, "seconds": NUMBER}
@@ -60,7 +62,7 @@ _PLAN = {
     "planned_change": Event(
         "What apply would do to one resource, and why. `key` is null while it is not known which object it will be; "
         "`conditional` says that it is done only if an input does turn out to change; `blocked_by` names the gate that holds it back; "
-        "`waits` says why an unattended apply would not begin it.",
+        "`waits` says why an unattended apply would not begin it; `estimate` what it would take, null where nobody can tell.",
         _CHANGE,
     ),
     "change_summary": Event(
@@ -267,4 +269,4 @@ _STAGES = {
 }
 
 # In the order in which the documentation tells them.
-EVENTS: dict[str, Event] = {**_PLAN, **_APPLY, **_LOOKING, **_STATE, **_STAGES, **DATA_EVENTS}
+EVENTS: dict[str, Event] = {**_PLAN, **_APPLY, **_LOOKING, **_STATE, **_STAGES, **DATA_EVENTS, **MODEL_EVENTS}

@@ -69,6 +69,7 @@ def change_json(change: Change) -> dict[str, Any]:
         "blocked_by": None if change.blocked_by is None else str(change.blocked_by),
         "moved_from": None if change.moved_from is None else str(change.moved_from),
         "waits": change.waits or None,
+        "estimate": None if change.estimate is None else change.estimate.to_json(),
         "fields": [
             {"path": item.path, "old": _plain(item.old), "new": _plain(item.new), "observed": _plain(item.observed)}
             for item in change.fields

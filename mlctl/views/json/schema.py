@@ -43,6 +43,30 @@ _DEFINITIONS: dict[str, Any] = {
         "properties": {"path": {"type": "string"}, "old": {}, "new": {}, "observed": {}},
         "required": ["path", "old", "new", "observed"],
     },
+    "foreseen": {
+        "type": ["object", "null"],
+        "description": "A figure that is not known exactly, null where it is not known at all. `basis` says where it comes from: `formula`, or how many runs put it right.",
+        "properties": {name: {"type": "number", "minimum": 0} for name in ("low", "mid", "high")}
+        | {"basis": {"type": "string"}},
+        "required": ["low", "mid", "high", "basis"],
+    },
+    "estimate": {
+        "type": "object",
+        "description": "What a step would take. `memory` is in bytes, at the peak, of the device that holds most (of a CPU, of all processes together), "
+        "`capacity` what a device has, `parts` what the likely memory is made of; `seconds` are those of its steps; `notes` say what is not known, and why.",
+        "properties": {
+            "device": {"type": "string"},
+            "devices": {"type": "integer", "minimum": 1},
+            "capacity": {"type": ["number", "null"]},
+            "memory": {"$ref": "#/$defs/foreseen"},
+            "parts": {"type": "object", "additionalProperties": {"type": "number"}},
+            "seconds": {"$ref": "#/$defs/foreseen"},
+            "usd": {"$ref": "#/$defs/foreseen"},
+            "notes": {"type": "array", "items": {"type": "string"}},
+            "warnings": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["device", "devices", "capacity", "memory", "parts", "seconds", "usd", "notes", "warnings"],
+    },
     "column": {
         "type": "object",
         "description": "A profiled column. `quantiles` and `histogram` are of `quantile_rows` rows, all else is of every row; times are ISO 8601 in UTC, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from mlctl.types.change import Action, Change, FieldClass, Plan, Reason
+from mlctl.views.human import estimates
 from mlctl.views.human import plan as human
 from mlctl.views.human.style import Paint
 from mlctl.views.human.text import safe
@@ -132,7 +133,7 @@ class _Page:
 
 
 def _headline(plan: Plan) -> str:
-    return human.summary(plan, Paint(False)).removeprefix("Plan: ")
+    return " ".join([human.summary(plan, Paint(False)).removeprefix("Plan: "), *estimates.total(plan)])
 
 
 def _warnings(plan: Plan) -> list[str]:
@@ -173,7 +174,10 @@ def _words(text: str) -> str:
 
 
 def _details(change: Change) -> list[str]:
-    lines = [*human.remarks(change), *(line for item in change.fields for line in human.field(item))]
+    foreseen = (
+        () if change.estimate is None else (*estimates.warnings(change.estimate), *estimates.lines(change.estimate))
+    )
+    lines = [*human.remarks(change), *foreseen, *(line for item in change.fields for line in human.field(item))]
     if not lines:
         return []
     mark = {Action.CREATE: "+", Action.IMPORT: "+", Action.DELETE: "-", Action.REPLACE: "!"}.get(change.action, " ")

@@ -27,6 +27,7 @@ from mlctl.testing.harness import make_context
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, FieldChange, FieldClass, Mode, Plan, Reason, Selection
 from mlctl.types.diagnostic import ExitCode, MlctlError
+from mlctl.types.estimate import Estimate, Range
 from mlctl.types.secret import Secrets
 from mlctl.types.state import Approval, Gate, Held
 from mlctl.types.value import Unknown, digest
@@ -116,6 +117,15 @@ A_CHANGE = Change(
     drift=True,
     moved_from=Address("builds", "z"),
     waits="failed 3 times",
+    estimate=Estimate(
+        *("H100", 8, 80.0),
+        memory=Range(1.0, 2.0, 3.0, "calibrated from 2 runs"),
+        parts={"weights": 2.0},
+        seconds=Range(1.0, 2.0, 3.0),
+        usd=Range(0.5, 1.0, 2.0, "prices of 2026-10-24"),
+        notes=("a",),
+        warnings=("b",),
+    ),
 )
 
 

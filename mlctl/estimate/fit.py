@@ -1,0 +1,105 @@
+"""Whether a training fits its device, what would make it fit, and which strategy to choose where the choice is left to mlctl."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mlctl.estimate import memory
+from mlctl.estimate.setup import ADAPTERS, ZERO, Setup
+from mlctl.estimate.shapes import LanguageShape
+from mlctl.types.estimate import Range
+from mlctl.types.units import spoken_bytes
+
+_HELPS = 0.98  # a change that leaves more than this share is none
+_MOST_LEVERS = 6
+_FULL = 0.92  # of a device's memory: the rest is for what else is on it
+
+
+class Fit(StrEnum):
+    """How sure it is that something fits."""
+
+    FITS = "fits"
+    MAY = "may not fit"  # the likely or the high figure is beyond the device
+    NEVER = "does not fit"  # the low one is
+
+
+def verdict(needed: Range, capacity: float) -> Fit:
+    """Hold a need against what a device has. What is refused could not run; what is said to fit has room to spare."""
+    if needed.low > capacity:
+        return Fit.NEVER
+    return Fit.FITS if needed.high <= capacity * _FULL else Fit.MAY
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """One thing to change, as it is written in a project, and what the device would hold then."""
+
+    change: str
+    setup: Setup
+    needed: Range
+    fit: Fit
+
+
+def levers(setup: Setup) -> list[Lever]:
+    """What would bring memory down, biggest first; what does not help is not named."""
+    before = memory.peak(setup)
+    found = []
+    for change, other in _others(setup):
+        needed = memory.peak(other)
+        if needed.mid < before.mid * _HELPS:
+            found.append(Lever(change, other, needed, verdict(needed, other.device.memory)))
+    return sorted(found, key=lambda item: item.needed.mid)
+
+
+def together(setup: Setup) -> list[Lever]:
+    """One lever after another, each the biggest of those that are left, until it fits; the whole way where it never does."""
+    taken: list[Lever] = []
+    while (found := levers(taken[-1].setup if taken else setup)) and len(taken) < _MOST_LEVERS:
+        taken.append(found[0])
+        if found[0].fit is Fit.FITS:
+            break
+    return taken
+
+
+def _others(setup: Setup) -> Iterator[tuple[str, Setup]]:
+    """The same training with one thing changed."""
+    language = isinstance(setup.shape, LanguageShape)
+    if setup.rows > 1:
+        yield "micro_batch_size: 1", replace(setup, micro=1)
+    if language and setup.length > 256:
+        yield f"data.max_length: {setup.length // 2}", replace(setup, length=setup.length // 2)
+    if language and not setup.checkpointing:
+        yield "memory: {gradient_checkpointing: true}", replace(setup, checkpointing=True)
+    if setup.precision == "fp32" and language:
+        yield "precision: bf16", replace(setup, precision="bf16")
+    if setup.optimizer == "adamw" and setup.method not in ADAPTERS:
+        yield "optimizer: {type: adafactor}", replace(setup, optimizer="adafactor")
+    if language and setup.method in ("full", "galore"):
+        yield "method: {type: lora}", _adapted(setup, "lora")
+    if language and setup.method in ("full", "galore", "lora", "dora"):
+        yield "method: {type: qlora}", replace(_adapted(setup, "qlora"), quantization="nf4")
+    shared = setup.strategy in ("single", "ddp") and setup.method == "full" and not setup.device.host
+    if shared and setup.device.count > 1:
+        count = setup.device.count
+        yield f"strategy: {{type: fsdp, processes: {count}}}", replace(setup, strategy="fsdp", data=count)
+    if setup.device.host and setup.processes > 1:
+        alone = replace(setup, strategy="single", data=1, tensor=1, pipeline=1, microbatches=1)
+        yield "strategy: single", alone
+
+
+def _adapted(setup: Setup, method: str) -> Setup:
+    """The same with adapters, by a strategy that does not cut the model."""
+    kept = ("single", "ddp") if method == "qlora" else ("single", "ddp", *ZERO)
+    found = replace(setup, method=method, target=None, engine="hf")
+    if setup.strategy in kept:
+        return found
+    return replace(found, strategy="ddp" if setup.data > 1 else "single", tensor=1, pipeline=1, microbatches=1)
+
+
+def pieces(setup: Setup) -> str:
+    """What the memory is made of, in words, the largest first."""
+    found = sorted(memory.parts(setup).items(), key=lambda item: -item[1].low)
+    shown = [f"{name} {spoken_bytes(value.low)}" for name, value in found if value.low >= 2**20]
+    return ", ".join(shown)

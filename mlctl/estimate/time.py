@@ -1,0 +1,122 @@
+"""How long a training takes: operations over what the devices do of them a second, and what each step costs beside.
+
+Operations of a token after Kaplan et al. (2020): 2 for each weight forward and 4 backward, of which frozen weights need 2 less,
+and 2 more where activations are computed again; attention adds 2 for each pair of tokens and dimension. The share of a device's
+peak that a training gets (model FLOPs utilisation) is given as a range, from published runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlctl.estimate.setup import ADAPTERS, ZERO, Setup
+from mlctl.estimate.shapes import DenseShape, LanguageShape
+from mlctl.types.estimate import Range
+
+MOST = 0.70  # of the peak: no training is known to get more, so that a measured share above it is a mistake
+_FULL = Range(0.25, 0.40, 0.55)  # of a GPU's peak
+_ADAPTERS = Range(0.15, 0.32, 0.45)
+_UNPACKED = 0.4  # rows that are filled up, and short
+_HOST = Range(0.4, 1.0, 1.0)  # of what a core was seen to do
+# Seconds that each step costs beside its arithmetic: calls of kernels, messages between ranks, Python.
+_STEP = {
+    "host": {"torch": Range(0.0004, 0.003, 0.03), "hf": Range(0.004, 0.04, 0.3)},
+    "gpu": {"torch": Range(0.0005, 0.004, 0.03), "hf": Range(0.005, 0.04, 0.2)},
+}
+_LAYER = {"host": Range(0.0003, 0.003, 0.03), "gpu": Range(0.0002, 0.0008, 0.003)}  # for each block of a language model
+_MESSAGES = {
+    "ddp": 1.5,
+    "zero1": 2.0,
+    "zero2": 2.0,
+    "zero3": 4.0,
+    "fsdp": 4.0,
+    "tensor": 4.0,
+    "pipeline": 4.0,
+    "3d": 6.0,
+}
+_START = {"torch": Range(2.0, 6.0, 25.0), "hf": Range(6.0, 15.0, 60.0)}  # imports, processes, loading, the first step
+_BUILD = Range(1.0, 15.0, 150.0)  # DeepSpeed compiles what it needs, once for each machine
+_SHARDED = {
+    "single": 1.0,
+    "ddp": 0.97,
+    "zero1": 0.95,
+    "zero2": 0.92,
+    "fsdp": 0.88,
+    "zero3": 0.8,
+    "tensor": 0.75,
+    "pipeline": 0.7,
+    "3d": 0.65,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much is to be done: rows or tokens in all, in so many steps; `validated` are only foretold."""
+
+    amount: Range
+    steps: float
+    packed: bool = True
+    validated: float = 0.0  # as a share of `amount`
+
+
+def operations(setup: Setup) -> float:
+    """Floating-point operations that one token, or one row of a table, takes: forward, backward, and again."""
+    passes = 4 if setup.method in ADAPTERS else 6
+    passes += 2 if setup.checkpointing else 0
+    shape = setup.shape
+    if isinstance(shape, DenseShape):
+        return float(passes * shape.parameters)
+    own = _token(shape, setup.length, passes)
+    return own if setup.teacher is None else own + _token(setup.teacher, setup.length, 2)
+
+
+def _token(shape: LanguageShape, length: int, passes: int) -> float:
+    return passes * (shape.multiplied + 2 * shape.layers * shape.heads * shape.head_dim * length)
+
+
+def utilisation(setup: Setup, *, packed: bool = True) -> Range:
+    """The share of its peak that the device does for the model."""
+    if setup.device.host:
+        return _HOST
+    found = _ADAPTERS if setup.method in ADAPTERS else _FULL
+    found = found if packed else found * _UNPACKED
+    return Range(found.low * _SHARDED[setup.strategy], found.mid * _SHARDED[setup.strategy], found.high)
+
+
+def seconds(setup: Setup, work: Work) -> Range:
+    """From the first step to the last; what comes before is `start`."""
+    each = operations(setup) * (1 + work.validated / 3)  # without the backward pass
+    speed = setup.device.speed(setup.precision, setup.processes)
+    share = utilisation(setup, packed=work.packed)
+    slowest, likely, fastest = speed.low * share.low, speed.mid * share.mid, speed.high * share.high
+    amount = work.amount
+    compute = Range(amount.low * each / fastest, amount.mid * each / likely, amount.high * each / slowest)
+    return compute + _between(setup, work)
+
+
+def start(setup: Setup) -> Range:
+    """Before the first step: imports, processes, loading, compiling."""
+    found = _START[setup.engine]
+    if setup.processes > 1 and setup.device.host:
+        found = found * max(1.0, setup.processes / setup.device.count)
+    return found + _BUILD if setup.strategy in ZERO else found
+
+
+def _between(setup: Setup, work: Work) -> Range:
+    """What the steps cost beside their arithmetic."""
+    kind = "host" if setup.device.host else "gpu"
+    one = _STEP[kind][setup.engine]
+    if isinstance(setup.shape, LanguageShape):
+        again = 2 if setup.checkpointing else 1
+        one = one + _LAYER[kind] * (setup.shape.layers * again)
+    one = one * _MESSAGES.get(setup.strategy, 1.0)
+    crowd = max(1.0, setup.processes / setup.device.count) if setup.device.host else 1.0
+    return one * (work.steps * setup.micro_batches * crowd * (1 + work.validated / 3))
+
+
+def plausible(setup: Setup, tokens_per_second: float) -> bool:
+    """Whether a measured rate does not ask more of the devices than any training ever got of them."""
+    if setup.device.host:
+        return tokens_per_second > 0
+    peak = setup.device.speed(setup.precision, setup.processes).high
+    return 0 < tokens_per_second * operations(setup) <= MOST * peak if peak else tokens_per_second > 0
