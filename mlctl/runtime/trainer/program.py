@@ -3,49 +3,69 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
 from mlctl.runtime.report import Report
-from mlctl.runtime.trainer.stop import StopSignal
+from mlctl.runtime.trainer.stages import Finished, stages_of
+from mlctl.runtime.trainer.stop import Stop, StopSignal
+from mlctl.runtime.trainer.storage import begin_copies, end_copies
+from mlctl.runtime.trainer.telling import tell
 from mlctl.types.job import JobResult, JobStatus
-from mlctl.types.jobs.train import AdoptJob, ForgetRunJob, TrainJob
+from mlctl.types.jobs.executors import PLACED_FILE
+from mlctl.types.jobs.train import FILES, AdoptJob, ForgetRunJob, StopRanksJob, TrainJob
 from mlctl.types.ownership import ADOPTED_TAG
 
 _POLL_SECONDS = 0.1
 _OUTPUTS_FILE = "trained.json"
+Watch = Callable[[Mapping[str, Any]], None]
 
 
 def main(params: dict[str, Any], report: Report) -> JobResult:
-    """Train, or take over a model that exists, or forget the run of a training that is to be deleted."""
+    """Train, or take over a model that exists, or end and forget a training that is to be deleted."""
     if params["op"] == "forget":
         return _forget(ForgetRunJob.model_validate(params))
     if params["op"] == "adopt":
         return _adopt(AdoptJob.model_validate(params), report)
-    return _train(TrainJob.model_validate(params), report, StopSignal())
+    if params["op"] == "stop_ranks":
+        return _stop_ranks(StopRanksJob.model_validate(params))
+    job, stop = TrainJob.model_validate(params), StopSignal()
+    return _train(job, report, stop) if job.search is None else _search(job, report, stop)
 
 
-def _train(job: TrainJob, report: Report, stop: StopSignal) -> JobResult:
+def _search(job: TrainJob, report: Report, stop: StopSignal) -> JobResult:
+    """Train many times; what comes of it are the outputs of the best."""
+    outputs = _finished(report.folder)
+    if outputs is not None:
+        _retag(job)
+        return JobResult(JobStatus.DONE, outputs)
+    from mlctl.runtime.trainer.search.run import search
+
+    result = search(job, report, stop, _train)
+    if result.status is JobStatus.DONE:
+        atomic.write_json(report.folder / _OUTPUTS_FILE, dict(result.outputs))
+    return result
+
+
+def _train(job: TrainJob, report: Report, stop: Stop, watch: Watch = lambda line: None) -> JobResult:
+    """One training; `watch` is shown each line of its ranks."""
     folder = report.folder
     outputs = _finished(folder)
     if outputs is not None:  # only what is said about it has changed
         _retag(job)
         return JobResult(JobStatus.DONE, outputs)
-    report.progress("joining features and splitting rows")
-    from mlctl.runtime.trainer.ranks import Ranks, how_ended
+    from mlctl.runtime.trainer.executors.ranks import how_ended, start_ranks, trained
 
-    ended = how_ended(folder)
-    trained = ended is not None and ended["status"] == "done"  # by a program that was killed before it saved the model
-    ranks = None if trained else Ranks(folder, job.strategy, job.processes)
+    done = trained(folder)  # by a program that was killed before it saved the model
+    copies = None if done else begin_copies(job, folder, report.progress)
+    ranks = None if done else start_ranks(job, folder)
     try:
         # the ranks take seconds to start, as do these: they wait for the plan, and not it for them
-        from mlctl.runtime.trainer.prepare import prepare
-
-        plan = prepare(job, folder)
+        stages = stages_of(job.data.type)
+        plan = stages.prepare(job, folder, report)
         if stop.set:
             return JobResult(JobStatus.PREEMPTED)
         from mlctl.runtime import tracking
@@ -54,87 +74,54 @@ def _train(job: TrainJob, report: Report, stop: StopSignal) -> JobResult:
         with tracking.tracking_errors(job.tracking.uri):
             recorder = Recorder(job, folder)
             if ranks is not None:
-                _follow(ranks, recorder, report, stop)
-                ended = how_ended(folder)
-            if ended is None or ended["status"] != "done":
+                ranks.begin()
+                _follow(ranks, recorder, report, stop, watch)
+            ended = how_ended(folder)
+            if ended is None or not trained(folder):
                 recorder.close("KILLED" if stop.set else "FAILED")
                 if stop.set or ranks is None:
                     return JobResult(JobStatus.PREEMPTED)
                 raise ranks.failure()
-            report.progress("saving the model")
-            return JobResult(JobStatus.DONE, _finish(job, plan, folder, recorder, ended))
+            if ended["status"] == "stopped_early":
+                report.progress(
+                    f"stopped early, after epoch {len(ended['history'])}", ended["step"], ended["total"], "steps"
+                )
+            return JobResult(
+                JobStatus.DONE, _finish(job, stages.finish(job, plan, folder, ended, report), recorder, ended)
+            )
     finally:
-        if ranks is not None and ranks.running:
-            ranks.ask_to_stop()
-            ranks.wait()
+        if ranks is not None:
+            if ranks.running:
+                ranks.ask_to_stop()
+            ranks.wait()  # also for what they may have left behind
+        end_copies(copies, report.progress, stopped=stop.set)
 
 
-def _follow(ranks: Any, recorder: Any, report: Report, stop: StopSignal) -> None:
+def _follow(ranks: Any, recorder: Any, report: Report, stop: Stop, watch: Watch) -> None:
     """Hand on what the ranks report until they are gone; a request to stop is passed on once."""
     asked = False
     for line in ranks.lines():
-        if line is None:
-            if not ranks.running:
-                break
-            if stop.set and not asked:
-                asked = True
-                report.progress("stopping at the next step")
-                ranks.ask_to_stop()
-                ranks.wait()
-                continue
+        if line is not None:
+            tell(line, recorder, report)
+            watch(line)
+        elif stop.set and not asked:
+            asked = True
+            report.progress("stopping at the next step")
+            ranks.ask_to_stop()
+            ranks.wait()
+        else:
             time.sleep(_POLL_SECONDS)
-        elif line["type"] == "step":
-            report.progress(
-                f"epoch {line['epoch']}",
-                line["step"],
-                line["total"],
-                "steps",
-                loss=line["loss"],
-                rows_per_second=line["rows_per_second"],
-            )
-        elif line["type"] == "resumed":
-            report.progress("going on from a checkpoint", line["step"], line["total"], "steps")
-        elif line["type"] == "epoch":
-            recorder.epoch(line)
-            report.progress(
-                f"epoch {line['epoch']} done",
-                line["step"],
-                line["total"],
-                "steps",
-                train_loss=line["train_loss"],
-                val_loss=line["val_loss"],
-                rows_per_second=line["rows_per_second"],
-            )
 
 
-def _finish(job: TrainJob, plan: Any, folder: Path, recorder: Any, ended: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the model folder and the outputs, complete the run, and note that all is done."""
-    from mlctl.runtime.trainer.finish import MODEL_FOLDER, judge, save_model
-    from mlctl.runtime.trainer.prepare import KEYS_FILE, PROFILE_FILE
-    from mlctl.runtime.trainer.transformations import CODE_FOLDER, applied_from, digest_with
-
-    digest = digest_with(save_model(plan, folder, ended["total"]), job.transformations)
-    shipped = applied_from(job.transformations, folder / MODEL_FOLDER / CODE_FOLDER)
-    metrics = judge(plan, folder)
-    last = ended["history"][-1]
-    place = Path(os.path.relpath(folder))
+def _finish(job: TrainJob, finished: Finished, recorder: Any, ended: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the outputs and the run, and note that all is done."""
     outputs = {
-        "digest": digest,
-        "model": str(place / MODEL_FOLDER),
+        **finished.outputs,
         "model_uri": f"runs:/{recorder.run_id}/model",
         "run_id": recorder.run_id,
         "experiment_id": recorder.experiment_id,
         "tracking_uri": job.tracking.uri,
-        "training_profile": str(place / PROFILE_FILE),
-        "keys": str(place / KEYS_FILE),
-        "metrics": {**metrics, "train_loss": last["train_loss"], "val_loss": last["val_loss"]},
-        "rows": plan.train + plan.validation,
-        "target": job.target,
-        "task": plan.config["task"],
         "seconds": round(sum(line["seconds"] for line in ended["history"]), 3),
-        "serving": job.serving(plan.config["columns"], shipped),
-        "views": [view.model_dump(mode="json") for view in job.views],
-        "transformations": [item.model_dump(mode="json") for item in shipped],
     }
     ranks = ended["ranks"]
     resources = {
@@ -142,22 +129,10 @@ def _finish(job: TrainJob, plan: Any, folder: Path, recorder: Any, ended: Mappin
         "resources.peak_rss_megabytes": sum(rank["peak_rss_megabytes"] for rank in ranks),
         "resources.gpu_megabytes": sum(rank["gpu_megabytes"] for rank in ranks),
     }
-    profile = json.loads((folder / PROFILE_FILE).read_bytes())
-    statistics = {
-        "labels": job.labels.statistics,
-        "train_rows": plan.train,
-        "validation_rows": plan.validation,
-        "features": {name: _brief(column) for name, column in profile["columns"].items()},
-        "device": ranks[0]["device"],
-        "ranks": ranks,
-    }
-    recorder.finish(outputs, resources, statistics, ended["history"])
-    atomic.write_json(folder / _OUTPUTS_FILE, outputs)
+    statistics = {**finished.statistics, "device": ranks[0]["device"], "ranks": ranks}
+    recorder.finish(outputs, resources, statistics, ended, finished.artifacts)
+    atomic.write_json(recorder.folder / _OUTPUTS_FILE, outputs)
     return outputs
-
-
-def _brief(column: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: column[name] for name in ("count", "nulls", "mean", "std", "min", "max")}
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:
@@ -166,7 +141,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
         outputs: dict[str, Any] = json.loads((folder / _OUTPUTS_FILE).read_bytes())
     except (OSError, ValueError):
         return None
-    return outputs if all(Path(outputs[name]).exists() for name in ("model", "training_profile", "keys")) else None
+    return outputs if all(Path(outputs[name]).exists() for name in FILES if name in outputs) else None
 
 
 def _retag(job: TrainJob) -> None:
@@ -175,12 +150,13 @@ def _retag(job: TrainJob) -> None:
     with tracking.tracking_errors(job.tracking.uri):
         client = tracking.connect(job.tracking)
         for run in tracking.own_runs(client, job.tracking):
-            tracking.set_tags(client, run, job.tracking.labels)
+            for item in (run, *tracking.runs_below(client, run)):
+                tracking.set_tags(client, item, job.tracking.labels)
 
 
 def _adopt(job: AdoptJob, report: Report) -> JobResult:
     from mlctl.runtime import tracking
-    from mlctl.runtime.trainer.adopt import adopt
+    from mlctl.runtime.trainer.tabular.adopt import adopt
 
     with tracking.tracking_errors(job.train.tracking.uri):
         return JobResult(JobStatus.DONE, adopt(job, report, _OUTPUTS_FILE))
@@ -196,5 +172,15 @@ def _forget(job: ForgetRunJob) -> JobResult:
             if ADOPTED_TAG in run.data.tags:
                 tracking.give_back(client, run, job.tracking)
             else:
-                client.delete_run(run.info.run_id)
+                for item in (*tracking.runs_below(client, run), run):
+                    client.delete_run(item.info.run_id)
+    return JobResult(JobStatus.DONE)
+
+
+def _stop_ranks(job: StopRanksJob) -> JobResult:
+    """End what may still run for a training, and for each trial of a search."""
+    from mlctl.runtime.trainer.executors.ranks import stop_left
+
+    for path in sorted(Path(job.folder).rglob(PLACED_FILE)):
+        stop_left(job.training, path.parent)
     return JobResult(JobStatus.DONE)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+from typing import Any, Protocol
+
+
+class Stop(Protocol):
+    """Whether to stop, by whoever may ask for it."""
+
+    @property
+    def set(self) -> bool:
+        """Whether somebody did."""
+        ...
 
 
 class StopSignal:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
+import signal
 import sys
 import time
-import traceback
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlctl.files import atomic
-from mlctl.runtime import process, secrets
-from mlctl.runtime.trainer.lifeline import PARENT_VARIABLE, die_with_parent
-from mlctl.runtime.trainer.stop import StopSignal
+from mlctl.runtime import process
+from mlctl.runtime.trainer.executors.lifeline import PARENT_VARIABLE, die_with_parent
+from mlctl.runtime.trainer.stop import Stop, StopSignal
+
+if TYPE_CHECKING:
+    from mlctl.runtime.trainer.engine import Ending, Place
+    from mlctl.runtime.trainer.plan import RankPlan
 
 _MEGABYTE_PER_KIB = 1024 / 1e6
 _POLL_SECONDS = 0.02
+_ALONE = ("single", "ddp")  # strategies that one process does without a process group
+_RESIZABLE = ("ddp", "fsdp")  # strategies that take any number of processes
 
 
 def main(folder: Path) -> int:
@@ -27,41 +34,114 @@ def main(folder: Path) -> int:
     import torch
     import torch.distributed as dist
 
-    from mlctl.runtime.trainer.loop import Loop
-    from mlctl.runtime.trainer.plan import ENDED_FILE, PLAN_FILE, RankPlan
+    from mlctl.runtime.trainer import errors
+    from mlctl.runtime.trainer.engine import Place
+    from mlctl.runtime.trainer.plan import PLAN_FILE, RankPlan
+    from mlctl.runtime.trainer.torch_engine.run import run as _while_waiting  # noqa: F401
 
+    own = os.getpid()
+    errors.began(folder, rank)
     try:
-        device = _device(int(os.environ.get("LOCAL_RANK", "0")))
-        torch.use_deterministic_algorithms(True)
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        device = _device(local_rank)
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         if world > 1:
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            dist.init_process_group(backend)
             import torch._dynamo  # DDP does so, for a second, which is better spent while waiting
         _await(folder / PLAN_FILE)
-        loop = Loop(RankPlan.read(folder), folder, rank, world, device, stop)
-        status = loop.run()
-        used = _resources(device)
-        everyone: list[Any] = [used]
-        if world > 1:
-            everyone = [None] * world
-            dist.all_gather_object(everyone, used)
-        if rank == 0:
-            atomic.write_json(
-                folder / ENDED_FILE,
-                {
-                    "status": status,
-                    "step": loop.position.step,
-                    "total": loop.steps.total,
-                    "history": loop.position.history,
-                    "ranks": everyone,
-                },
-            )
+        plan = _fitted(RankPlan.read(folder), world)
+        if world == 1 and plan.recipe.layout.strategy not in _ALONE:
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+        torch.use_deterministic_algorithms(plan.recipe.deterministic)
+        place = Place(folder, rank, world, local_rank, device)
+        _clear(plan, place)
+        ending = _engine(plan)(plan, place, stop)
+        errors.check_copy(own)
+        _note_ending(ending, place)
+        errors.ended(folder, rank)
         return 0
-    except Exception as error:
-        _note_error(folder, rank, error)
-        raise
+    except (Exception, SystemExit) as error:
+        cause = _explained(error)
+        errors.failed(folder, rank, cause)
+        if os.getpid() != own:  # a copy that the project's code made, and that came back here
+            os.kill(own, signal.SIGKILL)
+            os._exit(1)
+        if cause is error:
+            raise
+        raise cause from error
     finally:
-        if world > 1 and dist.is_initialized():
+        if dist.is_initialized():
             dist.destroy_process_group()  # else gloo's threads abort the process, and a wrong exit code hides the cause
+
+
+def _engine(plan: RankPlan) -> Callable[[RankPlan, Place, Stop], Ending]:
+    if plan.recipe.engine == "hf":
+        from mlctl.runtime.trainer.hf_engine.run import run as hf
+
+        return hf
+    from mlctl.runtime.trainer.torch_engine.run import run
+
+    return run
+
+
+def _fitted(plan: RankPlan, world: int) -> RankPlan:
+    """The plan for as many processes as there are: an elastic executor goes on with fewer than were asked for."""
+    recipe = plan.recipe
+    if world == recipe.layout.processes:
+        return plan
+    if recipe.layout.strategy not in _RESIZABLE:
+        raise ValueError(
+            f"strategy `{recipe.layout.strategy}` was planned for {recipe.layout.processes} processes, and there are {world}"
+        )
+    layout = recipe.layout.model_copy(update={"data": world})
+    return plan.model_copy(update={"recipe": recipe.model_copy(update={"layout": layout})})
+
+
+def _clear(plan: RankPlan, place: Place) -> None:
+    """Remove the half-written checkpoints of an earlier try, before any rank writes new ones."""
+    from mlctl.runtime.trainer.checkpoint import Checkpoints
+    from mlctl.types.jobs.train import CHECKPOINTS
+
+    if place.rank == 0:
+        Checkpoints(place.folder / CHECKPOINTS, plan.recipe.checkpoint.keep).clear()
+    if place.world > 1:
+        import torch.distributed as dist
+
+        dist.barrier()
+
+
+def _note_ending(ending: Ending, place: Place) -> None:
+    """Rank 0's last act: how all of them ended, and what they used."""
+    from mlctl.runtime.trainer.plan import ENDED_FILE
+
+    own = (_resources(place.device), asdict(ending.held))
+    everyone: list[Any] = [own]
+    if place.world > 1:
+        import torch.distributed as dist
+
+        everyone = [None] * place.world
+        dist.all_gather_object(everyone, own)
+    if place.rank == 0:
+        facts = {
+            "status": ending.status,
+            "step": ending.step,
+            "total": ending.total,
+            "history": ending.history,
+            "trainable": ending.trainable,
+            "parameters": ending.parameters,
+            "facts": ending.facts,
+            "ranks": [used for used, _ in everyone],
+            "held": [held for _, held in everyone],
+        }
+        atomic.write_json(place.folder / ENDED_FILE, facts)
+
+
+def _explained(error: BaseException) -> Exception:
+    """What is told about a failure: code that asks the process to end is not a training that ended."""
+    if isinstance(error, Exception):
+        return error
+    cause = RuntimeError(f"the project's code asked this process to end (exit code {getattr(error, 'code', None)})")
+    return cause.with_traceback(error.__traceback__)
 
 
 def _await(file: Path) -> None:
@@ -81,7 +161,7 @@ def _device(local_rank: int) -> Any:
         return torch.device("cpu")
     if local_rank >= torch.cuda.device_count():
         raise ValueError(
-            f"`strategy.processes` asks for more processes than this machine has GPUs ({torch.cuda.device_count()})"
+            f"`strategy` asks for more processes on this machine than it has GPUs ({torch.cuda.device_count()})"
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
@@ -102,29 +182,9 @@ def _resources(device: Any) -> dict[str, Any]:
     }
 
 
-def _note_error(folder: Path, rank: int, error: Exception) -> None:
-    """Say what went wrong and when: the first to fail is the cause, the others only lost their connection to it."""
-    from mlctl.runtime.trainer.plan import ERRORS_FOLDER
-
-    frames = traceback.extract_tb(error.__traceback__)
-    at = next((frame for frame in reversed(frames) if "site-packages" not in frame.filename), frames[-1])
-    (folder / ERRORS_FOLDER).mkdir(exist_ok=True)
-    path = folder / ERRORS_FOLDER / f"rank-{rank}.json"
-    path.write_text(
-        json.dumps(
-            {
-                "rank": rank,
-                "time": time.time(),
-                "type": type(error).__name__,
-                "message": secrets.known().hidden(str(error)),
-                "at": f"{at.filename}:{at.lineno}",
-            }
-        )
-    )
-
-
 if __name__ == "__main__":
     parent = os.environ.pop(PARENT_VARIABLE, None)
     die_with_parent(int(parent) if parent is not None else None)
+    os.register_at_fork(after_in_child=die_with_parent)  # what the project's code starts must not outlive the rank
     process.begin()
     process.leave(main(Path(sys.argv[1])))

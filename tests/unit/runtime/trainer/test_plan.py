@@ -35,3 +35,15 @@ def test_all_epochs_have_the_same_bounds() -> None:
 def test_checkpoints_are_due_at_their_interval_and_at_the_end(every: str, expected: list[int]) -> None:
     steps = Steps(100, 32, 3, 2)
     assert [step for step in range(steps.total) if steps.saves_after(step, every)] == expected
+
+
+def test_a_limit_ends_the_last_epoch_early() -> None:
+    steps = Steps(100, 32, 3, 2, most=6)
+    assert steps.total == 6
+    assert [step for step in range(steps.total) if steps.ends_epoch(step)] == [3, 5]
+    assert Steps(100, 32, 3, 2, most=100).total == 12
+
+
+def test_minutes_are_for_a_clock_to_tell() -> None:
+    steps = Steps(100, 32, 3, 2)
+    assert [step for step in range(steps.total) if steps.saves_after(step, "1 minutes")] == [11]

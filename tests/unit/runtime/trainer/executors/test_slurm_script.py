@@ -1,0 +1,54 @@
+"""The batch script is a pure function of what is asked for, and no value gets out of its quotes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from mlctl.runtime.trainer.executors.slurm_script import script
+from mlctl.types.jobs.executors import SlurmExecutor
+
+ASKED = SlurmExecutor(
+    nodes=2, partition="gpu", account="team", qos="high", time_seconds=5430, gpus_per_node=4, cpus_per_task=16, memory="64G",
+    constraint="a100&ib", modules=["cuda/12.8", "nccl"],
+)  # fmt: skip
+
+
+def made(asked: SlurmExecutor, project: str = "/shared/project", folder: str = "/shared/project/.mlctl/job") -> str:
+    return script(
+        asked,
+        name="mlctl-0123456789abcdef",
+        project=Path(project),
+        folder=Path(folder),
+        environment={"OMP_NUM_THREADS": "1", "PATH": "/venv/bin:/bin"},
+        python="/venv/bin/python",
+        torchrun=["--nproc-per-node", "4", "-m", "mlctl.runtime.trainer.worker", folder],
+    )
+
+
+def test_everything_that_was_asked_for_is_in_the_script() -> None:
+    golden = Path(__file__).with_name("slurm.sh")
+    assert made(ASKED) == golden.read_text()
+
+
+def test_what_was_not_asked_for_is_left_to_the_cluster() -> None:
+    text = made(SlurmExecutor())
+    assert "module" not in text
+    assert not [
+        name for name in ("partition", "account", "qos", "time=", "gpus", "cpus", "mem", "constraint") if name in text
+    ]
+
+
+def test_a_path_cannot_become_a_command_or_a_pattern() -> None:
+    text = made(ASKED, "/shared/it's $(touch x)%j", "/shared/it's $(touch x)%j/job")
+    assert "#SBATCH --chdir='/shared/it'\"'\"'s $(touch x)%%j'\n" in text
+    done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    inner = next(line for line in text.splitlines() if line.startswith("srun"))
+    # the same words, as the shells on the nodes would see them
+    srun = "srun() { shift 3; bash -c \"${1/exec/printf '%s\\\\n'}\"; }"
+    shown = subprocess.run(
+        ["bash", "-c", f"export SLURM_NODEID=1 master=m port=5; {srun}; {inner.removesuffix('&')}"],
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert "/shared/it's $(touch x)%j/job" in shown.stdout.splitlines()
