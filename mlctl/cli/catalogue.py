@@ -37,11 +37,14 @@ GROUPS: dict[str, dict[str, str]] = {
     "Stages": {
         "data": "Datasets: profile, check, versions, diff, contract",
         "features": "Feature views: get, list, describe, materialize, parity, push, serve",
+        "models": "Models: list, provenance, card, reproduce, export, convert",
+        "train": "Train one model, or prove that kills lose nothing of it",
         "predict": "Ask a deployment for a prediction",
         "experiment": "Experiments: size, assign",
         "monitor": "Monitors: run, history",
         "retrain": "Train again if data or project changed, and deploy within the gates",
         "schedule": "Schedules: render the crontab",
+        "engine": "Tools in environments of their own: install, list",
     },
 }
 

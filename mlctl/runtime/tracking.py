@@ -25,6 +25,7 @@ from mlctl.types.jobs.tracking import LINEAGE_TAG, OBJECT_TAG, SQLITE, TrackingT
 from mlctl.types.ownership import ADOPTED_TAG, owner_of
 
 _SOURCE_TAG, _NAME_TAG = "mlflow.source.name", "mlflow.runName"
+PARENT_TAG = "mlflow.parentRunId"  # MLflow shows such a run below the other
 
 
 @contextlib.contextmanager
@@ -128,6 +129,12 @@ def own_runs(client: MlflowClient, target: TrackingTarget, *, everywhere: bool =
             order_by=["attributes.start_time ASC"],
         )
     )
+
+
+def runs_below(client: MlflowClient, run: Any) -> list[Any]:
+    """The runs that name this one as their parent, such as the trials of a search."""
+    below = f"tags.`{PARENT_TAG}` = '{run.info.run_id}'"
+    return list(client.search_runs([run.info.experiment_id], filter_string=below))
 
 
 def _experiments(client: MlflowClient) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from mlctl.engine.history import last_difference
 from mlctl.types.change import Action, Change, FieldChange, Selection
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 from mlctl.views.human import plan as view
+from mlctl.views.human.estimates import explained
 from mlctl.views.json.plan import change_json
 from mlctl.workspace import Workspace
 
@@ -66,5 +67,7 @@ def _tell(change: Change, before: Sequence[FieldChange], *, as_json: bool) -> No
         prefix = "" if change.fields else "last changed by "
         for line in view.differences(item):
             print(f"  {prefix}{line}")
+    for line in () if change.estimate is None else explained(change.estimate):
+        print(f"  {line}")
     if not change.fields and not before and not change.effective:
         print("  nothing has changed since it was first made")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mlctl.types.jobs.evaluate import BINARY_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS, Bar
+from mlctl.types.jobs.evaluate import LOWER_IS_BETTER, METRICS, Bar
 from mlctl.types.state import Gate
 
 
@@ -13,8 +13,11 @@ def judge(
     metrics: Mapping[str, float],
     champion: Mapping[str, float] | None,
     obstacles: Sequence[str] = (),
+    *,
+    base: Mapping[str, float] | None = None,
 ) -> Gate:
-    """Whether every bar is met. `champion` None means that there is none to compare with; `obstacles` each fail the gate."""
+    """Whether every bar is met. `champion` None means that there is none to compare with; `obstacles` each fail the gate; `base` is what
+    a language model was before."""
     details = list(obstacles)
     met = []
     for name, bar in require.items():
@@ -25,6 +28,8 @@ def judge(
         failures = _below(name, value, bar)
         if bar.versus_champion and champion is not None:
             failures += _behind(name, value, champion.get(name), bar.margin)
+        if bar.versus_base:
+            failures += _no_better(name, value, (base or {}).get(name), bar.margin)
         details += failures
         if not failures:
             met.append(f"{name} {_show(value)}")
@@ -48,7 +53,7 @@ def why_missing(name: str, metrics: Mapping[str, float]) -> str:
 
 def wrong_task(require: Mapping[str, Bar], task: str) -> list[str]:
     """The metrics asked for that do not go with a task."""
-    return [name for name in require if name not in (BINARY_METRICS if task == "binary" else REGRESSION_METRICS)]
+    return [name for name in require if name not in METRICS[task]]
 
 
 def _below(name: str, value: float, bar: Bar) -> list[str]:
@@ -67,6 +72,16 @@ def _behind(name: str, value: float, other: float | None, margin: float) -> list
     if loss <= margin:
         return []
     return [f"{name} {_show(value, other)} is worse than the champion's {_show(other, value)} (margin {margin:g})"]
+
+
+def _no_better(name: str, value: float, other: float | None, margin: float) -> list[str]:
+    if other is None:
+        return [f"{name} of the base cannot be computed on these rows"]
+    gain = other - value if name in LOWER_IS_BETTER else value - other
+    if gain > 0 and gain >= margin:
+        return []
+    wanted = f" by {margin:g}" if margin else ""
+    return [f"{name} {_show(value, other)} is not better than the base's {_show(other, value)}{wanted}"]
 
 
 def _show(value: float, beside: float | None = None) -> str:

@@ -36,12 +36,18 @@ def page(title: str, results: Mapping[str, Any]) -> str:
 
 
 def _table(results: Mapping[str, Any]) -> str:
-    other = results["champion_metrics"] or {}
+    others = [
+        (name, results.get(field)) for name, field in (("champion", "champion_metrics"), ("base", "base_metrics"))
+    ]
+    beside = [(name, found or {}) for name, found in others if found is not None or name == "champion"]
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{value:.4f}</td><td>{f'{other[name]:.4f}' if name in other else ''}</td></tr>"
+        f"<tr><td>{escape(name)}</td><td>{value:.4f}</td>"
+        + "".join(f"<td>{f'{found[name]:.4f}' if name in found else ''}</td>" for _, found in beside)
+        + "</tr>"
         for name, value in results["metrics"].items()
     )
-    return f"<table><tr><th>metric</th><th>candidate</th><th>champion</th></tr>{rows}</table>"
+    heads = "".join(f"<th>{name}</th>" for name, _ in beside)
+    return f"<table><tr><th>metric</th><th>candidate</th>{heads}</tr>{rows}</table>"
 
 
 def _lines(curves: Mapping[str, Any], kind: str) -> list[tuple[str, Sequence[Sequence[float]], str]]:

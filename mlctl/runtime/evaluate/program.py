@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,16 @@ from mlctl.files import atomic
 from mlctl.runtime.report import Report
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.job import JobResult, JobStatus
-from mlctl.types.jobs.evaluate import EvaluateJob, LookJob, PromoteJob, WithdrawJob
-from mlctl.types.jobs.train import Candidate
+from mlctl.types.jobs.evaluate import METRICS, EvaluateJob, LookJob, PromoteJob, WithdrawJob
+from mlctl.types.jobs.train import Candidate, TableCandidate, TextCandidate
 from mlctl.types.state import Gate
 from mlctl.types.value import digest
 
 RESULTS_FILE = "evaluation.json"
 PAGE_FILE = "evaluation.html"
+_NOTHING_PASSED: dict[str, Any] = {
+    "model": None, "model_uri": None, "run_id": None, "serving": None, "views": [], "training_profile": None
+}  # fmt: skip
 
 
 def main(params: dict[str, Any], report: Report) -> JobResult:
@@ -51,8 +53,10 @@ def _evaluate(job: EvaluateJob, report: Report) -> JobResult:
         raise MlctlError.of(
             "eval.metric-task",
             f"`{wrong[0]}` does not go with a {job.candidate.task} model",
-            f"the target is `{job.candidate.target}`",
-            "ask for other metrics, or set `task` on the training",
+            f"its metrics are {', '.join(sorted(METRICS[job.candidate.task]))}",
+            "ask for other metrics, or set `task` on the training"
+            if isinstance(job.candidate, TableCandidate)
+            else "ask for other metrics",
         )
     with tracking.tracking_errors(job.tracking.uri):
         client = tracking.connect(job.tracking)
@@ -98,56 +102,29 @@ def _adopt(job: EvaluateJob, client: Any, report: Report) -> JobResult:
 
 
 def _measure(job: EvaluateJob, rival: Candidate | None, client: Any, report: Report) -> dict[str, Any]:
-    """Score candidate and rival on the same rows, hold the one against the other, and keep it all in the job's folder."""
+    """Measure candidate and rival on the same rows, hold the one against the other, and keep it all in the job's folder."""
     from mlctl.runtime.evaluate import gate as verdicts
-    from mlctl.runtime.evaluate import metrics, registry
-    from mlctl.runtime.evaluate.rows import find_leakage, join_for_champion, join_rows, judged_target, score_rows
 
-    folder, candidate = report.folder, job.candidate
-    report.progress("joining features")
-    rows = join_rows(candidate, job.dataset, folder / "rows")
-    leakage = find_leakage(rows, Path(candidate.keys)) if rows.count else None
-    obstacles = [] if leakage is None else [str(leakage)]
-    target = judged_target(rows, job.dataset, candidate.task)
-    report.progress("scoring the candidate", 0, rows.count, "rows")
-    score = score_rows(Path(candidate.model), candidate.serving["columns"], rows)
-    found = metrics.score_metrics(candidate.task, target, score)
-    curves = _curves(metrics, candidate.task, target, score, "candidate")
-    champion_metrics = None
-    if rival is not None and rows.count:
-        report.progress("scoring the champion", 0, rows.count, "rows")
-        try:
-            rival = registry.at_hand(client, rival, folder)
-            same = _same_rows(rival, candidate)
-            others = rows if same else join_for_champion(rival, job.dataset, folder / "champion-rows")
-            rival_target = judged_target(others, job.dataset, rival.task)
-            rival_score = score_rows(Path(rival.model), rival.serving["columns"], others)
-        except MlctlError as error:
-            if any(bar.versus_champion for bar in job.require.values()):
-                obstacles.append(f"the champion cannot be scored on these rows: {error.diagnostics[0].summary}")
-        else:
-            champion_metrics = metrics.score_metrics(rival.task, rival_target, rival_score)
-            curves |= _curves(metrics, rival.task, rival_target, rival_score, "champion")
-    gate = verdicts.judge(job.require, found, champion_metrics, obstacles)
+    candidate = job.candidate
+    if isinstance(candidate, TextCandidate):
+        from mlctl.runtime.evaluate.text import measure as measure_text
+
+        found = measure_text(job, candidate, rival, client, report)
+    else:
+        from mlctl.runtime.evaluate.table import measure as measure_table
+
+        found = measure_table(job, candidate, rival, client, report)
+    gate = verdicts.judge(job.require, found.metrics, found.champion, found.obstacles, base=found.base)
     results = {
-        "dataset": job.dataset.name, "rows": rows.count, "metrics": found, "champion_metrics": champion_metrics, "curves": curves,
-        "leaked_rows": 0 if leakage is None else leakage.count,
+        "dataset": job.dataset.name, "rows": found.rows, "metrics": found.metrics, "champion_metrics": found.champion,
+        "base_metrics": found.base, "curves": found.curves, "leaked_rows": found.leaked, **found.facts,
         "gate": {"passed": gate.passed, "summary": gate.summary, "details": list(gate.details)},
     }  # fmt: skip
-    atomic.write_json(folder / RESULTS_FILE, results)
+    atomic.write_json(report.folder / RESULTS_FILE, results)
     from mlctl.runtime.evaluate.page import page
 
-    atomic.write_bytes(folder / PAGE_FILE, page(job.tracking.address, results).encode())
-    for name in ("rows", "champion-rows"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    atomic.write_bytes(report.folder / PAGE_FILE, page(job.tracking.address, results).encode())
     return results
-
-
-def _curves(metrics: Any, task: str, target: Any, score: Any, name: str) -> dict[str, Any]:
-    """ROC and calibration points, where both classes are there."""
-    if task != "binary" or not len(target) or target.min() == target.max():
-        return {}
-    return {name: {"roc": metrics.roc_curve(target, score), "calibration": metrics.calibration(target, score)}}
 
 
 def _log_metrics(client: Any, job: EvaluateJob, metrics: dict[str, float]) -> None:
@@ -184,14 +161,10 @@ def _outputs(
         "name": name,
         "version": version,
         "alias": job.register_as.alias if job.register_as is not None else None,
-        "model": shown.model if shown is not None else None,
-        "model_uri": shown.model_uri if shown is not None else None,
-        "run_id": shown.run_id if shown is not None else None,
-        "serving": shown.serving if shown is not None else None,
-        "views": [view.model_dump(mode="json") for view in shown.views] if shown is not None else [],
-        "training_profile": shown.training_profile if shown is not None else None,
+        **(shown.outputs() if shown is not None else _NOTHING_PASSED),
         "metrics": results["metrics"],
         "champion_metrics": results["champion_metrics"],
+        **({"base_metrics": results["base_metrics"]} if results["base_metrics"] is not None else {}),
         "rows": results["rows"],
         "passed": gate.passed,
         "candidate": failed,
@@ -230,14 +203,3 @@ def _withdraw(job: WithdrawJob) -> JobResult:
 
 def _same(one: Candidate, other: Candidate) -> bool:
     return (one.run_id, one.digest) == (other.run_id, other.digest)
-
-
-def _same_rows(one: Candidate, other: Candidate) -> bool:
-    """Whether two models read the same rows, so that one join serves both."""
-    return _read(one) == _read(other)
-
-
-def _read(candidate: Candidate) -> tuple[Any, ...]:
-    """What the rows of a model are made from; where its copy of the code is kept makes no difference."""
-    made = [item.model_dump(exclude={"root"}) for item in candidate.transformations]
-    return candidate.views, made, candidate.target, candidate.serving["columns"]

@@ -17,7 +17,7 @@ from mlctl.runtime import secrets
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.evaluate import Registration
 from mlctl.types.jobs.tracking import ADDRESS_TAG, DIGEST_TAG, LINEAGE_TAG, OBJECT_TAG, TrackingTarget
-from mlctl.types.jobs.train import Candidate
+from mlctl.types.jobs.train import Candidate, candidate_of
 from mlctl.types.ownership import ADOPTED_TAG, differs, marked_by_another, not_found, not_ours
 
 _CANDIDATE_TAG = "mlctl.candidate"
@@ -43,7 +43,7 @@ def champion(client: MlflowClient, registration: Registration, target: TrackingT
     if stored is None or version.tags.get(LINEAGE_TAG) != target.lineage:
         what = f"version {version.version} of `{registration.name}`, which `{registration.alias}` points at,"
         raise _not_ours(what, version.tags, registration, target)
-    return Champion(str(version.version), Candidate.model_validate_json(stored))
+    return Champion(str(version.version), candidate_of(json.loads(stored)))
 
 
 def aliased_version(client: MlflowClient, registration: Registration) -> str | None:
@@ -87,18 +87,18 @@ def take_over(
 
 
 def at_hand(client: MlflowClient, candidate: Candidate, folder: Path) -> Candidate:
-    """The champion with its model and profile where they were made, or, when those are gone, in copies out of MLflow.
+    """The champion with its files where they were made, or, when those are gone, in copies out of MLflow.
 
     Raises MlctlError `eval.champion-gone`.
     """
-    if Path(candidate.model).exists() and Path(candidate.training_profile).exists():
+    if all(Path(file).exists() for file in candidate.files):
         return candidate
     copy = folder / "champion" / candidate.run_id
     copy.mkdir(parents=True, exist_ok=True)
     try:
         found = [
             os.path.relpath(client.download_artifacts(candidate.run_id, name, str(copy)))
-            for name in ("model", Path(candidate.training_profile).name)
+            for name in ("model", *(Path(file).name for file in candidate.files[1:]))
         ]
     except (MlflowException, OSError) as error:
         raise MlctlError.of(
@@ -107,7 +107,7 @@ def at_hand(client: MlflowClient, candidate: Candidate, folder: Path) -> Candida
             str(error),
             "restore the artifacts of its run, or remove the alias in MLflow to start anew",
         ) from None
-    return candidate.at(found[0], found[1])
+    return candidate.at(found)
 
 
 def register(

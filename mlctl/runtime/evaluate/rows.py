@@ -14,9 +14,9 @@ import pyarrow.parquet as parquet
 
 from mlctl.runtime.features.sql import only_row
 from mlctl.runtime.profile.database import database, own_parquet, quote
-from mlctl.runtime.trainer.table import ROW_DIGEST, TIME, Rows, load_rows, target_values
+from mlctl.runtime.trainer.tabular.table import ROW_DIGEST, TIME, Rows, load_rows, target_values
 from mlctl.types.diagnostic import MlctlError
-from mlctl.types.jobs.train import Candidate, TableInput
+from mlctl.types.jobs.train import TableCandidate, TableInput
 
 _CHUNK_ROWS = 65536
 _SAMPLES = 3
@@ -34,7 +34,7 @@ class Leakage:
         return f"eval.leakage: {self.count:,} {rows} trained on, for example {'; '.join(self.samples)}"
 
 
-def join_rows(candidate: Candidate, dataset: TableInput, folder: Path) -> Rows:
+def join_rows(candidate: TableCandidate, dataset: TableInput, folder: Path) -> Rows:
     """The dataset with the features of one model, and with what told its training rows apart. Raises MlctlError."""
     trained = parquet.read_schema(candidate.keys).names
     keys, timed = [name for name in trained if name not in (TIME, ROW_DIGEST)], TIME in trained
@@ -53,7 +53,7 @@ def join_rows(candidate: Candidate, dataset: TableInput, folder: Path) -> Rows:
     )
 
 
-def join_for_champion(champion: Candidate, dataset: TableInput, folder: Path) -> Rows:
+def join_for_champion(champion: TableCandidate, dataset: TableInput, folder: Path) -> Rows:
     """The same dataset with the features of the champion. Raises MlctlError."""
     columns = champion.serving["columns"]
     made, identity = champion.transformations, ((), False)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mlctl.runtime.trainer.model import CONFIG_FILE
+from mlctl.runtime.trainer.tabular.model import CONFIG_FILE
 from mlctl.types.diagnostic import MlctlError
 
 THRESHOLD = 0.5  # of a probability

@@ -1,0 +1,1 @@
+"""Questions about models that were trained and registered."""

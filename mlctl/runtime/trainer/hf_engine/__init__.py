@@ -1,0 +1,1 @@
+"""The engine `hf`: Transformers' Trainer, for language models, adapters and DeepSpeed."""

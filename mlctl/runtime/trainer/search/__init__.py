@@ -1,0 +1,1 @@
+"""Many trainings with other hyperparameters, of which the best one counts."""

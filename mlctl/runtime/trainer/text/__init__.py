@@ -1,0 +1,1 @@
+"""Language models: text becomes tokens, a base model is found, and what was trained becomes a model that others load."""
