@@ -208,7 +208,14 @@ def _name(key: ObjectKey, ctx: Context) -> str:
 
 def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], predictions: str) -> ServerJob:
     """What the server process is told. Two equal jobs are the same server."""
-    serving = evaluation["serving"]
+    serving = evaluation.get("serving")
+    if serving is None:
+        raise MlctlError.of(
+            "deploy.language-model",
+            f"`{evaluation['name']}` is a language model",
+            "this server answers rows of features with scores",
+            "serve its folder with a server of language models; `mlctl models export` gives it to others",
+        )
     return ServerJob(
         deployment=name,
         host=spec.serve.host,

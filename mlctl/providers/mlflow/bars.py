@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mlctl.providers.mlflow.spec import Bar
 from mlctl.types.diagnostic import Diagnostic, did_you_mean
-from mlctl.types.jobs.evaluate import BINARY_METRICS, REGRESSION_METRICS
+from mlctl.types.jobs.evaluate import ANSWER_METRICS, BINARY_METRICS, LANGUAGE_METRICS, METRICS
 
-_METRICS = sorted(BINARY_METRICS | REGRESSION_METRICS)
-_SHARES = BINARY_METRICS - {"log_loss"}
+_METRICS = sorted(name for names in METRICS.values() for name in names)
+_SHARES = BINARY_METRICS - {"log_loss"} | ANSWER_METRICS
 
 
 def bar_problems(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
@@ -20,7 +20,7 @@ def bar_problems(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
             )
         ]
     found = []
-    if bar.min is None and bar.max is None and bar.not_worse_than is None:
+    if bar.min is None and bar.max is None and bar.not_worse_than is None and bar.better_than is None:
         found.append(
             Diagnostic(
                 "eval.empty-bar",
@@ -30,7 +30,7 @@ def bar_problems(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
                 path=path,
             )
         )
-    if bar.margin is not None and bar.not_worse_than is None:
+    if bar.margin is not None and bar.not_worse_than is None and bar.better_than is None:
         found.append(
             Diagnostic(
                 "eval.margin-unused",
@@ -40,6 +40,7 @@ def bar_problems(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
                 path=(*path, "margin"),
             )
         )
+    found += _base_problems(name, bar, path)
     if bar.not_worse_than is not None and not registered:
         found.append(
             Diagnostic(
@@ -71,4 +72,31 @@ def bar_problems(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
                     path=(*path, field),
                 )
             )
+    return found
+
+
+def _base_problems(name: str, bar: Bar, path: tuple[str, ...]) -> list[Diagnostic]:
+    if bar.better_than is None:
+        return []
+    found = []
+    if name not in LANGUAGE_METRICS:
+        found.append(
+            Diagnostic(
+                "eval.no-base",
+                f"`{name}` cannot be compared with a base",
+                "only a language model is trained from one",
+                "remove `better_than`",
+                path=(*path, "better_than"),
+            )
+        )
+    if bar.margin is not None and bar.not_worse_than is not None:
+        found.append(
+            Diagnostic(
+                "eval.margin-unclear",
+                f"the margin of `{name}` stands for two things",
+                "beside `not_worse_than` it is how much worse is let pass, beside `better_than` how much better is asked for",
+                "keep one of the two, or remove `margin`",
+                path=(*path, "margin"),
+            )
+        )
     return found

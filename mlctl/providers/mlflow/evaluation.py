@@ -22,7 +22,7 @@ from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.jobs import evaluate as jobs
 from mlctl.types.jobs.evaluate import EvaluateJob, LookJob, PromoteJob, Registration, WithdrawJob
 from mlctl.types.jobs.tracking import TrackingTarget, tracking_settings
-from mlctl.types.jobs.train import Candidate, TableInput
+from mlctl.types.jobs.train import Candidate, TableInput, candidate_of
 from mlctl.types.ownership import differs
 from mlctl.types.state import Record
 from mlctl.types.value import Json, digest
@@ -58,16 +58,26 @@ class Evaluation:
             )
         for name, bar in spec.require.items():
             found += bar_problems(name, bar, registered=spec.register_as is not None)
-        names = set(spec.require)
-        if names & jobs.BINARY_METRICS and names & jobs.REGRESSION_METRICS:
-            one, other = sorted(names & jobs.BINARY_METRICS)[0], sorted(names & jobs.REGRESSION_METRICS)[0]
+        kinds = [names & spec.require.keys() for names in jobs.METRICS.values() if names & spec.require.keys()]
+        if len(kinds) > 1:
+            one, other = sorted(kinds[0])[0], sorted(kinds[1])[0]
             found.append(
                 Diagnostic(
                     "eval.mixed-metrics",
                     f"`{one}` and `{other}` never go together",
-                    "the one is for classes, the other for numbers",
+                    "metrics of classes, of numbers and of language models exclude each other",
                     "keep those that fit the target",
                     path=("require",),
+                )
+            )
+        if spec.generation is not None and not jobs.ANSWER_METRICS & spec.require.keys():
+            found.append(
+                Diagnostic(
+                    "eval.generation-unused",
+                    "`generation` has no effect",
+                    f"it is for {' and '.join(sorted(jobs.ANSWER_METRICS))}, and `require` names neither",
+                    "remove it, or require one of them",
+                    path=("generation",),
                 )
             )
         return found
@@ -132,7 +142,7 @@ class Evaluation:
     def approved(self, prior: Record, ctx: Context) -> Outcome:
         """A person let a candidate pass that the gate held back: register it and put the alias on it. A repeat finds it so."""
         wanted = _judged(prior, ctx)
-        outputs = {**prior.outputs, **passed_outputs(wanted.candidate), "candidate": None}
+        outputs = {**prior.outputs, **wanted.candidate.outputs(), "candidate": None}
         if wanted.register_as is None:
             return Outcome(prior.id, {**outputs, "digest": digest([None, wanted.candidate.digest])}, prior.gate)
         outputs |= _promote(wanted, wanted.register_as, {**outputs, "version": None}, ctx.folder(prior.key), ctx)
@@ -194,10 +204,15 @@ def evaluate_job(desired: Desired, ctx: Context) -> EvaluateJob:
         dataset=TableInput.of(spec.dataset, desired.input("datasets", spec.dataset).outputs),
         require={
             name: jobs.Bar(
-                min=bar.min, max=bar.max, versus_champion=bar.not_worse_than is not None, margin=bar.margin or 0.0
+                min=bar.min,
+                max=bar.max,
+                versus_champion=bar.not_worse_than is not None,
+                versus_base=bar.better_than is not None,
+                margin=bar.margin or 0.0,
             )
             for name, bar in spec.require.items()
         },
+        generation=jobs.Generation(**(spec.generation.model_dump() if spec.generation is not None else {})),
         register_as=_registration(desired.values),
     )
 
@@ -214,9 +229,16 @@ def _candidate(desired: Desired) -> Candidate:
     """The training whose model the spec names."""
     for address, item in desired.inputs.items():
         if isinstance(item, Input) and address.section == "training" and item.outputs["model"] == desired.spec.model:
-            return Candidate.model_validate(
-                {name: item.outputs[name] for name in Candidate.model_fields if name in item.outputs}
-            )
+            try:
+                return candidate_of(item.outputs)
+            except ValueError:
+                raise MlctlError.of(
+                    "eval.not-judged",
+                    f"{address} makes a model that evaluations do not know how to judge",
+                    "they judge models of rows with a target, and language models; what a dataset function of the project gives is its own",
+                    "judge it in the training, by `metrics` of the model",
+                    address=str(desired.address),
+                ) from None
     raise MlctlError.of(
         "eval.not-a-training",
         f"no training put out the model {desired.spec.model!r}",
@@ -242,18 +264,6 @@ def _promote(
     result = job.run("evaluate", promotion.model_dump(mode="json"), folder / "promote", ctx)
     version = result.outputs["version"]
     return {"version": version, "digest": digest([registration.name, version])}
-
-
-def passed_outputs(candidate: Candidate) -> dict[str, Json]:
-    """What an evaluation puts out of a model that may be used."""
-    return {
-        "model": candidate.model,
-        "model_uri": candidate.model_uri,
-        "run_id": candidate.run_id,
-        "serving": candidate.serving,
-        "views": [view.model_dump(mode="json") for view in candidate.views],
-        "training_profile": candidate.training_profile,
-    }
 
 
 def _judged(prior: Record, ctx: Context) -> EvaluateJob:

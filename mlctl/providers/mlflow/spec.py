@@ -30,12 +30,23 @@ def _alias(text: str) -> str:
 
 
 class Bar(Block):
-    """What a metric must reach: a least or greatest value, and not to be worse than the champion's by more than the margin."""
+    """What a metric must reach: a least or greatest value; not to be worse than the champion's by more than the margin; or, for a
+    language model, to be better than that of its base, by the margin at least."""
 
     min: float | None = None
     max: float | None = None
     not_worse_than: Literal["champion"] | None = None
+    better_than: Annotated[
+        Literal["base"] | None, Field(description="What a language model was before it was trained, on the same rows")
+    ] = None
     margin: Annotated[float | None, Field(ge=0)] = None
+
+
+class Generation(Block):
+    """How a language model answers for `exact_match` and `token_f1`: the likeliest token each time."""
+
+    max_new_tokens: Annotated[int, Field(ge=1, description="The longest answer")] = 64
+    documents: Annotated[int, Field(ge=1, description="How many are answered at most, drawn by their content")] = 200
 
 
 class Register(Block):
@@ -53,6 +64,7 @@ class EvaluationSpec(Spec):
     model: str
     dataset: Annotated[str, Reference("datasets")]
     require: Annotated[dict[str, Bar], Field(min_length=1)]
+    generation: Generation | None = None
     # pydantic's models have a `register` of their own, so the attribute has another name than the field
     register_as: Annotated[Register | None, Field(alias="register")] = None
 

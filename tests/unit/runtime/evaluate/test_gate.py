@@ -54,3 +54,32 @@ def test_an_obstacle_fails_the_best_of_models() -> None:
 def test_metrics_of_the_other_task_are_named() -> None:
     assert wrong_task({"rmse": Bar(max=1), "f1": Bar(min=0)}, "binary") == ["rmse"]
     assert wrong_task({"rmse": Bar(max=1)}, "regression") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "base", "margin", "passes"),
+    [
+        ("loss", 2.0, 3.0, 0.0, True),
+        ("loss", 3.0, 3.0, 0.0, False),
+        ("loss", 2.5, 3.0, 0.5, True),
+        ("loss", 2.6, 3.0, 0.5, False),
+        ("token_f1", 0.4, 0.3, 0.0, True),
+        ("token_f1", 0.2, 0.3, 0.0, False),
+    ],
+)
+def test_better_than_the_base_means_by_the_margin_at_least(
+    name: str, value: float, base: float, margin: float, passes: bool
+) -> None:
+    gate = judge({name: Bar(versus_base=True, margin=margin)}, {name: value}, None, base={name: base})
+    assert gate.passed is passes
+    assert passes or "is not better than the base's" in gate.summary
+
+
+def test_a_base_that_was_not_measured_never_passes() -> None:
+    gate = judge({"loss": Bar(versus_base=True)}, {"loss": 1.0}, None)
+    assert gate.details == ("loss of the base cannot be computed on these rows",)
+
+
+def test_metrics_of_language_models_go_with_no_other_task() -> None:
+    assert wrong_task({"loss": Bar(max=1), "f1": Bar(min=0)}, "causal_lm") == ["f1"]
+    assert wrong_task({"perplexity": Bar(max=1)}, "binary") == ["perplexity"]
