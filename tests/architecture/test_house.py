@@ -46,8 +46,8 @@ def test_files_stay_short(path: Path) -> None:
 def test_the_public_names_are_these() -> None:
     names = {name for name, value in vars(provider).items() if getattr(value, "__module__", "") == "mlctl.provider"}
     assert {name for name in names if not name.startswith("_")} == {
-        "Approvable", "Block", "ChecksTogether", "Condition", "Context", "Describes", "Desired", "Family", "Importable", "Input",
-        "Keyed", "Kind", "Lifecycle", "Link", "Logs", "Observed", "Outcome", "Provided", "Reference", "Retries", "Spec",
+        "Approvable", "Block", "ChecksTogether", "Condition", "Context", "Describes", "Desired", "Estimates", "Family", "Importable", "Input",
+        "Keyed", "Kind", "Lifecycle", "Link", "Logs", "LogsOfRanks", "Observed", "Outcome", "Provided", "Reference", "Retries", "Spec",
         "diff_fields", "judges", "metadata_settings", "named_by_address", "used_by_definition",
     }  # fmt: skip
 

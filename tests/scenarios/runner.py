@@ -32,6 +32,8 @@ _MASKS = [
     (re.compile(r"\b(\d+ h )?(\d+ min )?\d+(\.\d+)? s\b"), "<seconds>"),
     (re.compile(r'("seconds"): [\d.]+'), r"\1: <seconds>"),
     (re.compile(r"\bpid \d+"), "pid <pid>"),
+    (re.compile(r'\btook [^("\n]*(\(planned [^)]*\))?'), "took <actual>"),
+    (re.compile(r"\bestimate: .*; calibrated from (\d+) runs?$", re.MULTILINE), r"estimate: <calibrated from \1>"),
     (re.compile(r"\b(roc_auc|accuracy) \d\.\d+"), r"\1 <metric>"),
     (re.compile(r'("by"|"who"): "[^"]*"'), r'\1: "<who>"'),
     (re.compile(r"\b([Aa]pproved by )[^\s:,]+"), r"\1<who>"),
@@ -76,7 +78,7 @@ class Scenario:
         # no terminal, no colour, a known width and nothing of the machine's own settings
         environment = {
             "PATH": os.environ["PATH"], "HOME": str(self.root.parent), "LC_ALL": "C.UTF-8", "TZ": "UTC", "COLUMNS": "120",
-            "PYTHONPATH": str(self.root.parent / "hidden"), **self.environment,
+            "PYTHONPATH": str(self.root.parent / "hidden"), "MLCTL_DEVICE": "cpu:2:16GiB", **self.environment,
         }  # fmt: skip
         done = subprocess.run(
             [str(MLCTL), *arguments], cwd=self.root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -5,47 +5,70 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 
-def checkpoints() -> None:
+def parts() -> None:
     import torch
 
-    from mlctl.runtime.trainer import checkpoint
+    from mlctl.runtime.trainer.order import epoch_order, step_seed
+    from mlctl.runtime.trainer.torch_engine.parts import cut, shared
+
+    for size, ranks, most in [(32, 3, 4), (32, 2, None), (5, 2, 1), (7, 3, 2), (64, 4, 16), (3, 1, 1)]:
+        bounds = [(size * rank // ranks, size * (rank + 1) // ranks) for rank in range(ranks)]
+        micro = [cut(torch.arange(first, last), most, size, ranks) for first, last in bounds]
+        assert len({len(some) for some in micro}) == 1  # all ranks meet in each part
+        assert torch.cat([part for some in micro for part in some]).tolist() == list(range(size))
+        assert all(len(part) for some in micro for part in some)
+        if most is not None and size % ranks == 0:
+            assert max(len(part) for some in micro for part in some) <= most
+    assert [shared(10, 15, rank, 2).tolist() for rank in range(2)] == [[10, 11], [12, 13, 14]]
+    assert [shared(10, 11, rank, 2).tolist() for rank in range(2)] == [[10], [10]]  # too few to share
+    assert sorted(epoch_order(3, 0, 50).tolist()) == list(range(50))
+    assert epoch_order(3, 0, 50).tolist() == epoch_order(3, 0, 50).tolist()
+    assert epoch_order(3, 0, 50).tolist() != epoch_order(3, 1, 50).tolist()
+    assert len({step_seed(seed, step, rank) for seed in range(5) for step in range(20) for rank in range(4)}) == 400
+
+
+def weights() -> None:
+    import torch
+    from safetensors import SafetensorError
+    from torch import nn
+
+    from mlctl.runtime.trainer.engine import WEIGHTS, WEIGHTS_FILE
+    from mlctl.runtime.trainer.weights import read_weights, trained_weights, write_weights
+    from mlctl.types.diagnostic import MlctlError
+
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Embedding(6, 4), nn.Linear(4, 6, bias=False)
+            self.head.weight = self.embed.weight
+            self.register_buffer("scale", torch.tensor(2.0))
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "checkpoints"
-        assert checkpoint.newest(folder) is None
-        for step in (10, 20, 30):
-            content: dict[str, Any] = {
-                "model": {"w": torch.full((500,), float(step))},
-                "step": step,
-                "sums": [(0.5, 3)],
-            }
-            checkpoint.save(folder, content, step=step, total=30, epoch=0, keep=2)
-        assert sorted(path.name for path in folder.iterdir()) == [
-            f"step-{step:010d}.{kind}" for step in (20, 30) for kind in ("json", "pt")
-        ]
-        assert found_step(folder) == 30
-        newest = folder / "step-0000000030.pt"
-        data = bytearray(newest.read_bytes())
-        data[len(data) // 2] ^= 1  # one flipped bit, which torch itself would load
-        newest.write_bytes(data)
-        assert found_step(folder) == 20
-        newest.with_suffix(".json").unlink()  # killed between the two files
-        assert found_step(folder) == 20
-        (folder / "step-0000000020.pt").write_bytes(b"")
-        assert checkpoint.newest(folder) is None
-
-
-def found_step(folder: Path) -> int:
-    from mlctl.runtime.trainer import checkpoint
-
-    newest = checkpoint.newest(folder)
-    assert newest is not None
-    return int(checkpoint.load(newest)["step"])
+        folder = Path(name) / WEIGHTS
+        module = Tied()
+        write_weights(folder, module.state_dict())
+        found = read_weights(folder)
+        assert found.keys() == module.state_dict().keys()
+        assert all(torch.equal(value, found[name]) for name, value in module.state_dict().items())
+        assert (folder / WEIGHTS_FILE).stat().st_size < 2 * 6 * 4 * 4 + 400  # tied weights are written once
+        write_weights(folder, {"other": torch.ones(2)})
+        assert list(trained_weights(Path(name))) == ["other"]
+        (folder / WEIGHTS_FILE).write_bytes((folder / WEIGHTS_FILE).read_bytes()[:-3])
+        try:
+            trained_weights(Path(name))
+        except MlctlError as error:
+            assert [item.code for item in error.diagnostics] == ["training.weights-gone"]  # noqa: PT017
+        else:
+            raise AssertionError
+        try:
+            read_weights(folder)
+        except SafetensorError:
+            pass
+        assert sorted(path.name for path in Path(name).iterdir()) == [WEIGHTS]
 
 
 def metrics() -> None:
@@ -81,7 +104,7 @@ def metrics() -> None:
 def models() -> None:
     import torch
 
-    from mlctl.runtime.trainer import model
+    from mlctl.runtime.trainer.tabular import model
 
     config = {
         "type": "python",
@@ -113,4 +136,4 @@ def models() -> None:
 
 
 if __name__ == "__main__":
-    {"checkpoints": checkpoints, "metrics": metrics, "models": models}[sys.argv[1]]()
+    {"parts": parts, "weights": weights, "metrics": metrics, "models": models}[sys.argv[1]]()

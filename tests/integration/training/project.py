@@ -136,7 +136,7 @@ class Project:
         """What a project that holds this training would ask for."""
         values = self.values(**changed)
         named = {
-            f"datasets.{values['data']['labels']}",
+            f"datasets.{values['data'].get('labels') or values['data']['dataset']}",
             *(f"feature_views.{name}" for name in values["data"].get("features", [])),
         }
         inputs = {name: self.inputs[name] for name in named}

@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.tools
 
 
-@pytest.mark.parametrize("part", ["checkpoints", "metrics", "models"])
+@pytest.mark.parametrize("part", ["parts", "weights", "metrics", "models"])
 def test_part(part: str) -> None:
     command = [sys.executable, "-m", "tests.integration.training.check_parts", part]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -71,7 +71,12 @@ def test_one_mlflow_run_holds_the_ten_things(project: Project, reference: Record
     tags = dict(project.sql("SELECT key, value FROM tags WHERE run_uuid = ?", run))
     metrics = project.sql("SELECT key, step, value FROM metrics WHERE run_uuid = ?", run)
     names = {name for name, _, _ in metrics}
-    assert (params["lr"], params["seed"], params["epochs"], params["model.type"]) == ("0.01", "3", "4", "python")
+    assert (params["optimizer.lr"], params["seed"], params["epochs"], params["model.type"]) == (
+        "0.01",
+        "3",
+        "4",
+        "python",
+    )
     assert {"python", "torch", "platform"} <= set(params)
     assert len({step for name, step, _ in metrics if name == "val_loss"}) == 4
     assert {"train_loss", "val_loss", "validation.roc_auc", "total_seconds", "epoch_seconds"} <= names
@@ -89,7 +94,7 @@ def test_one_mlflow_run_holds_the_ten_things(project: Project, reference: Record
     artifacts = project.root / ".mlctl" / "mlartifacts" / run / "artifacts"
     if not artifacts.exists():
         (artifacts,) = (project.root / ".mlctl" / "mlartifacts").glob(f"**/{run}/artifacts")
-    assert {"model", "requirements.txt", "dataset_statistics.json", "training_profile.json"} <= {
+    assert {"model", "requirements.txt", "dataset_statistics.json", "training_profile.json", "provenance.json"} <= {
         path.name for path in artifacts.iterdir()
     }
     statistics = json.loads((artifacts / "dataset_statistics.json").read_text())
@@ -130,7 +135,7 @@ def test_a_training_that_is_stopped_and_then_killed_ends_in_the_same_model(
     assert seen.condition is Condition.RESUMABLE
     assert re.fullmatch(r"step \d+ of 36", seen.detail)
 
-    newest = sorted((folder / "checkpoints").glob("*.pt"))[-1]
+    newest = sorted((folder / "checkpoints").glob("step-*/state.pt"))[-1]
     newest.write_bytes(newest.read_bytes()[:-100])  # and the newest checkpoint is torn: the one before serves
     done = project.train("training.cut", **slow)
     assert "going on from a checkpoint" in (folder / "events.jsonl").read_text()

@@ -77,7 +77,7 @@ def test_units_by_formula_have_nearly_the_power_asked_for(
 ) -> None:
     outcome = Proportion(baseline, difference)
     control = math.ceil(outcome.size(0.05, power, ratio))
-    assert outcome.power(control, math.ceil(ratio * control), 0.05) == pytest.approx(power, abs=0.03)
+    assert outcome.power(control, math.ceil(ratio * control), 0.05) == pytest.approx(power, abs=0.04)
 
 
 def test_exact_power_of_a_large_experiment_agrees_with_the_formula() -> None:
