@@ -22,3 +22,9 @@ def is_over(history: Sequence[Mapping[str, float]], asked: EarlyStopping | None)
         return False
     best = best_epoch(history, asked.min_delta)
     return best is not None and len(history) - 1 - best >= asked.patience
+
+
+def kept_epoch(history: Sequence[Mapping[str, float]], asked: EarlyStopping | None) -> Mapping[str, float]:
+    """The epoch whose weights are kept: the best where the training may stop early, else the last."""
+    best = None if asked is None else best_epoch(history, asked.min_delta)
+    return history[-1 if best is None else best]

@@ -223,7 +223,10 @@ class Trial:
             victim, what = agents[0], "torchrun"
         else:
             victim, what, offset = psutil.Process(self._program.pid), "the program", 0
-        victim.kill()
+        try:
+            victim.kill()
+        except psutil.NoSuchProcess:
+            pass  # it came to its own end meanwhile
         step, left = self.reached(), 0
         if what == "the program":
             self._program.wait()
@@ -266,7 +269,7 @@ class Trial:
                 return False
             with open(path, "rb") as stream:
                 stream.seek(offset)
-                lines = [json.loads(line) for line in stream.read().splitlines(keepends=True) if line.endswith(b"\n")]
+                lines = whole_lines(stream.read())
             found.extend(line["step"] for line in lines if line.get("type") == "resumed")
             return bool(found) or any(line.get("type") == "held" for line in lines)  # which comes after it
 
@@ -307,6 +310,19 @@ def _judged(
         steps=len(one), every=every, kills=kills, asked=job.kills, orphans=orphans, losses_identical=same, largest_difference=largest,
         weights_identical=len(digests) == 1, exact=exact, seconds=round(seconds, 1), problems=problems,
     )  # fmt: skip
+
+
+def whole_lines(data: bytes) -> list[dict[str, Any]]:
+    """What ranks told, but for lines that a kill cut short."""
+    found = []
+    for line in data.splitlines(keepends=True):
+        try:
+            stored = json.loads(line) if line.endswith(b"\n") else None
+        except ValueError:
+            continue
+        if isinstance(stored, dict):
+            found.append(stored)
+    return found
 
 
 def _running(processes: list[psutil.Process], module: str) -> list[psutil.Process]:

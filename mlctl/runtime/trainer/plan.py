@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from mlctl.runtime import secrets
 from mlctl.types.jobs.recipe import Recipe
 
 PLAN_FILE = "ranks.json"
@@ -59,6 +60,12 @@ class PreparedCustom(BaseModel):
     files: list[str]
     train: int
     validation: int
+
+
+def sealed(recipe: Recipe) -> Recipe:
+    """A recipe as files may keep it: ranks are handed the secrets among a model's parameters by their environment."""
+    model = type(recipe.model).model_validate(secrets.known().masked(recipe.model.model_dump(mode="json")))
+    return recipe.model_copy(update={"model": model})
 
 
 class RankPlan(BaseModel):

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
+from mlctl.runtime import secrets
 from mlctl.runtime.report import Report
 from mlctl.runtime.trainer.stages import Finished, stages_of
 from mlctl.runtime.trainer.stop import Stop, StopSignal
 from mlctl.runtime.trainer.storage import begin_copies, end_copies
 from mlctl.runtime.trainer.telling import tell
-from mlctl.types.job import JobResult, JobStatus
+from mlctl.types.job import JOB_FILE, JobResult, JobStatus
 from mlctl.types.jobs.executors import PLACED_FILE
 from mlctl.types.jobs.train import FILES, AdoptJob, ForgetRunJob, StopRanksJob, TrainJob
 from mlctl.types.ownership import ADOPTED_TAG
@@ -182,5 +183,13 @@ def _stop_ranks(job: StopRanksJob) -> JobResult:
     from mlctl.runtime.trainer.executors.ranks import stop_left
 
     for path in sorted(Path(job.folder).rglob(PLACED_FILE)):
-        stop_left(job.training, path.parent)
+        stop_left(_job_of(path.parent, job), path.parent)
     return JobResult(JobStatus.DONE)
+
+
+def _job_of(folder: Path, job: StopRanksJob) -> TrainJob:
+    """What is trained in a folder: in one of a trial, that trial."""
+    if folder.resolve() == Path(job.folder).resolve():
+        return job.training
+    stored = json.loads((folder / JOB_FILE).read_bytes())["params"]
+    return TrainJob.model_validate(secrets.known().opened(stored))

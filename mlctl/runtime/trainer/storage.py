@@ -86,8 +86,12 @@ class CheckpointCopies:
                 facts = (self._folder / f"{name}.json").read_bytes()
                 for file in json.loads(facts)["files"]:
                     self._objects.put_file(f"{name}/{file}", self._folder / name / file)
-            except FileNotFoundError:
-                continue  # the training has dropped it meanwhile; there is a newer one
+            except FileNotFoundError as error:
+                if newest_in(self._folder) != name:
+                    continue  # the training has dropped it meanwhile; there is a newer one
+                raise _unreadable(name, error) from error
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise _unreadable(name, error) from error
             self._objects.put(f"{name}.json", facts)
             self._copied = name
             self._prune()
@@ -182,6 +186,15 @@ def _facts(objects: Objects, name: str) -> dict[str, Any] | None:
     return facts if whole else None
 
 
+def _unreadable(name: str, error: Exception) -> MlctlError:
+    return MlctlError.of(
+        "storage.unreadable",
+        f"the checkpoint of {name} cannot be read on this machine",
+        f"{type(error).__name__}: {error}",
+        "the one before it, and those to come, are copied all the same",
+    )
+
+
 def _counted(name: str) -> str | None:
     """The step whose copy a name makes count: `step-0000000450` for `step-0000000450.json`."""
     step = name.removesuffix(".json")
@@ -189,5 +202,6 @@ def _counted(name: str) -> str | None:
 
 
 def newest_in(folder: Path) -> str | None:
-    """The newest checkpoint of a folder that counts, unread."""
-    return max((name for path in folder.glob("step-*.json") if (name := _counted(path.name))), default=None)
+    """The newest checkpoint of a folder that counts, unread. A note without a folder is of one on other machines."""
+    names = (_counted(path.name) for path in folder.glob("step-*.json"))
+    return max((name for name in names if name and (folder / name).is_dir()), default=None)

@@ -14,8 +14,9 @@ from mlctl.files import atomic
 from mlctl.runtime import secrets
 from mlctl.runtime.report import Report
 from mlctl.runtime.trainer.custom.probe import ASKED_FILE, FOUND_FILE
+from mlctl.runtime.trainer.early import kept_epoch
 from mlctl.runtime.trainer.executors.lifeline import PARENT_VARIABLE
-from mlctl.runtime.trainer.plan import PLAN_FILE, PreparedCustom, RankPlan
+from mlctl.runtime.trainer.plan import PLAN_FILE, PreparedCustom, RankPlan, sealed
 from mlctl.runtime.trainer.stages import Finished
 from mlctl.types import job as contract
 from mlctl.types.diagnostic import MlctlError
@@ -35,7 +36,7 @@ def prepare(job: TrainJob, folder: Path, report: Report) -> RankPlan:
     files = [str(Path(file).resolve()) for file in data.dataset.files]
     config = secrets.known().masked(model.model_dump(mode="json", exclude={"closure", "code_digest"}))
     asked = {
-        "model": model.model_dump(mode="json"),
+        "model": sealed(job.recipe).model.model_dump(mode="json"),
         "params": config["params"],
         "files": files,
         "seed": job.recipe.seed,
@@ -49,7 +50,7 @@ def prepare(job: TrainJob, folder: Path, report: Report) -> RankPlan:
             "use fewer processes, or bring more data",
         )
     prepared = PreparedCustom(files=files, train=rows["train"], validation=rows["validation"])
-    plan = RankPlan(data=prepared, model=config, recipe=job.recipe)
+    plan = RankPlan(data=prepared, model=config, recipe=sealed(job.recipe))
     atomic.write_bytes(folder / PLAN_FILE, plan.model_dump_json().encode())
     return plan
 
@@ -61,15 +62,15 @@ def finish(job: TrainJob, plan: RankPlan, folder: Path, ended: Mapping[str, Any]
     report.progress("saving the model")
     model, data = _asked(job)
     digest = save_model(plan, folder)
-    last = ended["history"][-1]
+    kept = kept_epoch(ended["history"], plan.recipe.early_stopping)
     rows = plan.data.train + plan.data.validation
     outputs = {
         "digest": digest,
         "model": str(Path(os.path.relpath(folder)) / MODEL_FOLDER),
         "metrics": {
             **judge(model, plan, folder),
-            "train_loss": last["train_loss"],
-            "val_loss": last["val_loss"],
+            "train_loss": kept["train_loss"],
+            "val_loss": kept["val_loss"],
         },
         "rows": rows,
         "task": "custom",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlctl.files import atomic
+from mlctl.runtime import secrets
 from mlctl.runtime.trainer.executors.parcel import pack, send
 from mlctl.runtime.trainer.executors.ranks import LOGS_FOLDER, SUBMITTED_FILE, End, trained
 from mlctl.runtime.trainer.executors.remote import CURVE_FILE, WEIGHTS
@@ -26,6 +27,7 @@ from mlctl.runtime.trainer.storage import newest_copy
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.recipe import Storage
 from mlctl.types.jobs.train import CHECKPOINTS, TrainJob
+from mlctl.types.secret import sealed_names
 
 _POLL_SECONDS = 1.0  # between two looks into the bucket
 _LOST_SECONDS = 120.0  # a cluster that has never heard of a job for so long has lost it
@@ -100,6 +102,7 @@ class Away:
 
     def start(self, folder: Path) -> AwayAttempt:
         """Send the inputs, and have machines started. Raises MlctlError."""
+        self._refuse_secrets()
         objects = Objects(self._place)
         objects.check()
         self._settle(folder)
@@ -132,6 +135,17 @@ class Away:
             return None
         (folder / PROGRESS_FILE).unlink(missing_ok=True)  # it comes again, from its beginning
         return AwayAttempt(self._cluster, self._place, folder, noted)
+
+    def _refuse_secrets(self) -> None:
+        """What a cluster is given is written to files, and shown by it to many. Raises MlctlError."""
+        asked = self._job.executor.model_dump(mode="json")
+        if names := sealed_names(secrets.known().masked(asked)):
+            raise MlctlError.of(
+                "training.remote-secret",
+                f"`executor` holds {', '.join(f'`{name}`' for name in sorted(names))}",
+                f"what {asked['type']} is given is kept in files, and is seen by whoever may look at the job",
+                "name the variable under `executor.secrets`, which hands its value on without writing it down",
+            )
 
     def _settle(self, folder: Path) -> None:
         """Let machines that were asked to stop send their checkpoint: the next ones go on from it. Raises MlctlError."""
@@ -224,6 +238,8 @@ class AwayAttempt:
             seen = self._cluster.find(self._noted["name"])
             self.word = "not known to the cluster yet" if seen is None else seen.words
             lost = seen is None and time.monotonic() - self._since > _LOST_SECONDS
+            if lost:  # should it come up after all, it finds that nobody wants it
+                self._run.put("stop", b"")
             if (seen is not None and seen.over) or lost:
                 ended = self._run.get_json("ended.json") or {"ended": None, "files": {}}
                 words = "the cluster does not know it any more" if seen is None else f"the cluster says: {seen.words}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.executors import SshAccess
 
 _PROBE_SECONDS = 12.0
@@ -68,9 +69,17 @@ class Probe:
         python, place = shlex.quote(sys.executable), shlex.quote(str(folder.resolve()))
         script = f"test -x {python} || exit {_NO_PYTHON}; test -d {place} || exit {_NO_FOLDER}"
         command = ssh_command(host, access, ["sh", "-c", script])
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+        except FileNotFoundError as error:
+            raise MlctlError.of(
+                "executor.no-ssh",
+                "`ssh` is not installed here",
+                f"`executor.hosts` names {host}, which is another machine and is reached by ssh alone",
+                "install the client of OpenSSH, or train on this machine",
+            ) from error
 
     @property
     def answered(self) -> bool:

@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from mlctl import __version__
 from mlctl.files import atomic
+from mlctl.runtime import secrets
 from mlctl.runtime.trainer.objects import Objects
 from mlctl.runtime.trainer.plan import PLAN_FILE, PreparedCustom, PreparedText, RankPlan
 from mlctl.types.diagnostic import MlctlError
@@ -43,7 +44,7 @@ def pack(folder: Path, project: Path) -> Parcel:
     """All that the plan in a job's folder names. Raises MlctlError for a plan that holds secrets: buckets are no place for them."""
     plan = RankPlan.read(folder)
     stored = json.loads((folder / PLAN_FILE).read_bytes())
-    if names := sealed_names(stored):
+    if names := sealed_names(secrets.known().masked(stored)):
         raise MlctlError.of(
             "training.remote-secret",
             f"the parameters of the model hold {', '.join(sorted(names))}",
@@ -93,11 +94,15 @@ def receive(objects: Objects, manifest: Mapping[str, Any], scratch: Path) -> Pat
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.new")
-        objects.get_file(f"input/{digest}", beside)
-        if blake3().update_mmap(beside).hexdigest() != digest:
+        try:
+            objects.get_file(f"input/{digest}", beside)
+            problem = None if blake3().update_mmap(beside).hexdigest() == digest else "damaged"
+        except FileNotFoundError:
+            problem = "gone"
+        if problem is not None:
             raise MlctlError.of(
                 "training.remote-damaged",
-                f"`input/{digest}` in {objects.storage.url} is damaged",
+                f"`input/{digest}` in {objects.storage.url} is {problem}",
                 "",
                 "remove the object, and apply again",
             )

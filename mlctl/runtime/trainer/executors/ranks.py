@@ -20,13 +20,16 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from mlctl.files import atomic
+from mlctl.runtime import secrets
 from mlctl.runtime.trainer.executors import failures
 from mlctl.runtime.trainer.executors.failures import End as End
 from mlctl.runtime.trainer.plan import ENDED_FILE, ERRORS_FOLDER, PLAN_FILE, PROGRESS_FILE
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.executors import PLACED_FILE
 from mlctl.types.jobs.executors import Executor as Params
+from mlctl.types.jobs.recipe import Recipe
 from mlctl.types.jobs.train import CHECKPOINTS, TrainJob
+from mlctl.types.secret import settled
 
 SUBMITTED_FILE = "submitted.json"  # an executor's own note of what it submitted
 LOGS_FOLDER = "ranks"  # `NAME/.../RANK/stderr.log` of each attempt, where there are several ranks
@@ -120,7 +123,7 @@ def find(job: TrainJob, folder: Path) -> Attempt | None:
     stored = _placed(folder)
     if stored is None:
         return None
-    if stored == _placement(job):
+    if settled(stored) == settled(_placement(job)):
         return executor_of(job).rejoin(folder)
     stop_left(job, folder)
     return None
@@ -130,7 +133,12 @@ def stop_left(job: TrainJob, folder: Path) -> None:
     """Have ranks that outlived their program save and leave, and end them if they do not. None left is success."""
     stored = _placed(folder)
     if stored is not None:
-        left = executor_of(job.model_copy(update={"executor": _EXECUTOR.validate_python(stored["executor"])}))
+        then = secrets.known().opened(stored)  # the recipe too: by it an executor shares its processes out
+        as_it_was = {
+            "executor": _EXECUTOR.validate_python(then["executor"]),
+            "recipe": Recipe.model_validate(then["recipe"]),
+        }
+        left = executor_of(job.model_copy(update=as_it_was))
         attempt = left.rejoin(folder)
         if attempt is not None:
             _stop(attempt, left.stop_seconds)
@@ -138,7 +146,8 @@ def stop_left(job: TrainJob, folder: Path) -> None:
 
 
 def _placement(job: TrainJob) -> dict[str, Any]:
-    return {"executor": job.executor.model_dump(mode="json"), "recipe": job.recipe.model_dump(mode="json")}
+    found = {"executor": job.executor.model_dump(mode="json"), "recipe": job.recipe.model_dump(mode="json")}
+    return dict(secrets.known().masked(found))
 
 
 def _placed(folder: Path) -> dict[str, Any] | None:
@@ -276,6 +285,7 @@ class Ranks:
         self._clear()
         if (self.folder / PROGRESS_FILE).exists():
             _end_line(self.folder / PROGRESS_FILE)
+        self._attempt = None  # a start that fails may still come through: what it noted is looked for the next time
         self._attempt = self._start()
         self.attempts += 1
         return {"type": "restarted", "why": why, "left": self._left, "attempt": self.attempts}

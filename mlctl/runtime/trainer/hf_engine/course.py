@@ -57,7 +57,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
     def go_on(self, position: Position, step: int) -> None:
         """Go on from a checkpoint; not at all from one that a training left which had stopped early."""
         self.position, self._saved_step = position, step
-        if self.has_stopped_early():
+        if self.has_stopped_early() and step < self.total:
             self.ending, self.last = "stopped_early", step
         if self.progress is not None:
             self.progress.resumed(step, self.total)
@@ -100,7 +100,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
         control.should_training_stop = stopping or step >= self.total
         if stopping and step < self.total:
             self.ending = "preempted"
-        if ends and self.has_stopped_early():
+        if ends and step < self.total and self.has_stopped_early():
             self.ending = "stopped_early"
             control.should_save = control.should_training_stop = True
 

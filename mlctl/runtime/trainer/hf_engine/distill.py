@@ -53,6 +53,7 @@ class OfflineTrainer(RowTrainer):
         with torch.no_grad():
             taught = self.teacher(**inputs).logits[counted].float()
         hard = functional.cross_entropy(student, following[counted], reduction="sum")
+        student, taught = same_tokens(student, taught)
         soft = functional.kl_div(
             (student / self.asked.temperature).log_softmax(-1),
             (taught / self.asked.temperature).log_softmax(-1),
@@ -90,6 +91,7 @@ class OnPolicyTrainer(RowTrainer):
         student = outputs["logits"][:, -keep - 1 : -1].float()
         with torch.no_grad():
             taught = self.teacher(**written).logits[:, -keep - 1 : -1].float()
+        student, taught = same_tokens(student, taught)
         each = self._divergence(
             student, taught, beta=self.asked.beta, temperature=self.asked.temperature, reduction="none"
         )
@@ -111,6 +113,10 @@ class OnPolicyTrainer(RowTrainer):
         pad = self.course.rows.data.pad_token
         prompts = torch.stack([functional.pad(row, (width - len(row), 0), value=pad) for row in rows])
         mask = torch.stack([functional.pad(torch.ones_like(row), (width - len(row), 0)) for row in rows])
+        known = (
+            self.teacher.get_input_embeddings().num_embeddings
+        )  # a token beyond is padding of the student's vocabulary
+        strange = list(range(known, student.get_input_embeddings().num_embeddings))
         with _generating(student), torch.no_grad():
             whole = student.generate(
                 prompts,
@@ -121,6 +127,7 @@ class OnPolicyTrainer(RowTrainer):
                 top_p=1.0,
                 max_new_tokens=self.asked.max_new_tokens,
                 pad_token_id=pad,
+                suppress_tokens=strange or None,
             )
         answers = whole[:, width:]
         counts = self._counts(student, answers)
@@ -138,6 +145,12 @@ class OnPolicyTrainer(RowTrainer):
             torch.tensor(ends if isinstance(ends, list) else [-1 if ends is None else ends], device=answers.device),
         )
         return ((over.cumsum(1) - over.long()) == 0).float()
+
+
+def same_tokens(student: torch.Tensor, taught: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of the tokens that both have: models of one family pad one vocabulary to different sizes."""
+    size = min(student.shape[-1], taught.shape[-1])
+    return student[..., :size], taught[..., :size]
 
 
 @contextmanager

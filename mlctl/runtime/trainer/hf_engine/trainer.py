@@ -129,6 +129,11 @@ class RowTrainer(Trainer):  # type: ignore[misc]
             self.lr_scheduler = optimizers.schedule(asked, optimizer or self.optimizer, total)
         return self.lr_scheduler
 
+    def _run_epoch(self, *args: Any, **options: Any) -> None:
+        """The Trainer asks after a step whether it was the last, and so would take one more from a checkpoint of the last."""
+        if self.state.global_step < self.course.last:
+            super()._run_epoch(*args, **options)
+
     def _prepare_for_training(self, *args: Any, **options: Any) -> Any:
         made = super()._prepare_for_training(*args, **options)
         self._check_wrapper()

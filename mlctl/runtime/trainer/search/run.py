@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -12,12 +13,14 @@ from typing import Any
 from mlctl.files import atomic
 from mlctl.runtime import secrets, tracking
 from mlctl.runtime.report import Report
+from mlctl.runtime.trainer.executors.ranks import stop_left
 from mlctl.runtime.trainer.plan import ENDED_FILE, PROGRESS_FILE
 from mlctl.runtime.trainer.provenance import SEARCHED_BY_TAG, TRIAL_TAG
 from mlctl.runtime.trainer.search import drawing, sampling
 from mlctl.runtime.trainer.search.trials import Trial, Trials
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.job import JOB_FILE, JobResult, JobStatus
+from mlctl.types.jobs.executors import PLACED_FILE
 from mlctl.types.jobs.recipe import Recipe
 from mlctl.types.jobs.search import EPOCH_METRICS, TRIAL_OF, Search
 from mlctl.types.jobs.train import TrainJob
@@ -90,7 +93,12 @@ class _Searching:
             return None
         if result.status is not JobStatus.DONE:
             return result
-        trial.value, trial.status = self._measured(result.outputs), "done"
+        value = self._measured(result.outputs)
+        if not math.isfinite(value):
+            trial.status, trial.error = "failed", f"its {self.search.metric} is {value}"
+            self.trials.note(trial)
+            return None
+        trial.value, trial.status = value, "done"
         if self.search.metric in EPOCH_METRICS:
             ended = json.loads((self.trials.folder(trial) / ENDED_FILE).read_bytes())
             trial.told = [(int(line["epoch"]), line[self.search.metric]) for line in ended["history"]]
@@ -98,7 +106,10 @@ class _Searching:
         return None
 
     def _settle(self) -> None:
-        """Close the runs of trials that were over when a kill came."""
+        """End the ranks, and close the runs, of trials that were over when a kill came."""
+        for trial in self.trials.over:
+            if (self.trials.folder(trial) / PLACED_FILE).exists():  # ranks of a cluster, that nobody told to stop
+                stop_left(self._job_of(trial), self.trials.folder(trial))
         over = {str(trial.number + 1) for trial in self.trials.over}
         for run in tracking.runs_below(self.client, self.client.get_run(self.run_id)):
             if run.info.status == "RUNNING" and run.data.tags.get(TRIAL_TAG) in over:

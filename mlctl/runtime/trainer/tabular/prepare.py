@@ -17,7 +17,7 @@ from mlctl.files.digests import FileDigests
 from mlctl.runtime import secrets
 from mlctl.runtime.features.sql import write_parquet
 from mlctl.runtime.profile.database import database, own_parquet, quote
-from mlctl.runtime.trainer.plan import FEATURES_FILE, PLAN_FILE, TARGET_FILE, PreparedTable, RankPlan
+from mlctl.runtime.trainer.plan import FEATURES_FILE, PLAN_FILE, TARGET_FILE, PreparedTable, RankPlan, sealed
 from mlctl.runtime.trainer.tabular import table
 from mlctl.runtime.trainer.tabular.model import CODE_FOLDER
 from mlctl.runtime.trainer.tabular.profile import numeric_profile
@@ -45,7 +45,7 @@ def prepare(job: TrainJob, data: TableData, folder: Path) -> RankPlan:
     if isinstance(recipe.model, PythonModel):
         copy_code(recipe.model, folder / CODE_FOLDER)
     config = {"columns": stored["columns"], "task": stored["task"], **model}
-    plan = RankPlan(data=PreparedTable(folder=str(place.resolve()), **stored), model=config, recipe=recipe)
+    plan = RankPlan(data=PreparedTable(folder=str(place.resolve()), **stored), model=config, recipe=sealed(recipe))
     atomic.write_bytes(folder / PLAN_FILE, plan.model_dump_json().encode())
     return plan
 

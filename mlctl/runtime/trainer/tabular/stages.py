@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.runtime.report import Report
+from mlctl.runtime.trainer.early import kept_epoch
 from mlctl.runtime.trainer.plan import PreparedTable, RankPlan
 from mlctl.runtime.trainer.stages import Finished
 from mlctl.runtime.trainer.tabular.prepare import KEYS_FILE, PROFILE_FILE
@@ -34,14 +35,14 @@ def finish(job: TrainJob, plan: RankPlan, folder: Path, ended: Mapping[str, Any]
     weights = save_model(plan, data, folder)
     shipped = applied_from(asked.transformations, folder / MODEL_FOLDER / CODE_FOLDER)
     metrics = judge(plan, data, folder)
-    last = ended["history"][-1]
+    kept = kept_epoch(ended["history"], plan.recipe.early_stopping)
     place = Path(os.path.relpath(folder))
     outputs = {
         "digest": digest_with(weights, asked.transformations),
         "model": str(place / MODEL_FOLDER),
         "training_profile": str(place / PROFILE_FILE),
         "keys": str(place / KEYS_FILE),
-        "metrics": {**metrics, "train_loss": last["train_loss"], "val_loss": last["val_loss"]},
+        "metrics": {**metrics, "train_loss": kept["train_loss"], "val_loss": kept["val_loss"]},
         "rows": data.train + data.validation,
         "target": asked.target,
         "task": data.task,

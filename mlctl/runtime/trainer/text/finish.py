@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from mlctl.files import atomic
 from mlctl.files.digests import FileDigests
 from mlctl.runtime.report import Report
-from mlctl.runtime.trainer.early import best_epoch
+from mlctl.runtime.trainer.early import kept_epoch
 from mlctl.runtime.trainer.engine import WEIGHTS, Place
 from mlctl.runtime.trainer.hf_engine import methods
 from mlctl.runtime.trainer.hf_engine.rows import TokenRows
@@ -61,7 +61,7 @@ def finish(
     shutil.rmtree(folder / WEIGHTS, ignore_errors=True)  # the model and the adapter have them now
     checked = json.loads((folder / _CHECKED_FILE).read_bytes())
     base_loss = _base_loss(tokens, base, folder, report)
-    best = _judged_epoch(recipe, ended["history"])
+    best = kept_epoch(ended["history"], recipe.early_stopping)
     metrics = {
         "train_loss": best["train_loss"],
         "val_loss": best["val_loss"],
@@ -88,14 +88,6 @@ def finish(
     if adapted:
         outputs |= {"adapter": str(place / ADAPTER_FOLDER), "merged_into": checked["into"]}
     return Finished(outputs, {"dataset": data.dataset.statistics, "text": counts})
-
-
-def _judged_epoch(recipe: Recipe, history: list[dict[str, float]]) -> dict[str, float]:
-    """The epoch whose weights were kept."""
-    if recipe.early_stopping is None:
-        return history[-1]
-    best = best_epoch(history, recipe.early_stopping.min_delta)
-    return history[-1 if best is None else best]
 
 
 def _keep_adapter(folder: Path, base: str, revision: str | None) -> None:

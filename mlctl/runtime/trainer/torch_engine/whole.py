@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -161,14 +162,14 @@ class Whole:
 
 
 def copied(value: Any) -> Any:
-    """A state with all of its tensors copied into the host's memory."""
+    """A state with all of its tensors copied into the host's memory, and what else changes with each step: GaLore's projectors."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
         return {name: copied(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(copied(item) for item in value)
-    return value
+    return copy.deepcopy(value)
 
 
 def moving_buffers(module: nn.Module) -> list[torch.Tensor]:
