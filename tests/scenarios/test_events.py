@@ -53,6 +53,7 @@ SIZE = """\
 project: shop
 datasets:
   visits: {path: data/visits.csv, key: [visit_id]}
+  later: {path: data/visits.csv, key: [visit_id]}
 training:
   buys:
     data: {labels: visits, columns: [visitor_id], target: pages, split: {by: random, test: 20%}}
@@ -60,7 +61,7 @@ training:
     epochs: 1
     optimizer: {type: adamw, lr: 1e-2}
 evaluations:
-  gate: {model: "${training.buys.model}", dataset: visits, require: {roc_auc: {min: 0.5}}, register: {name: m, alias: champion}}
+  gate: {model: "${training.buys.model}", dataset: later, require: {roc_auc: {min: 0.5}}, register: {name: m, alias: champion}}
 deployments:
   api: {model: m@champion, serve: {pattern: online, engine: torch, port: 8099}, log: {predictions: true, features: true}}
 experiments:

@@ -39,6 +39,39 @@ def test_commands_that_only_look_import_no_heavy_library(command: list[str]) -> 
     assert imported("-C", "specs/quickstart", *command) & {*HEAVY} == set()
 
 
+LANGUAGE = """\
+project: chat
+datasets:
+  chats: {path: chats.jsonl, key: [id]}
+training:
+  helper:
+    data: {dataset: chats, prompt: prompt, completion: completion}
+    model: {type: causal_lm, base: base}
+    method: {type: lora}
+    strategy: {type: auto, processes: 2}
+    epochs: 1
+    batch_size: 4
+    optimizer: {type: adamw, lr: 1e-3}
+    search: {trials: 3, space: {method.alpha: {low: 4.0, high: 32.0}}}
+"""
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 256,
+    "max_position_embeddings": 2048, "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [["plan"], ["validate"], ["status"], ["why", "training.helper"]])
+def test_a_language_model_is_looked_at_without_a_heavy_library(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    for name, text in (
+        ("mlctl.yaml", LANGUAGE), ("chats.jsonl", '{"id": 1, "prompt": "a", "completion": "b"}\n'),
+        ("base/config.json", json.dumps(CONFIG)), ("base/tokenizer.json", "{}"), ("base/model.safetensors", ""),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(text)
+    assert imported(*command, cwd=tmp_path) & {*HEAVY, "optuna", "peft", "trl", "ray", "sky"} == set()
+
+
 def test_version_and_help_import_next_to_nothing() -> None:
     for arguments in (["--version"], ["--help"]):
         assert imported(*arguments) & {*HEAVY, "typer", "pydantic", "yaml", "rich"} == set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from mlctl.providers.mlflow import registry
 from mlctl.providers.mlflow.bars import bar_problems
 from mlctl.providers.mlflow.spec import EvaluationSpec
 from mlctl.types import job as contract
-from mlctl.types.address import ObjectKey
+from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.jobs import evaluate as jobs
@@ -81,6 +81,27 @@ class Evaluation:
                 )
             )
         return found
+
+    def check_together(
+        self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
+    ) -> Iterable[tuple[Address, Diagnostic]]:
+        """No model is judged by the dataset that it is trained on: whatever the split, its rows have been seen."""
+        for address, spec in specs.items():
+            if address.section != self.section:
+                continue
+            for other in sorted(uses[address]):
+                data = getattr(specs.get(other), "data", None) if other.section == "training" else None
+                if data is not None and spec.dataset in (getattr(data, "labels", None), getattr(data, "dataset", None)):
+                    yield (
+                        address,
+                        Diagnostic(
+                            "eval.leakage",
+                            f"{other} is trained on `{spec.dataset}`, which is to judge it",
+                            "a model that is judged by what it has seen looks better than it is",
+                            "judge it by a dataset that is held back; the training's own `split` gives `val_loss` meanwhile",
+                            path=("dataset",),
+                        ),
+                    )
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """Whether the result is there, and the alias points where this evaluation put it, or left it when the gate failed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlctl.provider import Context
 from mlctl.providers.torch.layout import engine_of, fixed_layout
-from mlctl.providers.torch.spec import CausalLm, TrainingSpec
+from mlctl.providers.torch.spec import CausalLm, Corpus, TrainingSpec
 from mlctl.types.diagnostic import Diagnostic, MlctlError, did_you_mean
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.jobs.transformer import parallel_problems
@@ -19,7 +19,9 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_con
 
 def check_base(spec: TrainingSpec, model: CausalLm, ctx: Context) -> Iterator[Diagnostic]:
     """Whether the folders are there, whole, and can be cut as the strategy asks. What another resource puts out is not looked at."""
-    if model.revision is None and _REFERENCE not in model.base:
+    if model.revision is not None:
+        yield from _check_hub(model, ctx)
+    elif _REFERENCE not in model.base:
         yield from _check_folder(model.base, ("model", "base"), ctx, hub=True)
     for index, item in enumerate(model.adapters):
         if _REFERENCE not in item.path:
@@ -27,8 +29,40 @@ def check_base(spec: TrainingSpec, model: CausalLm, ctx: Context) -> Iterator[Di
     if spec.distill is not None and _REFERENCE not in spec.distill.teacher:
         yield from _check_folder(spec.distill.teacher, ("distill", "teacher"), ctx, hub=False)
     config, layout = config_of(model, ctx), fixed_layout(spec)
+    if config is not None:
+        yield from _check_length(spec.data, config)
     if config is not None and layout is not None and engine_of(spec) == "torch":
         yield from _check_layout(config, layout)
+
+
+def _check_hub(model: CausalLm, ctx: Context) -> Iterator[Diagnostic]:
+    """A revision is of a hub's model: a folder, or what another training made, has none."""
+    named = _REFERENCE in model.base
+    try:
+        folder = not named and (ctx.path(model.base) / "config.json").is_file()
+    except MlctlError:
+        return  # no path of this project, so an id of a hub
+    if named or folder:
+        yield Diagnostic(
+            "training.revision-unused",
+            "`revision` has no effect on a folder" if folder else "`revision` has no effect on what a training made",
+            f"with it `{model.base}` would be the id of a model on a hub",
+            "remove `revision`",
+            path=("model", "revision"),
+        )
+
+
+def _check_length(data: object, config: Mapping[str, object]) -> Iterator[Diagnostic]:
+    """Rows that are longer than the model has places for."""
+    longest = config.get("max_position_embeddings")
+    if isinstance(data, Corpus) and isinstance(longest, int) and 0 < longest < data.max_length:
+        yield Diagnostic(
+            "training.too-long",
+            f"the base takes at most {longest:,} tokens, and `max_length` is {data.max_length:,}",
+            "its config.json says so (max_position_embeddings)",
+            f"set `max_length: {longest}`, or less",
+            path=("data", "max_length") if "max_length" in data.model_fields_set else ("data",),
+        )
 
 
 def _check_layout(config: Mapping[str, object], layout: Layout) -> Iterator[Diagnostic]:
@@ -79,31 +113,57 @@ def _check_folder(folder: str, path: tuple[str, ...], ctx: Context, *, hub: bool
     except MlctlError as error:
         yield from (Diagnostic(item.code, item.summary, item.why, item.fix, path=path) for item in error.diagnostics)
         return
-    if not place.is_dir():
+    if place.is_file() and place.suffix == ".gguf":
+        yield _incomplete(
+            f"`{folder}` is a file",
+            "it is in llama.cpp's format",
+            f"write `mlctl models convert {folder} FOLDER`, and use that folder",
+            path,
+        )
+    elif not place.is_dir():
         yield _missing(folder, path, ctx, hub=hub)
-        return
+    else:
+        yield from _check_files(folder, place, path)
+
+
+def _check_files(folder: str, place: Path, path: tuple[str, ...]) -> Iterator[Diagnostic]:
+    """Description, weights and tokenizer, as the worker needs them."""
     files = {item.name for item in place.iterdir()}
-    if "config.json" not in files:
-        gguf = sorted(name for name in files if name.endswith(".gguf"))
-        yield Diagnostic(
-            "training.base-incomplete",
-            f"`{folder}` has no config.json",
-            f"it holds {gguf[0]}, in llama.cpp's format"
-            if gguf
-            else "a model of Transformers is described by that file",
-            f"write `mlctl models convert {folder}/{gguf[0]} FOLDER`, and use that folder"
-            if gguf
-            else "name the folder that holds config.json, the weights and the tokenizer",
-            path=path,
+    gguf = sorted(name for name in files if name.endswith(".gguf"))
+    if "config.json" not in files and gguf:
+        fix = f"write `mlctl models convert {folder}/{gguf[0]} FOLDER`, and use that folder"
+        yield _incomplete(f"`{folder}` has no config.json", f"it holds {gguf[0]}, in llama.cpp's format", fix, path)
+    elif "config.json" not in files:
+        why, fix = (
+            "a model of Transformers is described by that file",
+            "name the folder that holds config.json, the weights",
         )
+        fix += " and the tokenizer"
+        if "adapter_config.json" in files:
+            why, fix = "it holds an adapter", "name the model that it was trained on, and put it under `model.adapters`"
+        yield _incomplete(f"`{folder}` has no config.json", why, fix, path)
+    elif not _is_object(place / "config.json"):
+        why, fix = "it is cut off, or was edited by hand", "use the config.json that the model came with"
+        yield _incomplete(f"the config.json of `{folder}` is no JSON object", why, fix, path)
     elif not files & set(_TOKENIZERS):
-        yield Diagnostic(
-            "training.base-incomplete",
-            f"`{folder}` has no tokenizer",
-            "text becomes tokens by the very tokenizer that the model was made with",
-            f"put the tokenizer's files into it ({_TOKENIZERS[0]}, {_TOKENIZERS[-1]})",
-            path=path,
-        )
+        why = "text becomes tokens by the very tokenizer that the model was made with"
+        fix = f"put the tokenizer's files into it ({_TOKENIZERS[0]}, {_TOKENIZERS[-1]})"
+        yield _incomplete(f"`{folder}` has no tokenizer", why, fix, path)
+    elif not any(name.endswith(".safetensors") for name in files):
+        why = "it has no file *.safetensors; other formats run code when they are loaded"
+        fix = "put the model's files into it, or save the model again with `save_pretrained` of Transformers"
+        yield _incomplete(f"`{folder}` has no weights", why, fix, path)
+
+
+def _is_object(file: Path) -> bool:
+    try:
+        return isinstance(json.loads(file.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def _incomplete(what: str, why: str, fix: str, path: tuple[str, ...]) -> Diagnostic:
+    return Diagnostic("training.base-incomplete", what, why, fix, path=path)
 
 
 def _check_adapter(folder: str, path: tuple[str | int, ...], ctx: Context) -> Iterator[Diagnostic]:

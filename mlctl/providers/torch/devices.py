@@ -63,7 +63,8 @@ def _rented(executor: Any) -> Place:
     device = named(executor.gpu)
     count = max(1, int(executor.gpus)) * nodes
     if device is None:
-        return Place(_SOME_GPU, nodes, known=False, note=f"`{executor.gpu}` is not among the devices that mlctl knows")
+        note = f"`{executor.gpu}` is not among the devices that mlctl knows"
+        return Place(replace(_SOME_GPU, count=count), nodes, known=False, note=note)
     return Place(replace(device, count=count), nodes, tier=None if owned else tier)  # type: ignore[arg-type]
 
 
@@ -73,9 +74,11 @@ def _pods(executor: Any) -> Place:
         return _host(executor, nodes)
     texts = [executor.node_selector[label] for label in _PRODUCT if label in executor.node_selector]
     device = next((found for text in texts if (found := named(_short(text))) is not None), None)
+    count = int(executor.gpus) * nodes
     if device is None:
-        return Place(_SOME_GPU, nodes, known=False, note="which GPUs the pods get is the cluster's affair")
-    return Place(replace(device, count=int(executor.gpus) * nodes), nodes)
+        note = "which GPUs the pods get is the cluster's affair"
+        return Place(replace(_SOME_GPU, count=count), nodes, known=False, note=note)
+    return Place(replace(device, count=count), nodes)
 
 
 def _short(product: str) -> str:
@@ -91,7 +94,8 @@ def _slurm(executor: Any) -> Place:
         count = int(executor.gpus_per_node) * nodes
         if device is not None:
             return Place(replace(device, count=count), nodes)
-        return Place(_SOME_GPU, nodes, known=False, note="which GPUs the nodes have is known to Slurm alone")
+        note = "which GPUs the nodes have is known to Slurm alone"
+        return Place(replace(_SOME_GPU, count=count), nodes, known=False, note=note)
     return _host(executor, nodes)
 
 

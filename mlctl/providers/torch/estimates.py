@@ -103,11 +103,15 @@ def does_not_fit(address: str, setup: Setup, needed: Range) -> MlctlError:
     device = setup.device
     shared = f"{setup.together} processes, each with " if setup.together > 1 else ""
     found = fit.levers(setup)
-    enough = [item for item in found if item.fit is not Fit.NEVER]
+    enough = [item for item in found if item.needed.mid <= device.memory]
     steps = fit.together(setup) if not enough else []
     lines = [f"`{item.change}`: {spoken_bytes(item.needed.mid)}" for item in (enough or found)[:5]]
-    if steps and steps[-1].fit is not Fit.NEVER:
-        lines = [f"together {', '.join(f'`{item.change}`' for item in steps)}: {spoken_bytes(steps[-1].needed.mid)}"]
+    if steps:
+        way, left = ", ".join(f"`{item.change}`" for item in steps), spoken_bytes(steps[-1].needed.mid)
+        fits = steps[-1].needed.mid <= device.memory
+        lines = [
+            f"together {way}: {left}" if fits else f"a smaller model or shorter rows: {way} is not enough ({left})"
+        ]
     lines.append("or a device with more memory" if setup.data > 1 or device.host else "or more devices that share it")
     where = "this machine has" if device.host else f"each {device.name} has"
     return MlctlError.of(

@@ -100,10 +100,8 @@ class Slurm(Block):
 
 def _ray_address(text: object) -> object:
     if text is not None and not (isinstance(text, str) and re.fullmatch(r"auto|[A-Za-z0-9._-]+:[0-9]{1,5}", text)):
-        hint = (
-            "it is not Ray's client protocol, under which nobody sees the project's files" if "://" in str(text) else ""
-        )
-        raise ValueError(f"{text!r} is not the address of a Ray cluster; write `auto` or `host:6379` {hint}".rstrip())
+        hint = "; under Ray's client protocol nobody sees the project's files" if "://" in str(text) else ""
+        raise ValueError(f"{text!r} is not the address of a Ray cluster; write `auto` or `host:6379`{hint}")
     return text
 
 

@@ -171,7 +171,7 @@ def _check_batch(spec: TrainingSpec) -> Iterator[Diagnostic]:
                 "remove it, and set `strategy.microbatches`",
                 "micro_batch_size",
             )
-        if strategy.microbatches > own:
+        if strategy.microbatches > own and getattr(strategy, "pipeline", 2) > 1:
             yield problem(
                 "microbatches",
                 f"{own} rows cannot be cut into {strategy.microbatches} micro-batches",

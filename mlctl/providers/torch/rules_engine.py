@@ -7,7 +7,7 @@ from typing import Literal
 
 from mlctl.providers.torch.layout import TORCH_ONLY, engine_of
 from mlctl.providers.torch.problem import problem
-from mlctl.providers.torch.spec import Auto, CausalLm, Corpus, Full, Galore, TrainingSpec
+from mlctl.providers.torch.spec import Auto, CausalLm, Corpus, Full, Galore, Mlp, TrainingSpec
 from mlctl.types.diagnostic import Diagnostic
 from mlctl.types.jobs.recipe import ZERO
 
@@ -158,6 +158,14 @@ def check_memory(spec: TrainingSpec) -> Iterator[Diagnostic]:
             "PyTorch keeps the state where the weights are",
             "write `offload: [optimizer, parameters]`",
             *("memory", "offload"),
+        )
+    if spec.memory.gradient_checkpointing and isinstance(spec.model, Mlp):
+        yield problem(
+            "checkpointing-unused",
+            "`gradient_checkpointing` saves nothing on an `mlp`",
+            "its layers keep one row of numbers each, which is all that could be computed again",
+            "remove it",
+            *("memory", "gradient_checkpointing"),
         )
     if spec.memory.compile and kind in (*ZERO, *_CUT):
         yield problem(

@@ -29,7 +29,12 @@ def _warmup(text: object) -> object:
     """Steps of `100 steps`, or a share of all steps, `3%`."""
     if isinstance(text, str) and (match := re.fullmatch(r"([0-9]+)\s*steps?", text.strip())):
         return f"{match[1]} steps"
-    return parse_share(text)
+    try:
+        return parse_share(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a warm-up; write `100 steps`, or a share of all steps such as `3%`"
+        ) from None
 
 
 def _storage(text: str) -> str:
@@ -252,8 +257,17 @@ class _Short:
         return {"anyOf": [{"enum": ["auto", "single"]}, handler(core)]}
 
 
+_WRITTEN = {
+    **{name: f"{{type: {name}, processes: 2}}" for name in ("ddp", "fsdp", "zero1", "zero2", "zero3", "tensor")},
+    "pipeline": "{type: pipeline, stages: 2}",
+    "3d": "{type: 3d, data: 2, tensor: 2, pipeline: 2}",
+}
+
+
 def _strategy(value: object) -> object:
-    """`strategy: auto` and `strategy: single` are short for `{type: ...}`."""
+    """`strategy: auto` and `strategy: single` are short for `{type: ...}`; the others have no sense without numbers."""
+    if isinstance(value, str) and value in _WRITTEN:
+        raise ValueError(f"`{value}` is told over how many processes; write `{_WRITTEN[value]}`")
     return {"type": value} if value in ("auto", "single") else value
 
 

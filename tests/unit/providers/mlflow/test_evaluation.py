@@ -4,6 +4,7 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from mlctl.providers.mlflow.registry import aliased_version
 from mlctl.providers.mlflow.settings import Tracking
 from mlctl.providers.mlflow.spec import EvaluationSpec
 from mlctl.testing.harness import make_context
-from mlctl.types.address import ObjectKey
+from mlctl.types.address import Address, ObjectKey
 from mlctl.types.job import JOB_FILE, RESULT_FILE, JobResult, JobStatus
 from mlctl.types.state import Record
 
@@ -54,6 +55,17 @@ def test_its_fields_are_dumped_under_the_names_they_are_written_by() -> None:
 
 def test_the_spec_of_the_quickstart_is_fine(tmp_path: Path) -> None:
     assert Evaluation().check(EvaluationSpec.model_validate(VALUES), make_context(tmp_path)) == []
+
+
+def test_a_dataset_that_a_model_is_trained_on_does_not_judge_it(tmp_path: Path) -> None:
+    gate, training = Address("evaluations", "gate"), Address("training", "m")
+    trained = SimpleNamespace(data=SimpleNamespace(labels="holdout"))
+    specs = {gate: EvaluationSpec.model_validate(VALUES), training: trained}
+    uses = {gate: {training, Address("datasets", "holdout")}, training: set()}
+    ((blamed, found),) = Evaluation().check_together(specs, uses, make_context(tmp_path))
+    assert (blamed, found.code, found.path) == (gate, "eval.leakage", ("dataset",))
+    trained.data.labels = "train"
+    assert list(Evaluation().check_together(specs, uses, make_context(tmp_path))) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from mlctl.estimate.devices import DEVICE_VARIABLE, GIB
 from mlctl.provider import Context
 from mlctl.providers.torch import estimates
+from mlctl.providers.torch.devices import place_of
 from mlctl.providers.torch.layout import choose
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.providers.torch.training import Training
@@ -205,6 +206,30 @@ def test_auto_of_what_cannot_be_told_is_refused(ctx: Context, monkeypatch: pytes
     (ctx.root / "base" / "config.json").write_text(json.dumps({"model_type": "mixtral"}))
     with pytest.raises(MlctlError, match="auto"):
         choose(TrainingSpec.model_validate({**TEXT, "strategy": "auto"}), ctx)
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [
+        {**POD, "nodes": 2, "gpus": 4},
+        {"type": "slurm", "nodes": 2, "gpus_per_node": 4},
+        {"type": "skypilot", "storage": "s3://bucket/jobs", "nodes": 2, "gpu": "Z1", "gpus": 4},
+    ],
+)
+def test_auto_on_many_gpus_of_which_nothing_is_known_is_not_one_process(ctx: Context, executor: dict[str, Any]) -> None:
+    spec = TrainingSpec.model_validate({**TEXT, "strategy": "auto", "executor": executor})
+    assert place_of(spec).device.count == 8
+    with pytest.raises(MlctlError, match="auto"):
+        choose(spec, ctx)
+
+
+def test_what_would_not_be_enough_is_not_given_as_the_way_out(ctx: Context) -> None:
+    (ctx.root / "base" / "config.json").write_text(json.dumps(LLAMA_8B))
+    values = {**TEXT, "data": {**TEXT["data"], "max_length": 500_000}, "method": {"type": "qlora"}}
+    with pytest.raises(MlctlError) as error:
+        foreseen(ctx, values)
+    (found,) = error.value.diagnostics
+    assert found.fix.startswith("a smaller model or shorter rows: ")
 
 
 def test_auto_of_what_fits_nowhere_is_refused_with_a_way(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,3 +101,8 @@ def test_a_strategy_that_cannot_change_its_size_cannot_lose_hosts(ctx: Context) 
 def test_values_that_go_into_commands_have_a_shape(executor: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Executor).validate_python(executor)
+
+
+def test_the_message_about_rays_client_protocol_says_why() -> None:
+    with pytest.raises(ValueError, match=r"`host:6379`; under Ray's client protocol nobody sees"):
+        TypeAdapter(Executor).validate_python({"type": "ray", "address": "ray://head:10001"})

@@ -37,6 +37,7 @@ def ctx(tmp_path: Path) -> Context:
     (tmp_path / "src/m.py").write_text(CODE)
     (tmp_path / "models/tiny/config.json").write_text(json.dumps(CONFIG))
     (tmp_path / "models/tiny/tokenizer.json").write_text("{}")
+    (tmp_path / "models/tiny/model.safetensors").touch()
     return make_context(tmp_path)
 
 
@@ -139,6 +140,7 @@ def test_what_does_not_go_together_is_refused(ctx: Context, changed: dict[str, A
     ("changed", "code", "place"),
     [
         ({"engine": "hf"}, "engine", "engine"),
+        ({"memory": {"gradient_checkpointing": True}}, "checkpointing-unused", "memory.gradient_checkpointing"),
         ({"strategy": {"type": "zero2", "processes": 2}}, "strategy", "strategy.type"),
         ({"method": {"type": "lora"}}, "method", "method.type"),
         ({"distill": {"teacher": "models/tiny"}}, "distill", "distill"),
@@ -174,3 +176,58 @@ def test_a_file_of_the_base_is_part_of_the_key(ctx: Context) -> None:
     assert list(before) == ["base:models/tiny"]
     (ctx.root / "models/tiny/config.json").write_text(json.dumps({**CONFIG, "hidden_size": 8}))
     assert Training().parts(spec, ctx) != before
+
+
+@pytest.mark.parametrize("size", ["", "{", "[]"])
+def test_a_base_whose_config_cannot_be_read_is_refused_before_anything_runs(ctx: Context, size: str) -> None:
+    (ctx.root / "models/tiny/config.json").write_text(size)
+    assert found(TEXT, ctx) == [("base-incomplete", "model.base")]
+
+
+def test_a_base_without_weights_is_refused(ctx: Context) -> None:
+    (ctx.root / "models/tiny/model.safetensors").rename(ctx.root / "models/tiny/pytorch_model.bin")
+    assert found(TEXT, ctx) == [("base-incomplete", "model.base")]
+
+
+def test_a_gguf_file_as_base_is_to_be_converted(ctx: Context) -> None:
+    (ctx.root / "models/tiny.gguf").touch()
+    spec = TrainingSpec.model_validate({**TEXT, "model": {"type": "causal_lm", "base": "models/tiny.gguf"}})
+    (problem,) = Training().check(spec, ctx)
+    assert "mlctl models convert models/tiny.gguf" in problem.fix
+
+
+def test_an_adapter_is_not_taken_for_a_base(ctx: Context) -> None:
+    (ctx.root / "models/tiny/config.json").rename(ctx.root / "models/tiny/adapter_config.json")
+    (problem,) = Training().check(TrainingSpec.model_validate(TEXT), ctx)
+    assert "model.adapters" in problem.fix
+
+
+@pytest.mark.parametrize("base", ["models/tiny", "${training.other.model}"])
+def test_a_revision_has_no_effect_on_a_folder(ctx: Context, base: str) -> None:
+    model = {"type": "causal_lm", "base": base, "revision": "main"}
+    assert found({**TEXT, "model": model}, ctx) == [("revision-unused", "model.revision")]
+    assert found({**TEXT, "model": {**model, "base": "owner/name"}}, ctx) == []
+
+
+def test_rows_longer_than_the_base_takes_are_refused(ctx: Context) -> None:
+    (ctx.root / "models/tiny/config.json").write_text(json.dumps({**CONFIG, "max_position_embeddings": 512}))
+    assert found(TEXT, ctx) == [("too-long", "data")]
+    data = {"dataset": "chat", "messages": "messages", "max_length": 513}
+    assert found({**TEXT, "data": data}, ctx) == [("too-long", "data.max_length")]
+    assert found({**TEXT, "data": {**data, "max_length": 512}}, ctx) == []
+
+
+def test_micro_batches_are_those_of_a_pipeline(ctx: Context) -> None:
+    layout = {"type": "3d", "data": 2, "tensor": 3, "pipeline": 1}
+    assert found({**TEXT, "batch_size": 2, "strategy": layout}, ctx) == []
+
+
+@pytest.mark.parametrize("name", ["ddp", "zero3", "pipeline", "3d"])
+def test_a_strategy_without_its_numbers_is_told_how_it_is_written(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"write `{{type: {name}, "):
+        TrainingSpec.model_validate({**ROWS, "strategy": name})
+
+
+def test_a_warm_up_says_both_ways_to_write_it() -> None:
+    with pytest.raises(ValueError, match="100 steps"):
+        TrainingSpec.model_validate({**ROWS, "optimizer": {"lr": 0.1, "warmup": "5 stps"}})

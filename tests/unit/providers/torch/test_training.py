@@ -89,7 +89,7 @@ def test_what_makes_another_model_is_another_object(
         {"strategy": {"type": "single"}},
         {"strategy": "auto"},
         {"micro_batch_size": 16},
-        {"memory": {"gradient_checkpointing": True}},
+        {"memory": {"compile": True}},
         {"executor": {"type": "local", "restarts": 0}},
     ],
 )

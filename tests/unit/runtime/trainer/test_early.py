@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlctl.runtime.trainer.early import best_epoch, is_over
+from mlctl.runtime.trainer.early import best_epoch, is_over, kept_epoch
 from mlctl.types.jobs.recipe import EarlyStopping
 
 
@@ -25,3 +25,10 @@ def test_it_is_over_after_as_many_epochs_without_a_lower_loss() -> None:
     assert is_over(history(3, 2, 2.5, 2), asked)
     assert not is_over(history(3, 2, 2.5, 1.9), asked)
     assert not is_over(history(3, 4, 5, 6), None)
+
+
+def test_the_weights_that_are_kept_are_judged_by_their_own_epoch() -> None:
+    losses = history(3, 1, 2)
+    assert kept_epoch(losses, None)["val_loss"] == 2
+    assert kept_epoch(losses, EarlyStopping(patience=1))["val_loss"] == 1
+    assert kept_epoch(losses, EarlyStopping(patience=1, min_delta=10))["val_loss"] == 3

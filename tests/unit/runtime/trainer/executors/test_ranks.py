@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from mlctl.runtime import secrets
 from mlctl.runtime.trainer.executors import failures, ranks
 from mlctl.runtime.trainer.executors.failures import End, end_of
 from mlctl.runtime.trainer.executors.ranks import Ranks
-from mlctl.types.jobs.recipe import CheckpointParams, Layout, MlpModel, OptimizerParams, Recipe
+from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.executors import SlurmExecutor
+from mlctl.types.jobs.recipe import CheckpointParams, Layout, MlpModel, OptimizerParams, PythonModel, Recipe
 from mlctl.types.jobs.tracking import TrackingTarget
 from mlctl.types.jobs.train import TableData, TableInput, TrainJob
+from mlctl.types.secret import Secrets
 
 
 class Scripted:
@@ -195,6 +199,54 @@ def test_ranks_of_another_recipe_are_not_taken_over(
     assert ranks.find(other, tmp_path) is None
     assert asked == ["stop"]
     assert not (tmp_path / "placed.json").exists()
+
+
+def test_ranks_of_another_layout_are_stopped_by_the_executor_that_started_them(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread = job.model_copy(update={"executor": SlurmExecutor(nodes=2)})
+    asked = []
+
+    def executor_of(made: TrainJob) -> Scripted:
+        asked.append((made.executor, made.recipe.layout.processes))
+        return Scripted(tmp_path, [ended("done")], 0, outlives=True)
+
+    monkeypatch.setattr(ranks, "executor_of", executor_of)
+    ranks.start_ranks(spread, tmp_path)
+    alone = job.recipe.model_copy(update={"layout": Layout(strategy="single")})
+    ranks.stop_left(job.model_copy(update={"recipe": alone}), tmp_path)
+    assert asked[-1] == (SlurmExecutor(nodes=2), 2)  # one process could not be shared by two nodes
+
+
+def test_the_note_of_where_ranks_are_holds_no_secret(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "correct-horse-battery"
+    monkeypatch.setattr(secrets, "known", lambda: Secrets({"var.token": secret}))
+    model = PythonModel(file="m.py", function="build", params={"token": secret}, closure=["m.py"], code_digest="d")
+    job = job.model_copy(update={"recipe": job.recipe.model_copy(update={"model": model})})
+    executor = Scripted(tmp_path, [ended("done")], 0, outlives=True)
+    executor.rejoin = lambda folder: Over(End(True, ""))  # type: ignore[method-assign,return-value,assignment]
+    monkeypatch.setattr(ranks, "executor_of", lambda _: executor)
+    ranks.start_ranks(job, tmp_path)
+    assert secret not in (tmp_path / "placed.json").read_text()
+    assert ranks.find(job, tmp_path) is not None  # and it is known as the same training
+
+
+def test_a_start_that_failed_halfway_is_looked_for_the_next_time(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(folder: Path) -> End:
+        raise MlctlError.of("executor.slurm-refused", "Socket timed out")
+
+    executor = Scripted(tmp_path, [killed, refused], 1, outlives=True)
+    monkeypatch.setattr(ranks, "executor_of", lambda _: executor)
+    made = ranks.start_ranks(job, tmp_path)
+    with pytest.raises(MlctlError, match="Socket timed out"):
+        list(made.lines())
+    assert not made.running
+    made.wait()
+    assert (tmp_path / "placed.json").exists()  # the job may be in the queue all the same
 
 
 def test_the_first_to_die_is_named(tmp_path: Path) -> None:
