@@ -27,11 +27,13 @@ bench: setup ## the benchmarks, with ratios to their floors
 	.venv/bin/python scripts/bench/engine.py
 	.venv/bin/python scripts/bench/quickstart.py
 	.venv/bin/python scripts/bench/data.py
+	.venv/bin/python scripts/bench/training_loop.py
 
 fuzz: setup  ## 20,000 spoiled inputs against the commands that only read
 	.venv/bin/python scripts/fuzz.py --count 20000 --seed $$(date +%Y%m%d)
 
-soak: fuzz   ## the long runs: random histories of the engine, and the fuzzer
+soak: fuzz   ## the long runs: clusters and kills of trainings, random histories of the engine, and the fuzzer
+	MLCTL_TEST_SLOW_INSTALLS=1 .venv/bin/pytest -m soak --numprocesses 2 --dist loadfile
 	MLCTL_HISTORIES=10000 .venv/bin/pytest tests/properties -q
 
 quickstart:  ## the main job

@@ -93,6 +93,21 @@ def losses() -> None:
         assert torch.allclose(found, wanted, rtol=1e-6), share
 
 
+def snapshots() -> None:
+    """What is written in the background does not change with the next steps, the projectors of GaLore neither."""
+    from galore_torch.galore_projector import GaLoreProjector
+
+    from mlctl.runtime.trainer.torch_engine.whole import copied
+
+    projector = GaLoreProjector(rank=2, update_proj_gap=1)
+    projector.project(torch.randn(6, 4), 0)
+    state = {"state": {0: {"step": 1, "projector": projector, "exp_avg": torch.zeros(2)}}}
+    taken, before = copied(state), projector.ortho_matrix.clone()
+    projector.project(torch.randn(6, 4), 1)
+    assert not torch.equal(projector.ortho_matrix, before)
+    assert torch.equal(taken["state"][0]["projector"].ortho_matrix, before)
+
+
 def recipe(**changes: Any) -> Recipe:
     """A recipe for a language model."""
     return Recipe.model_validate(
@@ -211,5 +226,5 @@ def _deepspeed_takes(made: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    for part in (micro_batches, batches, losses, capabilities, memory, deepspeed):
+    for part in (micro_batches, batches, losses, snapshots, capabilities, memory, deepspeed):
         part()

@@ -30,6 +30,14 @@ tokenizer = make_tokenizer()
 tokenizer.add_tokens(["<|another|>"])
 tokenizer.save_pretrained(folder)
 """
+WIDER = """
+import sys, shutil; from pathlib import Path; from transformers import AutoModelForCausalLM
+teacher, wider = Path(sys.argv[1]), Path(sys.argv[2])
+shutil.copytree(teacher, wider)
+model = AutoModelForCausalLM.from_pretrained(teacher)
+model.resize_token_embeddings(model.config.vocab_size + 8)
+model.save_pretrained(wider)
+"""
 # The loss of the first step by its formula, and how far the student's probabilities are from the teacher's, without our own code.
 MEASURE = """
 import sys, json, numpy as np, torch
@@ -157,3 +165,12 @@ def test_a_teacher_with_other_tokens_is_refused(models: Path, tmp_path: Path) ->
     done = train(plan(models, tmp_path / "job", {"teacher": str(tmp_path / "other")}), check=False)
     assert done.returncode != 0
     assert "another vocabulary than the student" in done.stderr
+
+
+@pytest.mark.parametrize("way", [{"alpha": 1.0}, {"on_policy": True, "max_new_tokens": 2}])
+def test_a_teacher_whose_vocabulary_is_padded_further_still_teaches(
+    models: Path, tmp_path: Path, way: dict[str, Any]
+) -> None:
+    python("-c", WIDER, models / "teacher", tmp_path / "wider")
+    train(plan(models, tmp_path / "job", {**way, "teacher": str(tmp_path / "wider")}, max_steps=1))
+    assert len(read_curve(tmp_path / "job")["loss"]) == 1

@@ -129,8 +129,9 @@ def alone(jobs: Jobs) -> Jobs:
     plan["data"]["pad_token"] = language.VOCABULARY
     (foreign / "ranks.json").write_text(json.dumps(plan))
     jobs.train_and_cut(1, ALONE, *more, foreign)
-    shutil.rmtree(jobs.root / "early" / "weights")  # as if killed before they were written
-    jobs.train(1, jobs.root / "early")
+    for name in ("early", "five-steps"):  # as if killed before the weights were written
+        (jobs.root / name / "weights").rename(jobs.root / name / "weights-before")
+    jobs.train(1, jobs.root / "early", jobs.root / "five-steps")
     return jobs
 
 
@@ -211,6 +212,13 @@ def test_an_early_stop_keeps_the_best_epoch(alone: Jobs) -> None:
 def test_max_steps_ends_within_an_epoch(alone: Jobs) -> None:
     told = alone.told("five-steps")
     assert (told["step"], told["total"], len(told["history"])) == (5, 5, 2)
+    assert len(alone.losses("five-steps")) == 5
+
+
+@pytest.mark.parametrize("name", ["early", "five-steps"])
+def test_one_that_goes_on_from_its_last_checkpoint_takes_no_step_more(alone: Jobs, name: str) -> None:
+    before = {path.name: path.read_bytes() for path in (alone.root / name / "weights-before").iterdir()}
+    assert alone.weights(name) == before
 
 
 def test_numbers_out_of_bounds_end_it_and_are_not_saved(alone: Jobs) -> None:

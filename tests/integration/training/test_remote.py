@@ -96,6 +96,7 @@ def test_a_pod_trains_the_model_that_this_machine_would(
     assert len(cluster.pods) == 1
 
 
+@pytest.mark.soak
 def test_two_nodes_without_a_shared_disk_keep_whole_checkpoints_and_go_on_after_a_death(
     project: Project, reference: Record, slow: dict[str, Any], cluster: Cluster, executor: dict[str, Any]
 ) -> None:
@@ -118,6 +119,7 @@ def test_two_nodes_without_a_shared_disk_keep_whole_checkpoints_and_go_on_after_
     assert [item["metadata"]["ownerReferences"][0]["kind"] for item in services] == ["Job"]
 
 
+@pytest.mark.soak
 def test_a_stop_leaves_a_checkpoint_in_the_bucket_and_the_next_apply_goes_on_from_it(
     project: Project, reference: Record, slow: dict[str, Any], cluster: Cluster, executor: dict[str, Any]
 ) -> None:

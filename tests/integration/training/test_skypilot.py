@@ -40,13 +40,13 @@ def cluster() -> SkyPilotCluster:
     return SkyPilotCluster(ASKED)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.tools
 def test_skypilot_reads_what_is_written_for_it(cluster: SkyPilotCluster, tmp_path: Path) -> None:
     cluster.check(skypilot_task.text(order(tmp_path), ASKED))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.tools
 @pytest.mark.parametrize(
     ("changed", "word"),

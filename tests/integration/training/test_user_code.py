@@ -160,7 +160,7 @@ def test_a_dataset_and_a_loss_of_ones_own(curves: Project) -> None:
     assert curves.mlflow(program) == [pytest.approx(float(alone.stdout))]
 
 
-@pytest.mark.parametrize("block", [{}, DDP], ids=["alone", "ddp"])
+@pytest.mark.parametrize("block", [{}, pytest.param(DDP, marks=pytest.mark.soak)], ids=["alone", "ddp"])
 @pytest.mark.parametrize(
     ("mood", "code", "text"),
     [

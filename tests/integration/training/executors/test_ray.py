@@ -55,6 +55,7 @@ def test_a_killed_rank_is_started_anew_and_the_driver_outlives_mlctl(project: Pr
     assert not psutil.pid_exists(first)
 
 
+@pytest.mark.soak
 def test_a_stop_saves_and_a_killed_driver_takes_its_ranks_along(project: Project, slow_here: Record) -> None:
     values = {**VALUES, "executor": {"type": "ray", "max_failures": 1}}
     folder = project.folder("training.ray_stop", **values)

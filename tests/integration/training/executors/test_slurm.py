@@ -75,6 +75,7 @@ def test_a_stop_saves_and_frees_the_nodes(project: Project, slow_here: Record, s
     assert made.outputs["digest"] == slow_here.outputs["digest"]
 
 
+@pytest.mark.soak
 def test_a_job_that_slurm_queues_again_goes_on(project: Project, slow_here: Record, slurm: SlurmCluster) -> None:
     values = {**SLOW, "executor": {**EXECUTOR, "restarts": 2}}
     folder = project.folder("training.requeued", **values)
@@ -89,6 +90,7 @@ def test_a_job_that_slurm_queues_again_goes_on(project: Project, slow_here: Reco
     assert project.inputs["training.requeued"].outputs["digest"] == slow_here.outputs["digest"]
 
 
+@pytest.mark.soak
 def test_a_notice_before_the_end_saves_and_another_job_goes_on(
     project: Project, slow_here: Record, slurm: SlurmCluster
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_notice_before_the_end_saves_and_another_job_goes_on(
     assert project.inputs["training.noticed"].outputs["digest"] == slow_here.outputs["digest"]
 
 
+@pytest.mark.soak
 def test_deleting_ends_the_job_that_nobody_watches(project: Project, slurm: SlurmCluster) -> None:
     values = {**SLOW, "seed": 9, "executor": EXECUTOR}
     folder = project.folder("training.deleted", **values)

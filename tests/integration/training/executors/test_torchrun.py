@@ -46,6 +46,7 @@ def test_two_agents_train_what_one_machine_does(project: Project, here: Record) 
     assert {(path.parts[-5], path.parts[-2]) for path in logs} == {("node-0", "0"), ("node-1", "1")}
 
 
+@pytest.mark.soak
 def test_the_machine_of_the_rendezvous_may_be_lost(project: Project, slow_here: Record) -> None:
     values = {**SLOW, "executor": {"type": "torchrun", "hosts": ["127.0.0.1", "localhost"]}}
     folder = project.folder("training.store", **values)
