@@ -17,6 +17,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -177,13 +178,21 @@ def main() -> int:
     scripts = folder / "by-hand"
     shutil.rmtree(scripts, ignore_errors=True)
     by_hand(scripts, equal, asked.steps, asked.length)
-    runs: dict[str, list[tuple[float, Run]]] = {"mlctl": [], "trainer": [], "trl": [], "packed": [], "plain": []}
+    subjects: dict[str, Callable[[], tuple[float, Run]]] = {
+        "mlctl": lambda: own_speed(equal),
+        "trainer": lambda: hand_speed("trainer", scripts),
+        "trl": lambda: hand_speed("trl", scripts),
+        "packed": lambda: own_speed(packed),
+        "plain": lambda: own_speed(plain),
+    }
+    runs: dict[str, list[tuple[float, Run]]] = {name: [] for name in subjects}
     for number in range(asked.pairs):
-        runs["mlctl"].append(own_speed(equal))
-        for front in ("trainer", "trl") if number % 2 == 0 else ("trl", "trainer"):
-            runs[front].append(hand_speed(front, scripts))
-        for name, prepared in (("packed", packed), ("plain", plain)):
-            runs[name].append(own_speed(prepared))
+        for name in subjects if number % 2 == 0 else reversed(subjects):
+            speed, run = subjects[name]()
+            runs[name].append((speed, run))
+            print(
+                f"{name:10} {speed:8.1f} tokens/s in {run.wall:.0f} s, others took {run.others:.1f} cores", flush=True
+            )
     return _report(runs)
 
 
@@ -191,6 +200,7 @@ def _report(runs: dict[str, list[tuple[float, Run]]]) -> int:
     speeds = {name: statistics.median(speed for speed, _ in found) for name, found in runs.items()}
     memory = {name: statistics.median(run.peak_bytes for _, run in found) / 1e9 for name, found in runs.items()}
     others = max(run.others for found in runs.values() for _, run in found)
+    print()
     for name in runs:
         print(f"{name:10} {speeds[name]:8.1f} tokens/s   {memory[name]:.2f} GB")
     better = max(("trainer", "trl"), key=lambda name: speeds[name])

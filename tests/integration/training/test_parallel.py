@@ -294,6 +294,7 @@ class Started:
         self.process.wait()
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_eight_ranks_in_three_dimensions(bench: Bench) -> None:
     train(8, bench.plan("all", ALL, epochs=1))

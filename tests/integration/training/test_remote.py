@@ -143,6 +143,7 @@ def test_a_stop_leaves_a_checkpoint_in_the_bucket_and_the_next_apply_goes_on_fro
     assert "resumed" in (project.ctx.folder(found.key) / "ranks.jsonl").read_text()
 
 
+@pytest.mark.soak
 def test_a_training_goes_on_without_mlctl_and_the_next_apply_takes_its_model(
     project: Project, reference: Record, slow: dict[str, Any], cluster: Cluster, executor: dict[str, Any]
 ) -> None:

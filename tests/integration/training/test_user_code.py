@@ -179,6 +179,7 @@ def test_code_that_ends_a_rank_is_an_error_that_says_so(
     assert text in told
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_code_that_hangs_is_ended_when_it_does_not_stop(curves: Project) -> None:
     block = values("hangs")
