@@ -14,7 +14,7 @@ from mlctl.types.jobs.recipe import ZERO, Layout
 # The extra of mlctl that brings a package.
 _EXTRAS = {
     "torch": "train", "transformers": "train", "accelerate": "train", "peft": "train", "deepspeed": "train", "trl": "train",
-    "ninja": "train", "bitsandbytes": "qlora", "galore_torch": "galore", "ray": "ray", "optuna": "search",
+    "bitsandbytes": "qlora", "galore_torch": "galore", "ray": "ray", "optuna": "search",
 }  # fmt: skip
 _HERE = ("local", "torchrun", "ray")  # executors whose ranks run with this very Python
 _CLIENTS = {"slurm": "sbatch", "kubernetes": "kubectl"}
@@ -32,12 +32,11 @@ def missing_tools(spec: TrainingSpec, layout: Layout) -> Iterator[Diagnostic]:
                     why,
                     f"pip install 'mlctl[{_EXTRAS[package]}]'",
                 )
-        compiles = "`memory.compile`" if spec.memory.compile else f"`{layout.strategy}`"
-        if (spec.memory.compile or layout.strategy in ZERO) and shutil.which("g++") is None:
+        if spec.memory.compile and shutil.which("g++") is None:
             yield Diagnostic(
                 "training.compiler-missing",
                 "there is no C++ compiler `g++`",
-                f"{compiles} compiles a part of itself on first use",
+                "`memory.compile` compiles the model with it",
                 "install g++ (Debian: apt-get install g++), or do without it",
             )
     client = _CLIENTS.get(executor)
@@ -57,7 +56,6 @@ def _packages(spec: TrainingSpec, layout: Layout, executor: str) -> Iterator[tup
         yield "accelerate", "the engine `hf` needs it"
     if layout.strategy in ZERO:
         yield "deepspeed", f"it is `{layout.strategy}`"
-        yield "ninja", "DeepSpeed compiles by it"
     if isinstance(spec.data, Corpus) and spec.data.packing:
         yield "trl", "it packs documents into rows"
     if isinstance(spec.method, LowRank):

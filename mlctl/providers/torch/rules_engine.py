@@ -227,6 +227,14 @@ def check_distill(spec: TrainingSpec) -> Iterator[Diagnostic]:
                 *("distill", name),
             )
     data = spec.data
+    if spec.strategy.type == "zero3":
+        yield problem(
+            "distill",
+            "`distill` does not go with `zero3`",
+            "the teacher is whole on each process, beside a student that is in parts to save that memory",
+            "use `ddp`, or `zero2`",
+            *("strategy", "type"),
+        )
     if not distill.on_policy or not isinstance(data, Corpus):
         return
     if data.text is not None:
@@ -244,12 +252,4 @@ def check_distill(spec: TrainingSpec) -> Iterator[Diagnostic]:
             "the student answers one prompt at a time",
             "set `packing: false`",
             *("data", "packing"),
-        )
-    if spec.strategy.type == "zero3":
-        yield problem(
-            "distill",
-            "`on_policy` does not go with `zero3`",
-            "the student writes token by token, and would gather all weights for each",
-            "use `ddp`, or `zero2`",
-            *("strategy", "type"),
         )

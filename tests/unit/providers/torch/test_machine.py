@@ -44,4 +44,4 @@ def test_compilers_are_looked_for_where_something_is_compiled(monkeypatch: pytes
     monkeypatch.setenv("PATH", str(tmp_path))
     assert missing({}) == []
     assert "g++" in missing({"memory": {"compile": True}})[0]
-    assert "g++" in missing({"strategy": {"type": "zero1", "processes": 2}})[0]
+    assert missing({"strategy": {"type": "zero1", "processes": 2}}) == []

@@ -118,7 +118,7 @@ def test_a_model_with_its_own_dataset_is_let_through(ctx: Context) -> None:
         ({"distill": {"teacher": "models/none"}}, "base-missing", "distill.teacher"),
         ({"distill": {"teacher": "models/tiny", "on_policy": True}}, "distill", "data.packing"),
         (
-            {"distill": {"teacher": "models/tiny", "on_policy": True}, "strategy": {"type": "zero3", "processes": 2}},
+            {"distill": {"teacher": "models/tiny"}, "strategy": {"type": "zero3", "processes": 2}},
             "distill",
             "strategy.type",
         ),
