@@ -12,7 +12,7 @@ from mlctl.providers.torch.render import train_job
 from mlctl.types.jobs.kill_test import KillTestJob, KillTestReport
 from tests.integration.training.project import Project, processes_of
 
-pytestmark = [pytest.mark.tools, pytest.mark.slow]
+pytestmark = [pytest.mark.tools, pytest.mark.soak]
 MODEL = {"type": "python", "entrypoint": "src/model.py:build", "params": {"seconds": 0.05}}  # with dropout
 DDP: dict[str, Any] = {"strategy": {"type": "ddp", "processes": 2}, "model": MODEL}
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.loop.project import SERVER, TRAINING, Loop
 
-pytestmark = [pytest.mark.slow, pytest.mark.tools]
+pytestmark = [pytest.mark.soak, pytest.mark.tools]
 
 SEED = int(os.environ.get("MLCTL_SEED", "1"))
 KILLS = int(os.environ.get("MLCTL_KILLS", "4"))

@@ -53,6 +53,7 @@ def test_a_model_that_is_better_than_its_base_passes_and_is_registered(
     assert "<th>base</th>" in page
 
 
+@pytest.mark.soak
 def test_one_that_is_worse_than_the_champion_does_not(project: TextProject, champion: Record) -> None:
     project.train("training.weak", epochs=1, optimizer={"type": "adamw", "lr": 1e-6})
     bars = {"loss": {"not_worse_than": "champion"}, "perplexity": {"better_than": "base", "margin": 100}}
@@ -82,6 +83,7 @@ def test_what_does_not_fit_is_said(project: TextProject, good: Record) -> None:
         project.evaluate("evaluations.other", "training.good", "other", {"loss": {"max": 9}})
 
 
+@pytest.mark.soak
 def test_a_base_that_is_gone_or_a_champion_with_other_tokens_cannot_be_compared(
     project: TextProject, champion: Record
 ) -> None:

@@ -148,6 +148,7 @@ def test_a_student_learns_from_what_it_writes_itself(on_policy: Path) -> None:
     assert loss[-4:].mean() < 0.95 * loss[:4].mean()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("way", ["offline", "on_policy"])
 def test_a_distillation_that_was_cut_off_goes_on_as_if_it_had_not_been(
     tmp_path: Path, way: str, request: pytest.FixtureRequest

@@ -86,6 +86,7 @@ def test_states_under_zero_are_those_that_deepspeed_says() -> None:
             assert sum(item.low for item in states) == pytest.approx(expected, rel=0.12)
 
 
+@pytest.mark.soak
 def test_what_a_training_takes_is_within_what_was_foreseen(tmp_path: Path) -> None:
     project = TextProject(tmp_path)
     changed = {"engine": "torch", "epochs": 1}

@@ -75,11 +75,11 @@ fsdp._share = lambda parameter, world: share(parameter, 2)  # as if two ranks ha
     "recipe",
     [
         pytest.param(LONG, id="single"),
-        pytest.param(FP16, id="fp16", marks=pytest.mark.slow),
-        pytest.param({**LONG, "checkpoint": ASIDE}, id="in the background", marks=pytest.mark.slow),
+        pytest.param(FP16, id="fp16", marks=pytest.mark.soak),
+        pytest.param({**LONG, "checkpoint": ASIDE}, id="in the background", marks=pytest.mark.soak),
         pytest.param({**LONG, "layout": DDP}, id="ddp"),
         pytest.param(
-            {**LONG, "layout": FSDP, "checkpoint": ASIDE}, id="fsdp in the background", marks=pytest.mark.slow
+            {**LONG, "layout": FSDP, "checkpoint": ASIDE}, id="fsdp in the background", marks=pytest.mark.soak
         ),
     ],
 )
@@ -110,6 +110,7 @@ def test_a_stop_saves_all_ranks_at_the_same_step(tmp_path: Path) -> None:
     assert not (ranks.folder / "weights").exists()
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_shared_weights_go_on_with_another_number_of_processes(tmp_path: Path) -> None:
     recipe = {**LONG, "dropout": 0.0, "layout": FSDP}

@@ -127,6 +127,7 @@ def test_a_search_that_was_killed_goes_on_and_finds_what_it_would_have_found(pro
     assert states == [("deleted",)]
 
 
+@pytest.mark.soak
 def test_a_search_whose_trials_diverge_says_what_to_narrow(project: Project) -> None:
     from mlctl.types.diagnostic import MlctlError
 

@@ -160,6 +160,7 @@ def test_a_training_goes_on_without_mlctl_and_the_next_apply_takes_its_model(
     assert len(cluster.pods) == 1
 
 
+@pytest.mark.soak
 def test_an_error_of_the_model_is_told_with_its_words_and_is_not_tried_again(
     project: Project, slow: dict[str, Any], cluster: Cluster, executor: dict[str, Any]
 ) -> None:

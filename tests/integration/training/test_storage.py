@@ -192,6 +192,7 @@ def test_a_server_that_is_away_is_told_once_and_the_training_goes_on(
     assert len(told) == 1
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_training_goes_on_from_the_bucket_on_a_machine_that_has_nothing(
     project: Project,

@@ -35,6 +35,7 @@ def driver(folder: Path) -> int:
     return int(json.loads((folder / "ray-process.json").read_bytes())["pid"])
 
 
+@pytest.mark.soak
 def test_a_killed_rank_is_started_anew_and_the_driver_outlives_mlctl(project: Project, slow_here: Record) -> None:
     folder = project.folder("training.ray", **VALUES)
     thread, errors = in_background(lambda: project.train("training.ray", **VALUES))

@@ -58,6 +58,7 @@ def test_a_job_outlives_mlctl_and_is_found_again(project: Project, slow_here: Re
     assert made.outputs["digest"] == slow_here.outputs["digest"]
 
 
+@pytest.mark.soak
 def test_a_stop_saves_and_frees_the_nodes(project: Project, slow_here: Record, slurm: SlurmCluster) -> None:
     values = {**SLOW, "executor": {**EXECUTOR, "restarts": 1}}
     folder = project.folder("training.cancelled", **values)

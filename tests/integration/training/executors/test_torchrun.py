@@ -59,6 +59,7 @@ def test_the_machine_of_the_rendezvous_may_be_lost(project: Project, slow_here: 
     assert project.inputs["training.store"].outputs["digest"] == slow_here.outputs["digest"]
 
 
+@pytest.mark.soak
 def test_a_host_is_reached_through_ssh_and_may_come_and_go(
     project: Project, slow_here: Record, sshd: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
