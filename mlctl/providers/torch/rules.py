@@ -9,7 +9,13 @@ from mlctl.providers.torch.base import check_base
 from mlctl.providers.torch.entrypoint import check_entrypoint
 from mlctl.providers.torch.executor_rules import check_executor
 from mlctl.providers.torch.problem import problem
-from mlctl.providers.torch.rules_engine import check_distill, check_engine, check_memory, check_optimizer
+from mlctl.providers.torch.rules_engine import (
+    check_distill,
+    check_engine,
+    check_memory,
+    check_optimizer,
+    check_strategy,
+)
 from mlctl.providers.torch.spec import (
     CausalLm,
     Corpus,
@@ -32,6 +38,7 @@ def check_training(spec: TrainingSpec, ctx: Context) -> Sequence[Diagnostic]:
         *(_check_table(spec.data) if isinstance(spec.data, Data) else _check_corpus(spec, spec.data)),
         *_check_data_and_model(spec),
         *check_engine(spec),
+        *check_strategy(spec),
         *_check_batch(spec),
         *check_optimizer(spec),
         *check_memory(spec),

@@ -2,50 +2,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from mlctl.providers.torch.layout import TORCH_ONLY, engine_of
 from mlctl.providers.torch.problem import problem
-from mlctl.providers.torch.spec import Auto, CausalLm, Corpus, Full, Galore, Mlp, TrainingSpec
+from mlctl.providers.torch.spec import CausalLm, Corpus, Full, Galore, Mlp, TrainingSpec
 from mlctl.types.diagnostic import Diagnostic
 from mlctl.types.jobs.recipe import ZERO
 
 _SHARDED = ("fsdp", *ZERO)
 _CUT = ("tensor", "pipeline", "3d")
+_KEEPS_ALL = ("single", "ddp")
+
+
+class _Excluded(NamedTuple):
+    """A choice that some strategies cannot go along with."""
+
+    path: tuple[str, ...]
+    choice: Callable[[TrainingSpec], str | None]  # its name, where it was chosen
+    strategies: tuple[str, ...]
+    why: str
+    fix: str
+
+
+def _optimizer(spec: TrainingSpec) -> str | None:
+    return spec.optimizer.type if spec.optimizer.type in ("adamw_8bit", "adafactor") else None
+
+
+def _offloads(*names: str) -> Callable[[TrainingSpec], str | None]:
+    def choice(spec: TrainingSpec) -> str | None:
+        return next((f"offload: {name}" for name in spec.memory.offload if name in names), None)
+
+    return choice
+
+
+_EXCLUDED = (
+    _Excluded(
+        ("method", "type"),
+        lambda spec: "qlora" if spec.method.type == "qlora" else None,
+        ("zero3",),
+        "weights of 4 or 8 bits cannot be cut over processes",
+        "use `ddp`, or `zero2`",
+    ),
+    _Excluded(
+        ("method", "type"),
+        lambda spec: "galore" if isinstance(spec.method, Galore) else None,
+        ZERO,
+        "it projects whole gradients, and ZeRO has only a part of each",
+        "use `single` or `ddp`",
+    ),
+    _Excluded(
+        ("distill",),
+        lambda spec: "distill" if spec.distill is not None else None,
+        ("zero3",),
+        "the teacher is whole on each process, beside a student that is in parts to save that memory",
+        "use `ddp`, or `zero2`",
+    ),
+    _Excluded(
+        ("optimizer", "fused"),
+        lambda spec: "fused" if spec.optimizer.fused else None,
+        (*ZERO, *_CUT),
+        "weights that are shared or cut are updated by kernels of their own",
+        "remove `fused`",
+    ),
+    _Excluded(
+        ("optimizer", "type"),
+        _optimizer,
+        (*_SHARDED, *_CUT),
+        "its state is of whole weights, which are shared or cut there",
+        "use `adamw`",
+    ),
+    _Excluded(
+        ("memory", "compile"),
+        lambda spec: "compile" if spec.memory.compile else None,
+        (*ZERO, *_CUT),
+        "the compiler cannot follow weights that come and go",
+        "remove `compile`",
+    ),
+    _Excluded(
+        ("memory", "offload"),
+        _offloads("optimizer", "parameters"),
+        _KEEPS_ALL,
+        "each process needs all of it on its device",
+        "remove it, or use `fsdp` or `zero3`",
+    ),
+    _Excluded(
+        ("memory", "offload"),
+        _offloads("parameters"),
+        ("zero1", "zero2"),
+        "each process needs all weights on its device",
+        "remove it, or use `zero3`",
+    ),
+    _Excluded(
+        ("memory", "offload"),
+        _offloads("activations", "optimizer", "parameters"),
+        _CUT,
+        "each process holds a small part already",
+        "remove `offload`",
+    ),
+    _Excluded(
+        ("precision",),
+        lambda spec: "fp16" if spec.precision == "fp16" else None,
+        _CUT,
+        "its loss scale would have to be agreed on between the parts of each weight",
+        "set `precision: bf16`",
+    ),
+    _Excluded(
+        ("checkpoint", "background"),
+        lambda spec: "background" if spec.checkpoint.background else None,
+        ZERO,
+        "DeepSpeed writes the parts of all processes at the same time",
+        "remove `background`",
+    ),
+)
+
+
+def check_strategy(spec: TrainingSpec) -> Iterator[Diagnostic]:
+    """What the strategy cannot go along with."""
+    kind = spec.strategy.type
+    for item in _EXCLUDED:
+        name = item.choice(spec) if kind in item.strategies else None
+        if name is not None:
+            yield problem("excluded", f"`{name}` does not go with `{kind}`", item.why, item.fix, *item.path)
 
 
 def check_engine(spec: TrainingSpec) -> Iterator[Diagnostic]:
     """Whether the engine can do the strategy and the method."""
-    kind, language = spec.strategy.type, isinstance(spec.model, CausalLm)
-    if not language:
-        if spec.engine == "hf":
-            yield problem(
-                "engine",
-                f"the engine `hf` does not train a model of type `{spec.model.type}`",
-                "it is Transformers' Trainer, for language models",
-                "remove `engine`",
-                "engine",
-            )
-        if kind not in ("single", "ddp", "fsdp", "auto"):
-            yield problem(
-                "strategy",
-                f"`{kind}` does not go with a model of type `{spec.model.type}`",
-                "DeepSpeed runs under the engine `hf`, and only the layers of a known transformer can be cut",
-                "use `ddp`, or `fsdp`, which shares weights, gradients and optimizer state as ZeRO-3 does",
-                *("strategy", "type"),
-            )
-        if not isinstance(spec.method, Full):
-            yield problem(
-                "method",
-                f"`{spec.method.type}` does not go with a model of type `{spec.model.type}`",
-                "it is a way to train a language model",
-                "remove `method`, or use `model: {type: causal_lm, ...}`",
-                *("method", "type"),
-            )
+    if isinstance(spec.model, CausalLm):
+        yield from _check_language(spec)
         return
-    adapted = not isinstance(spec.method, Full)
-    if engine_of(spec) == "hf" and kind in TORCH_ONLY:
+    if spec.engine == "hf":
+        yield problem(
+            "engine",
+            f"the engine `hf` does not train a model of type `{spec.model.type}`",
+            "it is Transformers' Trainer, for language models",
+            "remove `engine`",
+            "engine",
+        )
+    if spec.strategy.type not in ("single", "ddp", "fsdp", "auto"):
+        yield problem(
+            "strategy",
+            f"`{spec.strategy.type}` does not go with a model of type `{spec.model.type}`",
+            "DeepSpeed runs under the engine `hf`, and only the layers of a known transformer can be cut",
+            "use `ddp`, or `fsdp`, which shares weights, gradients and optimizer state as ZeRO-3 does",
+            *("strategy", "type"),
+        )
+    if not isinstance(spec.method, Full):
+        yield problem(
+            "method",
+            f"`{spec.method.type}` does not go with a model of type `{spec.model.type}`",
+            "it is a way to train a language model",
+            "remove `method`, or use `model: {type: causal_lm, ...}`",
+            *("method", "type"),
+        )
+
+
+def _check_language(spec: TrainingSpec) -> Iterator[Diagnostic]:
+    kind, engine, adapted = spec.strategy.type, engine_of(spec), not isinstance(spec.method, Full)
+    if engine == "hf" and kind in TORCH_ONLY:
         yield problem(
             "strategy",
             f"the engine `hf` cannot do `{kind}`",
@@ -53,7 +168,7 @@ def check_engine(spec: TrainingSpec) -> Iterator[Diagnostic]:
             "remove `engine`, or use `zero3`, which shares weights, gradients and optimizer state",
             *("strategy", "type"),
         )
-    if engine_of(spec) == "torch" and kind in ZERO:
+    if engine == "torch" and kind in ZERO:
         yield problem(
             "strategy",
             f"the engine `torch` cannot do `{kind}`",
@@ -61,38 +176,22 @@ def check_engine(spec: TrainingSpec) -> Iterator[Diagnostic]:
             "remove `engine`, or use `fsdp`",
             *("strategy", "type"),
         )
-    if engine_of(spec) == "torch" and (adapted or spec.distill is not None):
-        name = spec.method.type if adapted else "distill"
+    if engine == "torch" and (adapted or spec.distill is not None):
         yield problem(
             "method",
-            f"`{name}` does not go with {f'`{kind}`' if spec.engine is None else 'the engine `torch`'}",
+            f"`{spec.method.type if adapted else 'distill'}` does not go with the engine `torch`",
             "adapters, GaLore and distillation are trained by the engine `hf`",
-            "use one of `single`, `ddp`, `zero1`, `zero2`, `zero3`, without `engine: torch`",
+            "remove `engine`, with one of `single`, `ddp`, `zero1`, `zero2`, `zero3`",
             *(("method", "type") if adapted else ("distill",)),
-        )
-    if spec.method.type == "qlora" and kind == "zero3":
-        yield problem(
-            "method",
-            "`qlora` does not go with `zero3`",
-            "weights of 4 or 8 bits cannot be cut over processes",
-            "use `ddp`, or `zero2`",
-            *("method", "type"),
-        )
-    if isinstance(spec.method, Galore) and kind in ZERO:
-        yield problem(
-            "method",
-            f"`galore` does not go with `{kind}`",
-            "it projects whole gradients, and ZeRO has only a part of each",
-            "use `single` or `ddp`",
-            *("method", "type"),
         )
 
 
 def check_optimizer(spec: TrainingSpec) -> Iterator[Diagnostic]:
-    """Whether the optimizer has the fields it is given, and can work on weights that are shared or cut."""
+    """Whether the optimizer has the fields it is given."""
     optimizer = spec.optimizer
-    for name, of in (("betas", ("adamw", "adamw_8bit")), ("momentum", ("sgd",))):
-        if getattr(optimizer, name) is not None and optimizer.type not in of:
+    for name, of in (("betas", ("adamw", "adamw_8bit")), ("momentum", ("sgd",)), ("fused", ("adamw", "sgd"))):
+        given = getattr(optimizer, name)
+        if given is not None and given is not False and optimizer.type not in of:
             yield problem(
                 "optimizer-field-unused",
                 f"`{name}` has no effect on `{optimizer.type}`",
@@ -108,50 +207,14 @@ def check_optimizer(spec: TrainingSpec) -> Iterator[Diagnostic]:
             "set `optimizer.type: adamw`, without `fused`",
             *("optimizer", "type"),
         )
-    if optimizer.fused and optimizer.type not in ("adamw", "sgd"):
-        yield problem(
-            "optimizer-field-unused",
-            f"`fused` has no effect on `{optimizer.type}`",
-            "PyTorch fuses adamw and sgd",
-            "remove `fused`",
-            *("optimizer", "fused"),
-        )
-    kind = spec.strategy.type
-    if optimizer.fused and kind in (*ZERO, *_CUT):
-        yield problem(
-            "optimizer-field-unused",
-            f"`fused` does not go with `{kind}`",
-            "weights that are shared or cut are updated by kernels of their own",
-            "remove `fused`",
-            *("optimizer", "fused"),
-        )
-    if optimizer.type in ("adamw_8bit", "adafactor") and kind in (*_SHARDED, *_CUT):
-        yield problem(
-            "optimizer",
-            f"`{optimizer.type}` does not go with `{kind}`",
-            "its state is of whole weights, which are shared or cut there",
-            "use `adamw`",
-            *("optimizer", "type"),
-        )
 
 
 def check_memory(spec: TrainingSpec) -> Iterator[Diagnostic]:
-    """Whether what is given for memory has an effect under the strategy."""
-    kind, offload = spec.strategy.type, spec.memory.offload
+    """Whether what is given for memory has an effect."""
+    offload = spec.memory.offload
     for twice in sorted({item for item in offload if offload.count(item) > 1}):
         yield problem("duplicate", f"`{twice}` stands twice in `offload`", "", "name it once", "memory", "offload")
-    sharded: dict[Literal["optimizer", "parameters"], tuple[str, ...]]
-    sharded = {"optimizer": _SHARDED, "parameters": ("fsdp", "zero3")}
-    for name, able in sharded.items():
-        if name in offload and kind not in able and not isinstance(spec.strategy, Auto):
-            yield problem(
-                "offload",
-                f"`{kind}` keeps its {name if name == 'parameters' else 'optimizer state'} on the device",
-                f"{', '.join(f'`{item}`' for item in able)} can keep it in the host's memory",
-                f"remove `{name}`, or change the strategy",
-                *("memory", "offload"),
-            )
-    if kind == "fsdp" and ("optimizer" in offload) != ("parameters" in offload):
+    if spec.strategy.type == "fsdp" and ("optimizer" in offload) != ("parameters" in offload):
         yield problem(
             "offload",
             "`fsdp` offloads parameters and optimizer state together",
@@ -166,38 +229,6 @@ def check_memory(spec: TrainingSpec) -> Iterator[Diagnostic]:
             "its layers keep one row of numbers each, which is all that could be computed again",
             "remove it",
             *("memory", "gradient_checkpointing"),
-        )
-    if spec.memory.compile and kind in (*ZERO, *_CUT):
-        yield problem(
-            "compile",
-            f"`compile` does not go with `{kind}`",
-            "the compiler cannot follow weights that come and go",
-            "remove `compile`",
-            *("memory", "compile"),
-        )
-    if offload and kind in _CUT:
-        yield problem(
-            "offload",
-            f"`offload` does not go with `{kind}`",
-            "each process holds a small part already",
-            "remove `offload`",
-            *("memory", "offload"),
-        )
-    if spec.precision == "fp16" and kind in _CUT:
-        yield problem(
-            "precision",
-            f"`fp16` does not go with `{kind}`",
-            "its loss scale would have to be agreed on between the parts of each weight",
-            "set `precision: bf16`",
-            "precision",
-        )
-    if spec.checkpoint.background and kind in ZERO:
-        yield problem(
-            "background",
-            f"`background` does not go with `{kind}`",
-            "DeepSpeed writes the parts of all processes at the same time",
-            "remove `background`",
-            *("checkpoint", "background"),
         )
 
 
@@ -227,14 +258,6 @@ def check_distill(spec: TrainingSpec) -> Iterator[Diagnostic]:
                 *("distill", name),
             )
     data = spec.data
-    if spec.strategy.type == "zero3":
-        yield problem(
-            "distill",
-            "`distill` does not go with `zero3`",
-            "the teacher is whole on each process, beside a student that is in parts to save that memory",
-            "use `ddp`, or `zero2`",
-            *("strategy", "type"),
-        )
     if not distill.on_policy or not isinstance(data, Corpus):
         return
     if data.text is not None:
