@@ -143,6 +143,7 @@ def test_a_contract_freezes_columns_types_and_bins(ctx: Context) -> None:
     assert found.bins.model_dump(mode="json") == columns["price"]["bins"]
 
 
+@pytest.mark.soak
 def test_a_table_of_ten_thousand_columns_is_profiled_and_the_state_stays_small(ctx: Context) -> None:
     code = (
         "import pyarrow as pa, pyarrow.parquet as pq, sys\n"

@@ -173,6 +173,7 @@ def test_a_teacher_with_other_tokens_is_refused(models: Path, tmp_path: Path) ->
     assert "another vocabulary than the student" in done.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("way", [{"alpha": 1.0}, {"on_policy": True, "max_new_tokens": 2}])
 def test_a_teacher_whose_vocabulary_is_padded_further_still_teaches(
     models: Path, tmp_path: Path, way: dict[str, Any]

@@ -252,6 +252,7 @@ def test_every_optimizer_learns_and_goes_on(tmp_path: Path, optimizer: dict[str,
     assert cut.weights() == whole.weights()
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_compiled_model_learns_the_same(tmp_path: Path, single: Ranks) -> None:
     compiled = Ranks(tmp_path / "job", memory={"compile": True})

@@ -250,6 +250,7 @@ def test_the_same_layout_goes_on_to_the_same_bits(bench: Bench, name: str) -> No
     assert all((value == bench.weights(name)[key]).all() for key, value in bench.weights(again).items())
 
 
+@pytest.mark.soak
 def test_a_killed_rank_costs_the_steps_since_the_checkpoint_and_not_a_bit_of_the_result(bench: Bench) -> None:
     folder = bench.plan("killed", PIPELINE, checkpoint={"every": "2 steps", "keep": 2, "background": True})
     program = command(2, "-m", "mlctl.runtime.trainer.worker", str(folder))

@@ -53,7 +53,7 @@ def test_a_killed_rank_is_started_anew_and_the_driver_outlives_mlctl(project: Pr
     assert not errors
     assert driver(folder) == first
     assert project.inputs["training.ray"].outputs["digest"] == slow_here.outputs["digest"]
-    assert not psutil.pid_exists(first)
+    wait_for(lambda: not psutil.pid_exists(first))
 
 
 @pytest.mark.soak
