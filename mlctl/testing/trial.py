@@ -167,9 +167,7 @@ class Trial:
         before = self.files()
         seen = self.call(f"read after {what}", lambda: self.kind.read(record, self.ctx))
         written = self.files() - before
-        if (
-            written and self.kind.family is Family.SERVICE
-        ):  # it runs, and may have written at this very moment by itself
+        if written and self.kind.family is Family.SERVICE:  # it runs, and may write at this very moment by itself
             time.sleep(1)
             before = self.files()
             self.call(f"another read after {what}", lambda: self.kind.read(record, self.ctx))
@@ -265,11 +263,8 @@ class Trial:
         changes = self.diff(desired, self.record, Observed())
         paths = [item.path for item in changes if item.field_class is not FieldClass.METADATA]
         if edit.then is Then.ANOTHER_OBJECT:
-            cause = (
-                "its content key"
-                if self.kind.family is Family.BUILD
-                else f"`identity`, which is {sorted(self.kind.identity)}"
-            )
+            identity = f"`identity`, which is {sorted(self.kind.identity)}"
+            cause = "its content key" if self.kind.family is Family.BUILD else identity
             self.say(Rule.EDITS, f"{what} should make another object, and does not change {cause}")
         elif edit.then is Then.METADATA and (paths or not changes):
             shown = _paths(changes) or "nothing"
@@ -278,9 +273,8 @@ class Trial:
                 f"{what} should run nothing and be kept in the record; the plan shows {shown}: mark the field with `Metadata`",
             )
         elif edit.then is Then.NOTHING and changes:
-            self.say(
-                Rule.EDITS, f"{what} only writes the same in another way, and yet the plan shows {_paths(changes)}"
-            )
+            shown = _paths(changes)
+            self.say(Rule.EDITS, f"{what} only writes the same in another way, and yet the plan shows {shown}")
         elif edit.then is Then.UPDATE:
             shows = edit.shows or edit.path
             if not any(path == shows or path.startswith(f"{shows}.") for path in paths):

@@ -14,7 +14,7 @@ from mlctl.engine.store import Session
 from mlctl.types.state import Pending, Record
 from tests.properties.histories import run
 
-EXAMPLES, SEEDS = 100, range(4)  # the same histories pass without a bug
+EXAMPLES, SEEDS = 100, range(16)  # the same histories pass without a bug; the rarest shows in some of them only
 
 pytestmark = pytest.mark.slow
 

@@ -127,6 +127,12 @@ def test_a_missing_package_of_ours_comes_with_its_extra(monkeypatch: pytest.Monk
     def load(self: EntryPoint) -> Any:
         raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
 
+    # Once some library has imported the backport importlib_metadata, what is installed comes as entry points of its class.
+    ours = [
+        EntryPoint("datasets", "mlctl.providers.local:Datasets", KINDS),
+        EntryPoint("training", "mlctl.providers.torch:Training", KINDS),
+    ]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda: EntryPoints(ours))
     monkeypatch.setattr(EntryPoint, "load", load)
     assert refused(Registry().kind, "datasets").fix == "pip install 'mlctl[data]'"
     assert refused(Registry().kind, "training").fix == "pip install 'mlctl[train]'"
