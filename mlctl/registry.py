@@ -23,7 +23,7 @@ _EXTRAS = {
     "feast": "features",
     "torch": "train",
     "mlflow": "track",
-    "fastapi": "serve",
+    "serving": "serve",
     "ab_test": "stats",
 }
 

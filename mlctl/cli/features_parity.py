@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from mlctl.cli.options import emit_json, pick
 from mlctl.cli.watching import watched
-from mlctl.providers.fastapi.log_parity import run_log_parity
 from mlctl.providers.feast.parity import run_parity
+from mlctl.providers.serving.log_parity import run_log_parity
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.state import Record
 from mlctl.types.units import parse_duration

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files.lock import FileLock
-from mlctl.launch import process
+from mlctl.processes import worker
 from mlctl.provider import Context
 from mlctl.types import job as contract
 from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError
@@ -38,7 +38,7 @@ def state(folder: Path) -> JobState:
     """Look at a job without touching it."""
     if not (folder / contract.JOB_FILE).exists():
         return JobState.ABSENT
-    if process.running(folder):
+    if worker.running(folder):
         return JobState.RUNNING
     result = _result(folder)
     if result is None or result.status is JobStatus.PREEMPTED:
@@ -67,16 +67,16 @@ def run(
     wanted = settled(json.loads(json.dumps(job)))  # a secret that was rotated makes no other job
     lock = FileLock(folder / contract.LOCK_FILE)
     while not lock.acquire():
-        if settled(process.read_object(folder / contract.JOB_FILE)) == wanted:
+        if settled(worker.read_object(folder / contract.JOB_FILE)) == wanted:
             break
-        process.stop(folder, STOP_GRACE_SECONDS)  # what runs there is of other parameters, and its result would be too
+        worker.stop(folder, STOP_GRACE_SECONDS)  # what runs there is of other parameters, and its result would be too
     else:
         try:
             done = _result(folder)
-            same = settled(process.read_object(folder / contract.JOB_FILE)) == wanted
+            same = settled(worker.read_object(folder / contract.JOB_FILE)) == wanted
             if done is not None and done.status is JobStatus.DONE and same:
                 return done
-            process.spawn(job, folder, lock, ctx, environment)
+            worker.spawn(job, folder, lock, ctx.root, ctx.secrets, environment)
         finally:
             lock.release()
     if not _wait(folder, ctx, detachable=detachable):
@@ -110,7 +110,7 @@ def _without(names: Collection[str]) -> Iterator[Diagnostic]:
 
 def discard(folder: Path) -> None:
     """Stop a job if it runs, and remove its folder. Gone already is success."""
-    process.stop(folder, STOP_GRACE_SECONDS)
+    worker.stop(folder, STOP_GRACE_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -118,7 +118,7 @@ def _wait(folder: Path, ctx: Context, *, detachable: bool) -> bool:
     """Wait for the end of a program, or bring it about in the manner that was asked for. False when it goes on alone."""
     events = _events(folder)
     while True:
-        running = process.running(folder)
+        running = worker.running(folder)
         for event in events:
             if event is None:
                 break
@@ -128,7 +128,7 @@ def _wait(folder: Path, ctx: Context, *, detachable: bool) -> bool:
         if ctx.stop.is_set():
             if detachable and ctx.stop.manner is Manner.DETACH:
                 return False
-            process.stop(folder, STOP_GRACE_SECONDS, at_once=lambda: ctx.stop.manner is Manner.KILL)
+            worker.stop(folder, STOP_GRACE_SECONDS, at_once=lambda: ctx.stop.manner is Manner.KILL)
         time.sleep(_POLL_SECONDS)
 
 
@@ -177,6 +177,6 @@ def _died(program: str, folder: Path) -> MlctlError:
     return MlctlError.of(
         "job.died",
         f"the {program} program ended without a result",
-        f"it was killed, ran out of memory, or crashed; the end of its log:\n{process.log_tail(folder)}",
+        f"it was killed, ran out of memory, or crashed; the end of its log:\n{worker.log_tail(folder)}",
         f"see the whole log in {folder / contract.LOG_FILE}; then run `mlctl apply` again",
     )

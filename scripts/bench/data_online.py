@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlctl.launch.environment import QUIET
+from mlctl.processes.environment import QUIET
 from mlctl.runtime.features.online import OnlineFeatures
 from mlctl.runtime.features.stores.writer import OnlineWriter
 from mlctl.types.jobs.features import (

@@ -18,7 +18,7 @@ from mlctl.cli.options import AsJson, emit_json, make_app
 from mlctl.cli.project import in_project
 from mlctl.engine.health import survey
 from mlctl.engine.runs import RunFolder, Runs, now
-from mlctl.launch import process
+from mlctl.processes import worker
 from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.views.human import result as human_result
@@ -67,7 +67,7 @@ def cancel(
 def _alone(workspace: Workspace) -> list[ObjectKey]:
     """The objects that a process still works on, which an interrupted apply left alone."""
     ledger, context = workspace.reader()
-    return [record.key for record in ledger if not record.complete and process.running(context.folder(record.key))]
+    return [record.key for record in ledger if not record.complete and worker.running(context.folder(record.key))]
 
 
 def _end_alone(workspace: Workspace, alone: list[ObjectKey], *, kill: bool, as_json: bool) -> int:
@@ -76,7 +76,7 @@ def _end_alone(workspace: Workspace, alone: list[ObjectKey], *, kill: bool, as_j
     for key in alone:
         if not as_json:
             print(f"{key.address}: {_word(kill=kill)} ...", file=sys.stderr, flush=True)
-        process.stop(context.folder(key), 0.0 if kill else math.inf)
+        worker.stop(context.folder(key), 0.0 if kill else math.inf)
     ledger, context = workspace.reader()
     ended = {key.address for key in alone}
     for item in survey(ledger, workspace.kind, context):
@@ -115,6 +115,6 @@ def _wait(workspace: Workspace, folder: RunFolder, *, kill: bool, as_json: bool)
         ledger, context = workspace.reader()
         for record in ledger:
             if not record.complete:
-                process.stop(context.folder(record.key), 0)
+                worker.stop(context.folder(record.key), 0)
     if folder.read().exit_code is None:
         folder.update(phase="ended", ended=now(), exit_code=int(ExitCode.INTERRUPTED))

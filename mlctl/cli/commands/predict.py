@@ -9,7 +9,7 @@ import typer
 
 from mlctl.cli.options import make_app, pick
 from mlctl.cli.project import in_project
-from mlctl.providers.fastapi.client import predict as ask
+from mlctl.providers.serving.client import predict as ask
 from mlctl.types.diagnostic import MlctlError
 from mlctl.workspace import Workspace
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from mlctl.files import atomic
-from mlctl.launch import process
+from mlctl.processes import worker
 from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.evidently import reference
 from mlctl.providers.evidently.spec import MonitorSpec
@@ -109,7 +109,7 @@ class Monitor:
         """Remove the reference and the past runs. The predictions belong to the deployment."""
         folder = ctx.folder(prior.key)
         for run in sorted((folder / RUNS_FOLDER).glob("*")):
-            process.stop(run, grace_seconds=5)
+            worker.stop(run, grace_seconds=5)
         shutil.rmtree(folder, ignore_errors=True)
 
     def describe(self, prior: Record) -> str:

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from mlctl.launch import process, service
+from mlctl.launch import service
+from mlctl.processes import service as services
+from mlctl.processes import worker
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.faststream.rules import block_problems, view_problems
 from mlctl.providers.faststream.spec import StreamSpec
@@ -57,14 +59,14 @@ class Stream:
         folder = ctx.folder(prior.key) / _WORKER
         if prior.id is None or not folder.is_dir():
             return None
-        state = service.find(folder)
+        state = services.find(folder)
         if not state.running:
             return Observed(
                 condition=Condition.BROKEN, detail=f"the worker is not running: {state.epitaph()}{_reason(folder)}"
             )
         if state.ready is None:
             return Observed(condition=Condition.BROKEN, detail=f"the worker (pid {state.pid}) runs and is not ready")
-        return Observed(detail=_doing(process.read_object(folder / STATUS_FILE) or {}))
+        return Observed(detail=_doing(worker.read_object(folder / STATUS_FILE) or {}))
 
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
         """Leaf by leaf; the view comes in as an input."""
@@ -76,10 +78,10 @@ class Stream:
         job = stream_job(desired, view, ctx)
         wanted = ctx.secrets.masked(job.model_dump(mode="json"))
         folder = ctx.folder(desired.key) / _WORKER
-        state = service.find(folder)
+        state = services.find(folder)
         if state.running and not _same(state.params, wanted):
             ctx.progress(Progress("stopping the worker of the block as it was"))
-            process.stop(folder, _STOP_SECONDS)
+            worker.stop(folder, _STOP_SECONDS)
         ctx.progress(Progress(f"listening to `{job.topic}`"))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         service.start(PROGRAM, job.model_dump(mode="json"), folder, ctx)
@@ -90,7 +92,7 @@ class Stream:
     def delete(self, prior: Record, ctx: Context) -> None:
         """Let the worker keep what it has in hand, and end. The event log stays: it is the users' data, and comes from nowhere again."""
         folder = ctx.folder(prior.key)
-        process.stop(folder / _WORKER, _STOP_SECONDS)
+        worker.stop(folder / _WORKER, _STOP_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 
     def log(self, prior: Record, ctx: Context) -> Path | None:
@@ -134,7 +136,7 @@ def _definition(key: ObjectKey, ctx: Context, address: str) -> MaterializeParams
     """How the view was computed: the job that made it says so, to the last detail."""
     folder = ctx.folder(key)
     for name in ("materialize", "adopt"):
-        stored = (process.read_object(folder / name / contract.JOB_FILE) or {}).get("params", {})
+        stored = (worker.read_object(folder / name / contract.JOB_FILE) or {}).get("params", {})
         try:
             return MaterializeParams.model_validate(stored.get("wanted", stored))
         except ValidationError:
@@ -184,5 +186,5 @@ def _doing(status: Mapping[str, Any]) -> str:
 
 def _reason(folder: Path) -> str:
     """Why a worker ended by itself, as far as it could say."""
-    diagnostics = (process.read_object(folder / contract.RESULT_FILE) or {}).get("diagnostics") or []
+    diagnostics = (worker.read_object(folder / contract.RESULT_FILE) or {}).get("diagnostics") or []
     return "".join(f"; {item.get('summary')}: {item.get('why')}" for item in diagnostics[:1])

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mlctl.databases import look, sql
-from mlctl.launch.environment import worker_environment
+from mlctl.processes.environment import worker_environment
 from mlctl.provider import Context
 from mlctl.providers.local.spec_database import File, Server, Watermark
 from mlctl.types.diagnostic import Diagnostic, MlctlError

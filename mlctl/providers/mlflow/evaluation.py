@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from mlctl.launch import job, process
+from mlctl.launch import job
 from mlctl.launch.job import JobState
+from mlctl.processes import worker
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.mlflow import registry
 from mlctl.providers.mlflow.bars import bar_problems
@@ -191,7 +192,7 @@ class Evaluation:
     def delete(self, prior: Record, ctx: Context) -> None:
         """Take back the versions it registered, and its alias if that points at one, then remove its folder."""
         folder = ctx.folder(prior.key)
-        process.stop(folder, job.STOP_GRACE_SECONDS)
+        worker.stop(folder, job.STOP_GRACE_SECONDS)
         registration, target = _registration(prior.spec), _target(prior.key, prior.spec, ctx)
         database = target.database(ctx.root)
         if registration is not None and (
@@ -289,7 +290,7 @@ def _promote(
 
 def _judged(prior: Record, ctx: Context) -> EvaluateJob:
     """What a finished evaluation was asked, from its own folder. Raises MlctlError."""
-    stored = process.read_object(ctx.folder(prior.key) / contract.JOB_FILE) or {}
+    stored = worker.read_object(ctx.folder(prior.key) / contract.JOB_FILE) or {}
     try:
         return EvaluateJob.model_validate(stored["params"])
     except (KeyError, ValueError):

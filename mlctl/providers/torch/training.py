@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mlctl.launch import job, process
+from mlctl.launch import job
 from mlctl.launch.job import JobState
+from mlctl.processes import worker
 from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.torch.base import base_parts
 from mlctl.providers.torch.entrypoint import code_parts
@@ -113,7 +114,7 @@ class Training:
     def delete(self, prior: Record, ctx: Context) -> None:
         """Stop it if it runs, mark its MLflow run as deleted (one that was taken over is given back), and remove its folder."""
         folder = ctx.folder(prior.key)
-        process.stop(folder, job.STOP_GRACE_SECONDS)
+        worker.stop(folder, job.STOP_GRACE_SECONDS)
         _stop_ranks(folder, ctx)
         target = tracking_target(prior.key, prior.spec, ctx)
         logged_at = prior.outputs.get("tracking_uri")
@@ -177,7 +178,7 @@ def _whole(folder: Path, ctx: Context) -> bool:
 
 def _stop_ranks(folder: Path, ctx: Context) -> None:
     """End ranks that outlived the program that started them, where some may: a job of a cluster, a driver of Ray."""
-    stored = process.read_object(folder / contract.JOB_FILE)
+    stored = worker.read_object(folder / contract.JOB_FILE)
     if stored is None or not any(folder.rglob(PLACED_FILE)):
         return
     params = StopRanksJob(training=TrainJob.model_validate(stored["params"]), folder=str(folder))

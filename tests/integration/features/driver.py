@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mlctl.launch.environment import worker_environment
+from mlctl.processes.environment import worker_environment
 
 
 def run(root: Path, steps: list[dict[str, Any]], environment: dict[str, str] | None = None) -> list[Any]:

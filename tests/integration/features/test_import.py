@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlctl.launch.environment import worker_environment
+from mlctl.processes.environment import worker_environment
 
 pytestmark = pytest.mark.tools
 

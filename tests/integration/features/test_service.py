@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mlctl.provider import Condition, Observed
-from mlctl.providers.fastapi.client import predict
+from mlctl.providers.serving.client import predict
 from mlctl.types.diagnostic import MlctlError
 from tests.integration.features.shop import MONEY, Shop, read_csv
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from mlctl.launch.environment import worker_environment
+from mlctl.processes.environment import worker_environment
 from tests.integration.servers import Redis, redis
 
 pytestmark = pytest.mark.tools

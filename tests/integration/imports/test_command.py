@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mlctl.launch.environment import worker_environment
+from mlctl.processes.environment import worker_environment
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow]
 

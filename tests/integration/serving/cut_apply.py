@@ -1,6 +1,6 @@
 """Apply a version and die by SIGKILL on the way: `python -m tests.integration.serving.cut_apply ROOT PORT VERSION MODEL POINT`.
 
-POINT names the function of `mlctl.providers.fastapi.releases` (or of `service` there) before whose call it dies.
+POINT names the function of `mlctl.providers.serving.releases` (or of `service` there) before whose call it dies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mlctl.launch import service
-from mlctl.providers.fastapi import releases
+from mlctl.providers.serving import releases
 from tests.integration.serving.project import Project
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import psutil
 
-from mlctl.launch import process
-from mlctl.launch.environment import worker_environment
+from mlctl.processes import worker
+from mlctl.processes.environment import worker_environment
 from mlctl.provider import Desired, Observed
-from mlctl.providers.fastapi.deployment import Deployment
+from mlctl.providers.serving.deployment import Deployment
 from mlctl.testing.harness import make_context, make_desired, make_record
 from mlctl.types.address import ObjectKey
 from mlctl.types.state import Record
@@ -129,7 +129,7 @@ class Project:
 
     def end(self) -> None:
         for path in (self.folder / "releases").glob("*"):
-            process.stop(path, grace_seconds=0)
+            worker.stop(path, grace_seconds=0)
         assert self.servers() == []
 
 

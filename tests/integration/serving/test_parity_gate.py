@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mlctl.provider import Approvable, Condition
-from mlctl.providers.fastapi.client import predict
+from mlctl.providers.serving.client import predict
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Approval, Record
 from tests.integration.serving.project import COLUMNS, KEYS, Project, ended, run_script

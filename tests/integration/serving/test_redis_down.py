@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from mlctl.launch.environment import worker_environment
+from mlctl.processes.environment import worker_environment
 from tests.integration.servers import Redis, free_port, redis
 
 pytestmark = pytest.mark.tools

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mlctl.provider import Condition
-from mlctl.providers.fastapi.client import predict
+from mlctl.providers.serving.client import predict
 from mlctl.types.diagnostic import MlctlError
 from tests.integration.serving.project import Project, ended, expected, run_script, wait_until
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mlctl.provider import Condition
-from mlctl.providers.fastapi.client import health, predict
+from mlctl.providers.serving.client import health, predict
 from mlctl.types.diagnostic import MlctlError
 from tests.integration.serving.project import Project, expected, free_port, wait_until
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlctl.launch.environment import worker_environment
+from mlctl.processes.environment import worker_environment
 from mlctl.types.jobs.features import (
     DuckdbOffline,
     FeatureColumn,

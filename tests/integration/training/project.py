@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from mlctl.launch.environment import worker_environment
+from mlctl.processes.environment import worker_environment
 from mlctl.provider import Context, Desired
 from mlctl.providers.mlflow.evaluation import Evaluation
 from mlctl.providers.torch.training import Training

@@ -14,7 +14,7 @@ import pytest
 
 from mlctl.files.lock import is_locked
 from mlctl.launch import job
-from mlctl.launch import process as processes
+from mlctl.processes import worker as processes
 from mlctl.provider import Context
 from mlctl.testing.harness import make_context
 from mlctl.types import job as contract

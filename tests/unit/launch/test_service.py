@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlctl.launch import process as processes
 from mlctl.launch import service
+from mlctl.processes import service as services
+from mlctl.processes import worker as processes
 from mlctl.testing.harness import make_context
 from mlctl.types.diagnostic import ExitCode, MlctlError
 
@@ -47,19 +48,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_it_is_started_found_and_stopped(tmp_path: Path, folder: Path) -> None:
     ctx = make_context(tmp_path)
-    assert not service.find(folder).running
+    assert not services.find(folder).running
     service.start("server", {"number": 1}, folder, ctx)
     assert service.wait_ready(folder, ctx, 10) == {"url": "here"}
-    state = service.find(folder)
+    state = services.find(folder)
     assert state.running
     assert state.params == {"number": 1}
     assert state.pid is not None
     process = psutil.Process(state.pid)
     assert os.getsid(state.pid) == state.pid  # a session of its own: it does not get the terminal's Ctrl-C
     service.start("server", {"number": 2}, folder, ctx)  # it runs: nothing happens
-    assert service.find(folder).params == {"number": 1}
+    assert services.find(folder).params == {"number": 1}
     processes.stop(folder, grace_seconds=10)
-    assert not service.find(folder).running
+    assert not services.find(folder).running
     assert not process.is_running()
     processes.stop(folder, grace_seconds=10)  # not running is success
 
@@ -68,7 +69,7 @@ def test_a_zombie_does_not_count_as_running(tmp_path: Path, folder: Path, monkey
     ctx = make_context(tmp_path)
     service.start("server", {}, folder, ctx)
     service.wait_ready(folder, ctx, 10)
-    pid = service.find(folder).pid
+    pid = services.find(folder).pid
     assert pid is not None
     monkeypatch.setattr(processes, "_children", [])  # nobody waits for it
     os.kill(pid, signal.SIGKILL)
@@ -76,7 +77,7 @@ def test_a_zombie_does_not_count_as_running(tmp_path: Path, folder: Path, monkey
     while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    state = service.find(folder)
+    state = services.find(folder)
     assert not state.running
     assert state.ready is None
     assert state.epitaph().startswith(f"pid {pid} is gone; it started 20")
@@ -89,7 +90,7 @@ def test_one_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, fold
     began = time.monotonic()
     processes.stop(folder, grace_seconds=0.3)
     assert 0.3 <= time.monotonic() - began < 5
-    assert not service.find(folder).running
+    assert not services.find(folder).running
 
 
 def test_stop_waits_for_the_pid_of_one_that_was_just_started(tmp_path: Path, folder: Path) -> None:
@@ -110,7 +111,7 @@ def test_stop_waits_for_the_pid_of_one_that_was_just_started(tmp_path: Path, fol
     writer.start()
     processes.stop(folder, grace_seconds=10)
     writer.join()
-    assert not service.find(folder).running
+    assert not services.find(folder).running
 
 
 def test_failing_late_and_interrupted_starts(tmp_path: Path, folder: Path) -> None:
@@ -125,14 +126,14 @@ def test_failing_late_and_interrupted_starts(tmp_path: Path, folder: Path) -> No
     service.start("server", {"slow": True}, folder, ctx)
     with pytest.raises(MlctlError, match=r"service\.not-ready"):
         service.wait_ready(folder, ctx, 0.3)
-    assert not service.find(folder).running
+    assert not services.find(folder).running
 
     service.start("server", {"slow": True}, folder, ctx)
     ctx.stop.set()
     with pytest.raises(MlctlError) as raised:
         service.wait_ready(folder, ctx, 10)
     assert raised.value.exit_code is ExitCode.INTERRUPTED
-    assert not service.find(folder).running
+    assert not services.find(folder).running
 
 
 def test_a_program_that_left_its_diagnostics_is_quoted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mlctl.providers.fastapi.client import health, predict
+from mlctl.providers.serving.client import health, predict
 from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record

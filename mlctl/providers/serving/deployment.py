@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 
 import mlctl
 from mlctl.files import atomic
-from mlctl.launch import service
+from mlctl.processes import service
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
-from mlctl.providers.fastapi import parity
-from mlctl.providers.fastapi.adoption import running_release
-from mlctl.providers.fastapi.client import health
-from mlctl.providers.fastapi.port import holder
-from mlctl.providers.fastapi.releases import PROVENANCE_FILE, Release, converge, releases, stop_all
-from mlctl.providers.fastapi.spec import DeploymentSpec
-from mlctl.providers.fastapi.together import offline_problems, parity_problems, port_problems
+from mlctl.providers.serving import parity
+from mlctl.providers.serving.adoption import running_release
+from mlctl.providers.serving.client import health
+from mlctl.providers.serving.port import holder
+from mlctl.providers.serving.releases import PROVENANCE_FILE, Release, converge, releases, stop_all
+from mlctl.providers.serving.spec.deployment import DeploymentSpec
+from mlctl.providers.serving.together import offline_problems, parity_problems, port_problems
 from mlctl.types import job as contract
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import FieldChange, FieldClass

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mlctl.provider import Kind
-from mlctl.providers.fastapi.deployment import Deployment, server_job
-from mlctl.providers.fastapi.releases import releases
-from mlctl.providers.fastapi.spec import DeploymentSpec
+from mlctl.providers.serving.deployment import Deployment, server_job
+from mlctl.providers.serving.releases import releases
+from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.testing.harness import make_context, make_desired
 from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import MlctlError

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from mlctl.providers.fastapi.spec import DeploymentSpec
+from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import Diagnostic
 

@@ -20,10 +20,9 @@ from typing import Any
 
 from mlctl.files import atomic
 from mlctl.files.lock import FileLock, is_locked
-from mlctl.launch.environment import worker_environment
-from mlctl.provider import Context
+from mlctl.processes.environment import worker_environment
 from mlctl.types import job as contract
-from mlctl.types.secret import ENVIRONMENT
+from mlctl.types.secret import ENVIRONMENT, Secrets
 
 _POLL_SECONDS = 0.02
 _STALE = (contract.RESULT_FILE, contract.EVENTS_FILE, contract.PROCESS_FILE)
@@ -37,24 +36,25 @@ def spawn(
     job: Mapping[str, Any],
     folder: Path,
     lock: FileLock,
-    ctx: Context,
+    root: Path,
+    secrets: Secrets,
     environment: Mapping[str, str] | None = None,
     stale: Collection[str] = (),
 ) -> None:
-    """Start `python -m mlctl.runtime PROGRAM FOLDER` in a session of its own, and hand it the lock that is held.
+    """Start `python -m mlctl.runtime PROGRAM FOLDER` in a session of its own, and hand it the lock that is held. It works in `root`.
 
     `stale` names files of an earlier run, beside those of every program, that must not be taken for this one's. Secrets
     are sealed in the job file; their values go through the process's environment, which only its user can read.
     """
-    job = ctx.secrets.masked(dict(job))
+    job = secrets.masked(dict(job))
     for name in (*_STALE, *stale):
         (folder / name).unlink(missing_ok=True)
     atomic.write_json(folder / contract.JOB_FILE, job)
-    told = {ENVIRONMENT: json.dumps(dict(ctx.secrets.values))} if ctx.secrets else {}
+    told = {ENVIRONMENT: json.dumps(dict(secrets.values))} if secrets else {}
     with open(folder / contract.LOG_FILE, "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlctl.runtime", job["program"], str(folder)],
-            cwd=ctx.root,
+            cwd=root,
             env=worker_environment({**(environment or {}), **told}),
             stdin=subprocess.DEVNULL,
             stdout=log,

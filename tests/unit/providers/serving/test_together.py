@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlctl.providers.fastapi.deployment import Deployment
+from mlctl.providers.serving.deployment import Deployment
 from mlctl.registry import Registry
 from mlctl.spec.project import load_project
 from mlctl.testing.harness import make_context

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from mlctl.providers.fastapi.spec import DeploymentSpec
+from mlctl.providers.serving.spec.deployment import DeploymentSpec
 
 MODEL = {"model": "shops@champion"}
 

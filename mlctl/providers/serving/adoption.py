@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.provider import flatten
-from mlctl.providers.fastapi.client import health
-from mlctl.providers.fastapi.port import holder
-from mlctl.providers.fastapi.releases import Release, releases
+from mlctl.providers.serving.client import health
+from mlctl.providers.serving.port import holder
+from mlctl.providers.serving.releases import Release, releases
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.server import ServerJob, server_url
 from mlctl.types.ownership import differs, not_found

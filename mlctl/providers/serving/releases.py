@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
-from mlctl.launch import process, service
-from mlctl.launch.service import ServiceState
+from mlctl.launch import service
+from mlctl.processes import service as services
+from mlctl.processes import worker
 from mlctl.provider import Context
-from mlctl.providers.fastapi.client import health
-from mlctl.providers.fastapi.port import refuse_taken
+from mlctl.providers.serving.client import health
+from mlctl.providers.serving.port import refuse_taken
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.event import Progress
 from mlctl.types.jobs.server import ServerJob, server_url
@@ -37,7 +38,7 @@ class Release:
 
     number: int
     folder: Path
-    state: ServiceState
+    state: services.ServiceState
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ def releases(folder: Path) -> list[Release]:
     if not folder.is_dir():
         return []
     found = [(int(path.name), path) for path in folder.iterdir() if path.name.isdecimal()]
-    return [Release(number, path, service.find(path)) for number, path in sorted(found)]
+    return [Release(number, path, services.find(path)) for number, path in sorted(found)]
 
 
 def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Context, address: str) -> Release:
@@ -73,7 +74,7 @@ def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Con
         stop_all([release for release in working if release is not predecessor])
         for release in running:
             if release not in working:  # it would not use a longer grace to finish anything
-                process.stop(release.folder, _HUNG_GRACE_SECONDS)
+                worker.stop(release.folder, _HUNG_GRACE_SECONDS)
         wanted = _start(job, folder, provenance, ctx)
     if wanted.state.ready is None:
         ctx.progress(Progress(f"starting the server with {job.model.name} version {job.model.version}"))
@@ -85,13 +86,13 @@ def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Con
     _await_answer(wanted, job, address)
     for release in others[: -_KEPT or None]:
         shutil.rmtree(release.folder, ignore_errors=True)
-    return Release(wanted.number, wanted.folder, service.find(wanted.folder))
+    return Release(wanted.number, wanted.folder, services.find(wanted.folder))
 
 
 def stop_all(found: list[Release]) -> None:
     """Let servers finish what is under way and end."""
     for release in found:
-        process.stop(release.folder, release.grace_seconds())
+        worker.stop(release.folder, release.grace_seconds())
 
 
 def _start(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Context) -> Release:
@@ -101,7 +102,7 @@ def _start(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Conte
     atomic.write_json(path / PROVENANCE_FILE, {**provenance, "release": path.name})
     params: dict[str, Any] = job.model_dump(mode="json")
     service.start("server", params, path, ctx, environment={"OMP_NUM_THREADS": "1"})
-    return Release(number, path, service.find(path))
+    return Release(number, path, services.find(path))
 
 
 def _listens_on(release: Release, job: ServerJob) -> bool:

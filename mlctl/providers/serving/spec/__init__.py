@@ -1,0 +1,1 @@
+"""What blocks of serving may say, one file for each part."""
