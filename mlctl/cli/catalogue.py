@@ -40,6 +40,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "models": "Models: list, provenance, card, reproduce, export, convert",
         "train": "Train one model, or prove that kills lose nothing of it",
         "predict": "Ask a deployment for a prediction",
+        "bench": "Put a load on a deployment: latency, throughput, a gate",
         "experiment": "Experiments: size, assign",
         "monitor": "Monitors: run, history",
         "retrain": "Train again if data or project changed, and deploy within the gates",

@@ -18,6 +18,7 @@ from mlctl.views.json.event_type import (
     ref,
 )
 from mlctl.views.json.model_events import MODEL_EVENTS
+from mlctl.views.json.serving_events import SERVING_EVENTS
 
 _STEP = {"address": TEXT, "action": ref("action"), "reason": ref("reason")}
 _CHANGE = {
@@ -269,4 +270,4 @@ _STAGES = {
 }
 
 # In the order in which the documentation tells them.
-EVENTS: dict[str, Event] = {**_PLAN, **_APPLY, **_LOOKING, **_STATE, **_STAGES, **DATA_EVENTS, **MODEL_EVENTS}
+EVENTS: dict[str, Event] = {**_PLAN, **_APPLY, **_LOOKING, **_STATE, **_STAGES, **DATA_EVENTS, **MODEL_EVENTS, **SERVING_EVENTS}

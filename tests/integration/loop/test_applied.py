@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,23 @@ def test_predict_by_key_is_predict_with_the_features_of_that_key(loop: Loop) -> 
     score = by_key.lines[0]["predictions"][0]["score"]
     assert by_value.lines[0]["predictions"][0]["score"] == pytest.approx(score, abs=1e-6)
     assert by_key.lines[0]["version"] == loop.aliased_version()
+
+
+def test_bench_measures_the_deployment_with_what_it_was_asked_before_and_is_a_gate(loop: Loop, tmp_path: Path) -> None:
+    page = tmp_path / "bench.html"
+    quick = ("--duration", "1s", "--warmup", "0s")
+    good = ("--require", "p99 < 5s at 2 clients", "--require", "error_rate <= 0 at 2 clients")
+    done = loop.run("bench", *quick, *good, "--html", str(page), "--json")
+    assert done.exit_code == 0, done
+    found = done.lines[-1]
+    (point,) = found["points"]
+    assert point["load"] == {"kind": "closed", "value": 2}
+    assert (point["errors"], list(point["statuses"])) == (0, ["200"])
+    assert [item["met"] for item in found["required"]] == [True, True]
+    assert "under load" in page.read_text()
+    bad = loop.run("bench", "--rate", "5", *quick, "--require", "mean < 0.01ms")
+    assert bad.exit_code == 3, bad
+    assert "✗ mean < 0.01ms" in bad.output
 
 
 def _forget_predictions(loop: Loop) -> None:
