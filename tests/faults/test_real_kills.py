@@ -40,6 +40,7 @@ def killed(loop: Loop, point: str, number: int) -> bool:
     return done.returncode == KILLED
 
 
+@pytest.mark.soak
 def test_each_object_is_made_once_however_often_its_apply_is_killed_around_its_journal_lines(loop: Loop) -> None:
     kills = 0
     for _ in range(

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.tools
 CONNECT = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("connect.py"))]
 
 
+@pytest.mark.soak
 def test_a_kill_while_the_tracking_database_is_built_does_not_spoil_it(tmp_path: Path) -> None:
     def connect(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -101,6 +101,7 @@ def ok(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.soak
 def test_a_model_and_its_registered_name_are_taken_over_and_given_back(shop: Shop) -> None:
     refused = shop.run("import", "training.churn", "models:/churn/7", "--auto-approve")
     assert refused.returncode in (1, 8), refused

@@ -9,6 +9,7 @@ import pytest
 from tests.integration.loop.project import GATE, SERVER, TRAINING, Loop
 
 
+@pytest.mark.soak
 @pytest.mark.contract(13)
 def test_an_approved_candidate_is_registered_and_deployed_by_the_next_apply(loop: Loop) -> None:
     served = loop.served_version()

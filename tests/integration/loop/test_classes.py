@@ -30,6 +30,7 @@ def test_a_new_feature_computes_the_view_and_trains_what_reads_it(loop: Loop) ->
     assert loop.show(TRAINING)["outputs"]["serving"]["columns"].count("items_30d") == 1
 
 
+@pytest.mark.soak
 @pytest.mark.contract(5)
 def test_code_that_makes_the_same_weights_stops_there(loop: Loop) -> None:
     (loop.root / "src").mkdir(exist_ok=True)

@@ -39,6 +39,7 @@ def test_a_killed_server_is_seen_and_started_again(loop: Loop) -> None:
     assert loop.run("status").exit_code == 0
 
 
+@pytest.mark.soak
 def test_a_training_killed_with_mlctl_goes_on_and_ends_as_if_it_had_not_been(loop: Loop) -> None:
     """The twin is the training of the project under another name, so that has to be its result too."""
     text = loop.file.read_text()

@@ -76,6 +76,7 @@ def test_a_changed_threshold_evaluates_again_and_a_failed_one_holds_the_deployme
     loop.keep()
 
 
+@pytest.mark.soak
 def test_a_changed_learning_rate_trains_alone_and_a_reverted_one_takes_what_is_there(loop: Loop) -> None:
     before, served = loop.versions(), loop.served_version()
     loop.edit("lr: 3e-3", "lr: 4e-3")

@@ -6,9 +6,12 @@ import json
 import os
 import signal
 
+import pytest
+
 from tests.integration.loop.project import TRAINING, Loop, wait_for
 
 
+@pytest.mark.soak
 def test_a_training_over_its_time_keeps_what_it_has_and_goes_on(loop: Loop) -> None:
     target, runs = ("--target", TRAINING), len(loop.runs(TRAINING))
     loop.edit("epochs: 12", "epochs: 400")

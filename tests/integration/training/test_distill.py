@@ -166,6 +166,7 @@ def test_a_distillation_that_was_cut_off_goes_on_as_if_it_had_not_been(
     assert (cut / "weights/model.safetensors").read_bytes() == (whole / "weights/model.safetensors").read_bytes()
 
 
+@pytest.mark.soak
 def test_a_teacher_with_other_tokens_is_refused(models: Path, tmp_path: Path) -> None:
     python("-c", OTHER, tmp_path / "other")
     done = train(plan(models, tmp_path / "job", {"teacher": str(tmp_path / "other")}), check=False)

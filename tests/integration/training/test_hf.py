@@ -257,6 +257,7 @@ def test_parts_of_an_optimizer_are_not_taken_over_by_another_number_of_processes
     )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("strategy", "number"), [("zero2", signal.SIGTERM), ("ddp", signal.SIGKILL)])
 def test_the_real_ranks_lose_nothing_to_a_signal(jobs: Jobs, strategy: str, number: signal.Signals) -> None:
     changes = {"layout": {"strategy": strategy, "data": 2}, "epochs": 12, "checkpoint": {"every": "5 steps", "keep": 2}}

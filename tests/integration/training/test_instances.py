@@ -40,6 +40,7 @@ evaluations:
 """
 
 
+@pytest.mark.soak
 def test_each_instance_is_trained_and_evaluated_under_its_own_name(tmp_path: Path) -> None:
     (tmp_path / "mlctl.yaml").write_text(FILE)
     shop = Shop.__new__(Shop)

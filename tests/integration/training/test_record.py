@@ -85,6 +85,7 @@ def trials(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_bytes()) for path in sorted((folder / TRIALS).glob("*/trial.json"))]
 
 
+@pytest.mark.soak
 def test_a_search_that_was_killed_goes_on_and_finds_what_it_would_have_found(project: Project) -> None:
     whole = project.train("training.whole", **SEARCH)
     reference = trials(project.ctx.folder(whole.key))

@@ -76,6 +76,7 @@ def same(found: Record, reference: Record) -> bool:
     return found.outputs["metrics"] == reference.outputs["metrics"]
 
 
+@pytest.mark.soak
 def test_a_pod_trains_the_model_that_this_machine_would(
     project: Project, reference: Record, slow: dict[str, Any], cluster: Cluster, executor: dict[str, Any]
 ) -> None:

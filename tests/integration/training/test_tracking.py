@@ -16,6 +16,7 @@ from tests.integration.training.project import Project
 pytestmark = pytest.mark.tools
 
 
+@pytest.mark.soak
 def test_a_model_whose_run_is_in_another_store_is_registered_from_its_folder(project: Project, single: Record) -> None:
     ctx = replace(project.ctx, settings={"tracking": {"mlflow": {"uri": "sqlite:///.mlctl/moved.db"}}})
     block = {

@@ -109,7 +109,7 @@ def test_a_second_ctrl_c_ends_what_does_not_listen(project: Path) -> None:
         terminal.type("\x03")
         terminal.until("[c]ontinue?")
         terminal.type("\x03")
-        assert terminal.end(8) == ExitCode.INTERRUPTED
+        assert terminal.end(25) == ExitCode.INTERRUPTED
     with LocalStore(project / ".mlctl" / "default").session("test") as session:  # the lock is free, the intent is known
         assert [str(record.key.address) for record in session.ledger if not record.complete] == ["builds.a"]
     (run,) = Runs(project / ".mlctl" / "default").kept()

@@ -43,6 +43,7 @@ def test_two_nodes_train_what_this_machine_does(project: Project, here: Record, 
     assert not (folder / "placed.json").exists()
 
 
+@pytest.mark.soak
 def test_a_job_outlives_mlctl_and_is_found_again(project: Project, slow_here: Record, slurm: SlurmCluster) -> None:
     values = {**SLOW, "executor": EXECUTOR}
     folder = project.folder("training.adopted", **values)
