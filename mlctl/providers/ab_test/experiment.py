@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from mlctl.provider import Context, Desired, Family, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.ab_test.design import Sizing
 from mlctl.providers.ab_test.rules import problems
 from mlctl.providers.ab_test.spec import ExperimentSpec
+from mlctl.providers.ab_test.together import split_problems
 from mlctl.stats.assignment import ranges
+from mlctl.types.address import Address
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic
 from mlctl.types.state import Record
@@ -29,6 +31,12 @@ class Experiment:
     def check(self, spec: ExperimentSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Refuse designs that could not decide anything."""
         return problems(spec)
+
+    def check_together(
+        self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
+    ) -> Iterable[tuple[Address, Diagnostic]]:
+        """A unit is in the same arm for the gateway and for the analysis."""
+        return split_problems(specs, uses, ctx)
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """The definition is in the state, so it is there as long as the state is."""
