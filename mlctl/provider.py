@@ -185,6 +185,7 @@ class Observed:
     fields: Mapping[str, Json] = field(default_factory=dict)
     condition: Condition = Condition.READY
     detail: str = ""
+    note: str = ""  # what a plan tells of an object that it leaves as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +216,7 @@ class Context:
     stop: Interrupt = field(default_factory=Interrupt)
     secrets: Secrets = field(default_factory=Secrets)  # never in outputs, files or arguments; see `mlctl.types.secret`
     origins: Mapping[ObjectKey, ObjectKey] = field(default_factory=dict)  # of moved: the key each was made under
-    # builds that stand as they are, by identity: a rollback goes back to them whatever their inputs are now
-    pinned: Mapping[Address, str] = field(default_factory=dict)
+    pinned: Mapping[Address, str] = field(default_factory=dict)  # builds a rollback goes back to, whatever their inputs
     deep: bool = False  # `--refresh=deep`: ask the tool itself even when the cheap evidence has not moved
 
     def path(self, text: str) -> Path:

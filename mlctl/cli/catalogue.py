@@ -40,6 +40,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "models": "Models: list, provenance, card, reproduce, export, convert",
         "train": "Train one model, or prove that kills lose nothing of it",
         "predict": "Ask a deployment for a prediction",
+        "rollout": "Rollouts: status, promote, abort, pause, resume, retry, undo, history",
+        "deploy": "Deployments: units for systemd, objects for Kubernetes",
         "bench": "Put a load on a deployment: latency, throughput, a gate",
         "experiment": "Experiments: size, assign",
         "monitor": "Monitors: run, history",

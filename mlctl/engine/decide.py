@@ -116,7 +116,8 @@ def _compare(kind: Kind, desired: Desired, prior: Record, seen: Observed, *, cho
     if kind.family is not Family.BUILD:  # the identity of a build holds its inputs already
         fields += _input_changes(desired, prior)
     if not fields:
-        return Change(Action.NOOP, prior.key, Reason.SAME if chosen else Reason.CACHED, gate=prior.gate)
+        reason = Reason.SAME if chosen else Reason.CACHED
+        return Change(Action.NOOP, prior.key, reason, detail=seen.note, gate=prior.gate)
     if all(item.field_class is FieldClass.METADATA and item.observed == item.old for item in fields):
         return Change(
             Action.UPDATE, prior.key, Reason.METADATA, fields, field_class=FieldClass.METADATA, gate=prior.gate

@@ -26,7 +26,8 @@ def compared(seen: Observed | None, secrets: Secrets) -> Observed | None:
     """What was observed, in the form in which it was recorded."""
     if seen is None or not secrets:
         return seen
-    return replace(seen, fields=secrets.masked(dict(seen.fields)), detail=secrets.hidden(seen.detail))
+    told = {"detail": secrets.hidden(seen.detail), "note": secrets.hidden(seen.note)}
+    return replace(seen, fields=secrets.masked(dict(seen.fields)), **told)
 
 
 def with_rotations(kind: Kind, fields: Iterable[FieldChange]) -> tuple[FieldChange, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from mlctl.types.environments import (
     environment_folder,
     environment_python,
     environment_ready,
+    runs_here,
 )
 
 _TAIL_LINES = 12
@@ -59,6 +61,13 @@ def _pinned(name: str) -> Pinned:
             f"mlctl makes those of {', '.join(sorted(ENVIRONMENTS))}",
             did_you_mean(name, ENVIRONMENTS) or "see `mlctl engine list`",
         )
+    if not runs_here(name):
+        raise MlctlError.of(
+            "engine.other-system",
+            f"`{name}` cannot be installed here",
+            f"its packages are made for {ENVIRONMENTS[name].needs}, and this is {platform.system()}",
+            "install it where it is to run",
+        )
     return ENVIRONMENTS[name]
 
 
@@ -73,8 +82,23 @@ def _make(pinned: Pinned, folder: Path, python: Path, tell: Callable[[str], None
             tell(" ".join(match[0].split())[:100])
 
     _run([*command, *pinned.packages], pinned, step)
-    _run([str(python), "-m", "pip", "check", "--disable-pip-version-check"], pinned, lambda line: None)
+    if pinned.removed:
+        _run([str(python), "-m", "pip", "uninstall", "--yes", *pinned.removed], pinned, lambda line: None)
+    for name, version in pinned.named:
+        _name(folder, name, version)
+    tell("trying it out")
+    _run([str(python), *pinned.proof], pinned, lambda line: None)
     atomic.write_json(folder / READY_FILE, {"packages": list(pinned.packages)})
+
+
+def _name(folder: Path, name: str, version: str) -> None:
+    """A distribution that has a name and a version and nothing else, for those who ask for what is there under another name."""
+    [packages] = folder.glob("lib/python*/site-packages")
+    entry = packages / f"{name}-{version}.dist-info"
+    entry.mkdir()
+    (entry / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (entry / "INSTALLER").write_text("mlctl\n")
+    (entry / "RECORD").write_text("".join(f"{entry.name}/{file},,\n" for file in ("METADATA", "INSTALLER", "RECORD")))
 
 
 def _run(command: list[str], pinned: Pinned, tell: Callable[[str], None]) -> None:

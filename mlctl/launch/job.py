@@ -116,7 +116,7 @@ def discard(folder: Path) -> None:
 
 def _wait(folder: Path, ctx: Context, *, detachable: bool) -> bool:
     """Wait for the end of a program, or bring it about in the manner that was asked for. False when it goes on alone."""
-    events = _events(folder)
+    events = progress_of(folder)
     while True:
         running = worker.running(folder)
         for event in events:
@@ -132,7 +132,7 @@ def _wait(folder: Path, ctx: Context, *, detachable: bool) -> bool:
         time.sleep(_POLL_SECONDS)
 
 
-def _events(folder: Path) -> Iterator[Progress | None]:
+def progress_of(folder: Path) -> Iterator[Progress | None]:
     """Whole lines of the event file as they come, None whenever there is no more for now. Never ends."""
     path = folder / contract.EVENTS_FILE
     rest, offset = b"", 0

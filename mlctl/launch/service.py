@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlctl.launch.job import progress_of
 from mlctl.processes import service, worker
 from mlctl.provider import Context
 from mlctl.types import job as contract
@@ -27,12 +28,15 @@ def wait_ready(folder: Path, ctx: Context, timeout_seconds: float) -> Mapping[st
     """Wait until the service says it is ready. Raises MlctlError when it ends before that, is late (it is then stopped),
     or `ctx.stop` is set (it is then stopped too)."""
     deadline = time.monotonic() + timeout_seconds
+    events = progress_of(folder)
     while True:
         state = service.find(folder)
         if not state.running:
             raise _died(folder)
         if state.ready is not None:
             return state.ready
+        for event in iter(events.__next__, None):
+            ctx.progress(event)
         if ctx.stop.is_set():
             worker.stop(folder, grace_seconds=5)
             raise MlctlError.of(

@@ -22,6 +22,7 @@ from mlctl.files import atomic
 from mlctl.files.lock import FileLock, is_locked
 from mlctl.processes.environment import worker_environment
 from mlctl.types import job as contract
+from mlctl.types.jobs.llm import ENGINE_FILE
 from mlctl.types.secret import ENVIRONMENT, Secrets
 
 _POLL_SECONDS = 0.02
@@ -89,6 +90,10 @@ def stop(folder: Path, grace_seconds: float, at_once: Callable[[], bool] = lambd
         elif not asked:
             asked = _signal(folder, signal.SIGTERM)
         time.sleep(_POLL_SECONDS)
+    if (folder / ENGINE_FILE).exists():  # of a server that could not end its engine itself
+        from mlctl.processes import engine
+
+        engine.sweep(folder)
 
 
 def log_tail(folder: Path) -> str:

@@ -31,8 +31,15 @@ PROGRAMS = {
     "language_model": "mlctl.runtime.trainer.text.convert",
     "evaluate": "mlctl.runtime.evaluate.program",
     "server": "mlctl.runtime.server.program",
+    "llm_server": "mlctl.runtime.llm.program",
+    "controller": "mlctl.runtime.controller.program",
+    "gateway": "mlctl.runtime.gateway.python.program",
+    "bench": "mlctl.runtime.bench.program",
     "monitor": "mlctl.runtime.monitor.program",
     "stream": "mlctl.runtime.stream.program",
+    "stream_predictions": "mlctl.runtime.stream_predictions.program",
+    "batch": "mlctl.runtime.batch.program",
+    "export": "mlctl.runtime.export.program",
 }
 
 
@@ -82,8 +89,15 @@ def missing_package(program: str, error: ModuleNotFoundError) -> Diagnostic:
         "language_model": "train",
         "evaluate": "train",
         "server": "serve",
+        "llm_server": "serve",
+        "controller": "serve",
+        "gateway": "serve",
+        "bench": "serve",
         "monitor": "data",
         "stream": "features,stream",
+        "stream_predictions": "serve,stream",
+        "batch": "features,train",
+        "export": "train,edge",
     }
     extra = "spark" if (error.name or "").partition(".")[0] == "pyspark" else extras[program]
     return Diagnostic(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from mlctl.testing.conformance import REMOVED, Case, Edit, Then
 from mlctl.types.jobs.contract import DataContract
+from mlctl.types.state import Record
 from tests.conformance.chain import FEATURES, Chain, by_address, renamed
 from tests.integration.serving.project import free_port
 
@@ -230,7 +231,18 @@ def deployments(chain: Chain) -> Case:
             Edit("serve.timeout", "10s", UPDATE, applied=False),
             Edit("serve.timeout", "30s", NOTHING),
             Edit("serve.batching.max_size", 8, UPDATE, applied=False),
+            Edit("serve.workers", 2, UPDATE, applied=False),
+            Edit("serve.concurrency", {"max_running": 8}, UPDATE, applied=False),
+            Edit("serve.cache", {"ttl": "30s"}, UPDATE, applied=False),
+            Edit("serve.max_body", 2048, UPDATE, applied=False),
+            Edit("serve.read_timeout", "5s", UPDATE, applied=False),
             Edit("log.features", False, UPDATE, applied=False),
+            Edit(
+                "target",
+                {"type": "kubernetes", "image": "mlctl:1", "models": "s3://models/prod", "cpus": 1, "memory": "1Gi"},
+                UPDATE,
+                applied=False,
+            ),
             Edit("require", {"feature_parity": {"sample": 100}}, UPDATE),
         ],
         by_address(chain.champion),
@@ -295,12 +307,81 @@ def schedules(chain: Chain) -> Case:
     )
 
 
+def batch_predictions(chain: Chain) -> Case:
+    other = _other_champion(chain)
+    events = renamed(chain.labels, "datasets.labels2")
+    return Case(
+        "batch_predictions.conform",
+        {"model": "churn@champion", "dataset": "holdout", "features": ["spending"], "output": "predictions/conform"},
+        [
+            Edit("model", "other@champion", ANOTHER, inputs=by_address(other, chain.holdout, chain.view)),
+            Edit("dataset", "labels2", ANOTHER, inputs=by_address(chain.champion, events, chain.view)),
+            Edit("features", REMOVED, ANOTHER, inputs=by_address(chain.champion, chain.holdout), applied=False),
+            Edit("columns", ["churned"], ANOTHER),
+            Edit("where", "churned = 1", ANOTHER),
+            Edit("output", REMOVED, ANOTHER),
+            Edit("rows_per_part", 50, ANOTHER),
+            Edit("generate", {"prompt": "churned"}, ANOTHER, applied=False),
+            Edit("executor", {"type": "ray", "workers": 2}, METADATA),
+        ],
+        by_address(chain.champion, chain.holdout, chain.view),
+        count=lambda: _folders(chain, "batch_predictions.conform"),
+    )
+
+
+def stream_predictions(chain: Chain) -> Case:
+    return Case(
+        "stream_predictions.conform",
+        {"model": "churn@champion", "broker": {"type": "redis", "url": chain.broker}, "topic": "visits", "output": {"topic": "scores"}},
+        [
+            Edit("model", "other@champion", UPDATE, inputs=by_address(_other_champion(chain)), applied=False),
+            Edit("broker.url", f"{chain.broker}/1", UPDATE, applied=False),
+            Edit("topic", "clicks", UPDATE, applied=False),
+            Edit("group", "mine", UPDATE, applied=False),
+            Edit("output.topic", "others", UPDATE),
+            Edit("key", "id", UPDATE, applied=False),
+            Edit("batch.max_records", 8, UPDATE, applied=False),
+            Edit("batch.max_wait", "20ms", NOTHING),
+            Edit("on_bad", "stop", UPDATE, applied=False),
+            Edit("dead_letters", {"topic": "rejects"}, UPDATE, applied=False),
+        ],
+        by_address(chain.champion),
+        count=lambda: sum("stream_predictions" in process.cmdline() for process in chain.processes()),
+    )  # fmt: skip
+
+
+def exports(chain: Chain) -> Case:
+    return Case(
+        "exports.conform",
+        {"model": "churn@champion", "format": "onnx", "dataset": "holdout", "features": ["spending"], "require": {"max_abs": 0.001}},
+        [
+            Edit("model", "other@champion", ANOTHER, inputs=by_address(_other_champion(chain), chain.holdout, chain.view)),
+            Edit("dataset", "labels2", ANOTHER, inputs=by_address(chain.champion, renamed(chain.labels, "datasets.labels2"), chain.view)),
+            Edit("features", REMOVED, ANOTHER, inputs=by_address(chain.champion, chain.holdout), applied=False),
+            Edit("format", "onnx_int8", ANOTHER, applied=False),
+            Edit("rows", 100, ANOTHER, applied=False),
+            Edit("require.max_abs", 0.01, ANOTHER, applied=False),
+            # what goes with others, or excludes them, is tried in tests/unit/providers/onnx
+            *(Edit(field, None, NOTHING) for field in ("precision", "target", "generate")),
+        ],
+        by_address(chain.champion, chain.holdout, chain.view),
+        count=lambda: _folders(chain, "exports.conform"),
+    )  # fmt: skip
+
+
 CASES: Mapping[str, Callable[[Chain], Case]] = {
     make.__name__: make
     for make in (
         datasets, data_checks, entities, feature_views, on_demand_views, feature_services, streams, training, evaluations, deployments, experiments, monitors, schedules,
+        batch_predictions, stream_predictions, exports,
     )
 }  # fmt: skip
+
+
+def _other_champion(chain: Chain) -> Record:
+    """The same model, registered under another name."""
+    other = renamed(chain.champion, "evaluations.other")
+    return Record(other.key, other.id, outputs={**other.outputs, "name": "other", "digest": "0" * 32})
 
 
 def _folders(chain: Chain, address: str) -> int:

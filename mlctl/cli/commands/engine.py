@@ -14,13 +14,13 @@ from mlctl.types.environments import ENVIRONMENTS, environment_folder, environme
 
 app = make_group(
     "Tools that mlctl runs in environments of their own, since they want other versions of libraries.\n\n"
-    "Examples:\n\n  mlctl engine list\n\n  mlctl engine install skypilot"
+    "Examples:\n\n  mlctl engine list\n\n  mlctl engine install vllm"
 )
 
 
 @app.command(
     "install",
-    help="Make the environment of a tool, once, in the cache of this user.\n\nExamples:\n\n  mlctl engine install skypilot",
+    help="Make the environment of a tool, once, in the cache of this user.\n\nExamples:\n\n  mlctl engine install vllm\n\n  mlctl engine install skypilot",
 )
 def install(
     name: Annotated[str, typer.Argument(help="The tool; see `mlctl engine list`.")], as_json: AsJson = False

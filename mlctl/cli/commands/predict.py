@@ -9,6 +9,7 @@ import typer
 
 from mlctl.cli.options import make_app, pick
 from mlctl.cli.project import in_project
+from mlctl.providers.serving.client import chat, token_of
 from mlctl.providers.serving.client import predict as ask
 from mlctl.types.diagnostic import MlctlError
 from mlctl.workspace import Workspace
@@ -17,10 +18,12 @@ app = make_app()
 
 
 @app.command(
-    help="Ask a deployment for predictions, by entity keys or by feature values.\n\n"
+    help="Ask a deployment for predictions, by entity keys or by feature values, or for an answer of its language model.\n\n"
     "Examples:\n\n  mlctl predict churn_api --key user_id=42\n\n"
     "  mlctl predict offer_api --key household_id=1 --key product_id=7 --request basket_value=9.5\n\n"
-    '  mlctl predict --data \'{"instances": [{"age": 30, "visits": 2}]}\'',
+    '  mlctl predict --data \'{"instances": [{"age": 30, "visits": 2}]}\'\n\n'
+    '  mlctl predict helper_api --message "What is AI?"\n\n'
+    '  mlctl predict helper_api --data \'{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}\'',
 )
 @in_project
 def predict(
@@ -38,18 +41,31 @@ def predict(
             "--request", "-r", metavar="NAME=NUMBER", help="What the model's on-demand features are computed from."
         ),
     ] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", metavar="TEXT", help="What a user says to a language model.")
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", "-d", metavar="JSON", help="The body of the request.")] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait.")] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> int:
     """Send one request and print the answer."""
-    if (key is None and request is None) == (data is None):
+    if [key is not None or request is not None, message is not None, data is not None].count(True) != 1:
         raise MlctlError.of(
-            "cli.usage", "give either `--key` and `--request`, or `--data`", "", "see `mlctl predict --help`"
+            "cli.usage",
+            "give either `--key` and `--request`, or `--message`, or `--data`",
+            "",
+            "see `mlctl predict --help`",
         )
     record = pick(workspace.records(), "deployments", deployment)
-    row = {**_keys(key or []), **_request(request or [])}
-    answer = ask(record, row if data is None else _body(data), timeout)
+    body = {**_keys(key or []), **_request(request or [])} if data is None else _body(data)
+    if message is not None:
+        body = {"messages": [{"role": "user", "content": message}]}
+    answer = (chat if "messages" in body else ask)(
+        record, body, timeout, token_of(record, lambda: workspace.loaded.secrets)
+    )
+    if message is not None and not as_json:
+        print(answer["choices"][0]["message"]["content"])
+        return 0
     print(json.dumps(answer, ensure_ascii=False, indent=None if as_json else 2))
     return 0
 

@@ -5,31 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlctl.provider import Context
-from mlctl.providers.faststream.spec import StreamSpec
 from mlctl.types.address import Address
-from mlctl.types.diagnostic import Diagnostic, MlctlError
-
-
-def block_problems(spec: StreamSpec, ctx: Context) -> Iterator[Diagnostic]:
-    """A block alone: a file of certificates that is not there."""
-    if spec.broker.type != "kafka" or spec.broker.tls is None or spec.broker.tls.ca is None:
-        return
-    path = ("broker", "tls", "ca")
-    try:
-        found = ctx.path(spec.broker.tls.ca).is_file()
-    except MlctlError as error:
-        for item in error.diagnostics:
-            yield Diagnostic(item.code, item.summary, item.why, item.fix, path=path)
-        return
-    if not found:
-        yield Diagnostic(
-            "stream.no-ca",
-            f"there is no file `{spec.broker.tls.ca}`",
-            "the broker's certificate is checked against it",
-            "name a file of certificates in PEM format, below the project folder",
-            path=path,
-        )
+from mlctl.types.diagnostic import Diagnostic
 
 
 def view_problems(section: str, specs: Mapping[Address, Any]) -> Iterator[tuple[Address, Diagnostic]]:

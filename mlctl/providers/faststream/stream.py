@@ -14,7 +14,8 @@ from mlctl.launch import service
 from mlctl.processes import service as services
 from mlctl.processes import worker
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
-from mlctl.providers.faststream.rules import block_problems, view_problems
+from mlctl.providers.faststream.brokers import broker_problems, event_source
+from mlctl.providers.faststream.rules import view_problems
 from mlctl.providers.faststream.spec import StreamSpec
 from mlctl.types import job as contract
 from mlctl.types.address import Address, ObjectKey
@@ -22,7 +23,7 @@ from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.event import Progress
 from mlctl.types.jobs.features import MaterializeParams
-from mlctl.types.jobs.stream import STATUS_FILE, EventSource, KafkaSource, RedisSource, StreamJob, log_folder
+from mlctl.types.jobs.stream import STATUS_FILE, StreamJob, log_folder
 from mlctl.types.state import Record
 from mlctl.types.value import digest
 
@@ -46,7 +47,7 @@ class Stream:
 
     def check(self, spec: StreamSpec, ctx: Context) -> Sequence[Diagnostic]:
         """What is wrong with a block alone."""
-        return tuple(block_problems(spec, ctx))
+        return tuple(broker_problems(spec.broker, ctx))
 
     def check_together(
         self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
@@ -122,7 +123,7 @@ def stream_job(desired: Desired, view: Input, ctx: Context) -> StreamJob:
     name = ctx.made_as(desired.key).address.name
     return StreamJob(
         stream=name,
-        broker=_source(spec, ctx),
+        broker=event_source(spec.broker, ctx),
         topic=spec.topic,
         group=spec.group or f"mlctl-{ctx.project}-{ctx.environment}-{name}",
         lateness_seconds=spec.lateness,
@@ -147,22 +148,6 @@ def _definition(key: ObjectKey, ctx: Context, address: str) -> MaterializeParams
         "the job that made it is gone, or was of another version of mlctl",
         "run `mlctl features materialize`",
         address=address,
-    )
-
-
-def _source(spec: StreamSpec, ctx: Context) -> EventSource:
-    broker = spec.broker
-    if broker.type == "redis":
-        return RedisSource(type="redis", url=broker.url)
-    sasl, tls = broker.sasl, broker.tls
-    return KafkaSource(
-        type="kafka",
-        servers=broker.servers,
-        ssl=tls is not None,
-        ca_file=None if tls is None or tls.ca is None else ctx.path(tls.ca).relative_to(ctx.root.resolve()).as_posix(),
-        mechanism=None if sasl is None else sasl.mechanism,
-        username=None if sasl is None else sasl.username,
-        password=None if sasl is None else sasl.password,
     )
 
 

@@ -11,13 +11,15 @@ from mlctl.providers.serving.client import health
 from mlctl.providers.serving.port import holder
 from mlctl.providers.serving.releases import Release, releases
 from mlctl.types.diagnostic import MlctlError
-from mlctl.types.jobs.server import ServerJob, server_url
+from mlctl.types.jobs.llm import AnyServerJob
+from mlctl.types.jobs.server import server_url
 from mlctl.types.ownership import differs, not_found
+from mlctl.types.secret import Secrets
 
 _HEALTH_SECONDS = 2.0
 
 
-def running_release(id: str, job: ServerJob, folder: Path, address: str) -> Release:
+def running_release(id: str, job: AnyServerJob, folder: Path, address: str, secrets: Secrets) -> Release:
     """The release of ours that serves at the address `id` what the job asks for. Raises MlctlError."""
     url = server_url(job.host, job.port)
     if id.rstrip("/") != url:
@@ -33,8 +35,9 @@ def running_release(id: str, job: ServerJob, folder: Path, address: str) -> Rele
     release = next((item for item in releases(folder) if item.name == found.release and item.state.running), None)
     if found.deployment != job.deployment or release is None or (release.state.ready or {}).get("url") != url:
         raise _foreign(url, holder(job.port), address)
-    if not release.serves(job):
-        raise differs(f"the server at {url}", address, _differences(release.state.params or {}, job))
+    if not release.serves(job, secrets):
+        asked = secrets.masked(job.model_dump(mode="json"))
+        raise differs(f"the server at {url}", address, _differences(release.state.params or {}, asked))
     return release
 
 
@@ -48,8 +51,8 @@ def _foreign(url: str, who: str, address: str) -> MlctlError:
     )
 
 
-def _differences(params: Mapping[str, Any], job: ServerJob) -> Iterator[tuple[str, object, object]]:
-    there, asked = flatten(params), flatten(job.model_dump(mode="json"))
+def _differences(params: Mapping[str, Any], job: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
+    there, asked = flatten(params), flatten(job)
     for name in sorted(there.keys() | asked.keys()):
         if there.get(name) != asked.get(name):
             yield name, there.get(name), asked.get(name)

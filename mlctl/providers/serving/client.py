@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.secret import Secrets, sealed_names
 from mlctl.types.state import Record
 from mlctl.types.value import Json
 
@@ -23,12 +24,50 @@ class Health:
     ready: bool
 
 
-def predict(record: Record, payload: Mapping[str, Json], timeout: float = 30.0) -> dict[str, Any]:
+def predict(
+    record: Record, payload: Mapping[str, Json], timeout: float = 30.0, token: str | None = None
+) -> dict[str, Any]:
     """Ask a deployment for predictions: `{"household_id": 1}`, `{"keys": [1, 2]}` or `{"instances": [{...}]}`.
 
     The answer holds `predictions`, `model`, `version` and `request_id`. Raises MlctlError: `predict.unreachable`, or the
     server's own code, such as `predict.unknown-key`.
     """
+    return _ask(record, "/predict", payload, "predictions", timeout, token)
+
+
+def chat(
+    record: Record, payload: Mapping[str, Json], timeout: float = 30.0, token: str | None = None
+) -> dict[str, Any]:
+    """Ask a deployment of a language model: `{"messages": [{"role": "user", "content": ...}]}`, and whatever else the OpenAI API
+    takes. The answer is of that API, with `choices` and `usage`. Raises MlctlError as `predict` does."""
+    named = {"model": record.outputs.get("model"), **payload, "stream": False}
+    return _ask(record, "/v1/chat/completions", named, "choices", timeout, token)
+
+
+def token_of(record: Record, secrets: Callable[[], Secrets]) -> str | None:
+    """What a deployment wants to see of whoever asks. `secrets` is called only when it has a token, which takes reading the
+    project. Raises MlctlError when that is not known here."""
+    serve = record.spec.get("serve")
+    auth = serve.get("auth") if isinstance(serve, Mapping) else None
+    if not isinstance(auth, Mapping):
+        return None
+    token = secrets().opened(auth.get("token"))
+    if missing := sealed_names(token):
+        named = ", ".join(sorted(missing))
+        raise MlctlError.of(
+            "predict.no-token",
+            f"{record.key.address} answers only who has its token, and {named} is not set",
+            "the state keeps the name of a secret and not its value",
+            "set it, as for `mlctl apply`",
+            address=str(record.key.address),
+        )
+    return str(token)
+
+
+def _ask(
+    record: Record, path: str, payload: Mapping[str, Json], answered: str, timeout: float, token: str | None
+) -> dict[str, Any]:
+    """One request to a deployment, whose answer has the field `answered`. Raises MlctlError."""
     address = str(record.key.address)
     url = record.outputs.get("url")
     if not isinstance(url, str):
@@ -40,7 +79,7 @@ def predict(record: Record, payload: Mapping[str, Json], timeout: float = 30.0) 
             address=address,
         )
     try:
-        status, answer = _call(url, "POST", "/predict", payload, timeout)
+        status, answer = _call(url, "POST", path, payload, timeout, token)
     except TimeoutError:
         raise MlctlError.of(
             "predict.unreachable",
@@ -57,8 +96,12 @@ def predict(record: Record, payload: Mapping[str, Json], timeout: float = 30.0) 
             "see `mlctl status`; `mlctl apply` starts it again",
             address=address,
         ) from None
-    if status == 200 and isinstance(answer, dict) and "predictions" in answer:
+    if status == 200 and isinstance(answer, dict) and answered in answer:
         return answer
+    if isinstance(answer, dict) and isinstance(answer.get("error"), dict) and "code" not in answer:
+        raise MlctlError.of(  # an engine's own words
+            "predict.refused", str(answer["error"].get("message", "")), f"HTTP status {status}", "", address=address
+        )
     if not isinstance(answer, dict) or "code" not in answer:
         raise MlctlError.of(
             "predict.not-ours",
@@ -77,6 +120,23 @@ def predict(record: Record, payload: Mapping[str, Json], timeout: float = 30.0) 
     )
 
 
+def openapi(url: str, address: str, token: str | None = None) -> dict[str, Any]:
+    """What a deployment says of its requests (OpenAPI). Raises MlctlError `predict.unreachable`."""
+    try:
+        status, answer = _call(url, "GET", "/openapi.json", None, 10.0, token)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        status, answer = 0, f"{type(error).__name__}: {error}"
+    if status == 200 and isinstance(answer, dict):
+        return answer
+    raise MlctlError.of(
+        "predict.unreachable",
+        f"{address} does not say at {url} what it takes",
+        str(answer) if status == 0 else f"it answers {status}",
+        "see `mlctl status`; `mlctl apply` starts it again",
+        address=address,
+    )
+
+
 def health(url: str, timeout: float) -> Health | None:
     """Who answers at a URL; None when nobody does, or somebody who is not a model server of ours."""
     try:
@@ -88,13 +148,18 @@ def health(url: str, timeout: float) -> Health | None:
         return None
 
 
-def _call(url: str, method: str, path: str, payload: Mapping[str, Json] | None, timeout: float) -> tuple[int, Any]:
+def _call(
+    url: str, method: str, path: str, payload: Mapping[str, Json] | None, timeout: float, token: str | None = None
+) -> tuple[int, Any]:
     """One request on a connection of its own. Raises OSError, HTTPException, and ValueError when the answer is not JSON."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     try:
         body = None if payload is None else json.dumps(dict(payload)).encode()
-        connection.request(method, path, body, {"content-type": "application/json"} if body is not None else {})
+        headers = {"content-type": "application/json"} if body is not None else {}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
     finally:

@@ -13,17 +13,28 @@ import mlctl
 from mlctl.files import atomic
 from mlctl.processes import service
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
-from mlctl.providers.serving import parity
+from mlctl.providers.serving import behind_gateway, controllers, gatewayed, parity
+from mlctl.providers.serving.admission import row_fields, serve_problems
 from mlctl.providers.serving.adoption import running_release
+from mlctl.providers.serving.behind_gateway import Served
 from mlctl.providers.serving.client import health
+from mlctl.providers.serving.engines.job import language_model_job
+from mlctl.providers.serving.engines.rules import engine_problems, mismatches
+from mlctl.providers.serving.holding import holding
+from mlctl.providers.serving.kubernetes import kept as on_cluster
+from mlctl.providers.serving.kubernetes import transportable
+from mlctl.providers.serving.kubernetes.rules import target_problems
 from mlctl.providers.serving.port import holder
 from mlctl.providers.serving.releases import PROVENANCE_FILE, Release, converge, releases, stop_all
+from mlctl.providers.serving.rollout_rules import reward_port_problems, rollout_problems
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.together import offline_problems, parity_problems, port_problems
+from mlctl.providers.serving.wanted import has_gateway, models_of
 from mlctl.types import job as contract
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
+from mlctl.types.jobs.llm import AnyServerJob
 from mlctl.types.jobs.server import Batching, PredictionLog, ServedFeatures, ServedModel, ServerJob, server_url
 from mlctl.types.state import Record
 from mlctl.types.value import Json, digest
@@ -43,8 +54,10 @@ class Deployment:
 
     def check(self, spec: DeploymentSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Refuse fields that would have no effect."""
+        here = [] if on_cluster.is_target(spec) else [*rollout_problems(spec), *engine_problems(spec)]
+        found = [*serve_problems(spec.serve, ctx), *here, *target_problems(spec, ctx)]
         if not spec.log.predictions and spec.log.features and "features" in spec.log.model_fields_set:
-            return [
+            found.append(
                 Diagnostic(
                     "deploy.log-without-predictions",
                     "`features: true` has no effect without `predictions: true`",
@@ -52,18 +65,32 @@ class Deployment:
                     "set `predictions: true`, or remove `features`",
                     path=("log", "features"),
                 )
-            ]
-        return ()
+            )
+        return found
 
     def check_together(
         self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
     ) -> Iterable[tuple[Address, Diagnostic]]:
         """A port is one deployment's, and what a model reads is online."""
         mine = {address: spec for address, spec in specs.items() if address.section == self.section}
-        return [*port_problems(mine), *offline_problems(mine, specs, uses), *parity_problems(mine, specs, uses)]
+        here = {address: spec for address, spec in mine.items() if not on_cluster.is_target(spec)}
+        return [
+            *port_problems(here),
+            *offline_problems(mine, specs, uses),
+            *parity_problems(mine, specs, uses),
+            *reward_port_problems(here),
+            *mismatches(mine, specs, uses),
+        ]
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
-        """The lock of the recorded release tells whether it lives, its health answer whether it works and has the port."""
+        """The lock of the recorded release tells whether it lives, its health answer whether it works and has the port.
+
+        Of a deployment with a gateway its controller is looked at in the same way.
+        """
+        if on_cluster.stands(prior):
+            return on_cluster.read(prior, ctx)
+        if prior.id == gatewayed.ID:
+            return behind_gateway.read(prior, ctx)
         if prior.complete and prior.gate is not None and not prior.gate.open:
             return Observed(condition=Condition.BROKEN, detail=f"a release is held back: {prior.gate.summary}")
         if prior.id is None:
@@ -96,14 +123,28 @@ class Deployment:
         return diff_fields(desired, prior, seen)
 
     def apply(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
+        """Have what is asked for answer, here or on a cluster; what stands elsewhere is removed once it does."""
+        if on_cluster.is_target(desired.spec):
+            outcome = on_cluster.apply(desired, prior, _served(desired, ctx), ctx)
+            if prior is not None:
+                self._end_here(prior, ctx)
+            return outcome
+        outcome = self._apply_here(desired, prior, ctx)
+        if outcome.gate is None or outcome.gate.open:
+            on_cluster.leave(prior, desired, ctx)
+        return outcome
+
+    def _apply_here(self, desired: Desired, prior: Record | None, ctx: Context) -> Outcome:
         """Have exactly one server run, the one asked for. The old one serves until the new one does.
 
-        A release whose gate does not pass is held back: what runs stays as it is.
+        A release whose gate does not pass is held back: what runs stays as it is. With a strategy the controller does that.
         """
+        if has_gateway(desired.spec):
+            return behind_gateway.apply(desired, prior, _name(desired.key, ctx), _served(desired, ctx), ctx)
         evaluation, job = _wanted(desired, ctx)
         facts, folder = _facts(desired, evaluation, job, ctx), ctx.folder(desired.key)
         judged = None
-        if desired.spec.require is not None:
+        if desired.spec.require is not None and isinstance(job, ServerJob):
             rule = desired.spec.require.feature_parity
             judged = parity.judge(rule, job, evaluation.outputs, folder / "parity", ctx)
             facts["feature_parity"] = judged.facts
@@ -112,12 +153,20 @@ class Deployment:
                 running = {} if prior is None else dict(prior.outputs)
                 outputs = {**running, "feature_parity": judged.facts}
                 return Outcome(None if prior is None else prior.id, outputs, judged.gate)
-        release = converge(job, folder / "releases", facts, ctx, str(desired.address))
+        controller = controllers.folder_of(desired.key, ctx)
+        left = gatewayed.has_port(job.host, job.port, controller)  # by the gateway of a block that had a strategy
+        with holding(job.host, job.port, folder / "releases", wanted=left):
+            controllers.end(controller, job.deployment, desired.spec.serve.timeout, ctx)
+            release = converge(job, folder / "releases", facts, ctx, str(desired.address), port_held=left)
         parity.release_held(folder)
         return _outcome(release, job, judged)
 
     def approved(self, prior: Record, ctx: Context) -> Outcome:
         """Start the release that the gate held back, when it does not run already."""
+        if on_cluster.stands(prior):
+            return on_cluster.approved(prior, ctx)
+        if prior.id == gatewayed.ID or behind_gateway.has_held(prior, ctx):
+            return behind_gateway.approved(prior, ctx)
         folder, address = ctx.folder(prior.key), str(prior.key.address)
         job, facts = parity.held(folder, ctx, address)
         approval = None if prior.gate is None else prior.gate.approval
@@ -131,15 +180,28 @@ class Deployment:
 
     def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
         """Take over the server at an address when it is one of this environment and serves what is asked for."""
+        if on_cluster.is_target(desired.spec):
+            return on_cluster.adopt(desired, id, _served(desired, ctx), ctx)
+        if has_gateway(desired.spec):
+            return behind_gateway.adopt(desired, id, _name(desired.key, ctx), _served(desired, ctx), ctx)
         evaluation, job = _wanted(desired, ctx)
-        release = running_release(id, job, ctx.folder(desired.key) / "releases", str(desired.address))
+        release = running_release(id, job, ctx.folder(desired.key) / "releases", str(desired.address), ctx.secrets)
         facts = _facts(desired, evaluation, job, ctx)
         atomic.write_json(release.folder / PROVENANCE_FILE, {**facts, "release": release.name, "adopted": True})
         return _outcome(release, job)
 
     def delete(self, prior: Record, ctx: Context) -> None:
         """Let all servers finish and remove their folders. The prediction log stays: it is the users' data, and not made again."""
+        on_cluster.delete(prior, ctx)
+        self._end_here(prior, ctx)
+
+    def manifests(self, desired: Desired, ctx: Context) -> list[dict[str, Any]]:
+        """The objects of a deployment on a cluster, for those who bring them there by themselves. Raises MlctlError."""
+        return on_cluster.manifests(desired, _served(desired, ctx), ctx)
+
+    def _end_here(self, prior: Record, ctx: Context) -> None:
         folder = ctx.folder(prior.key)
+        behind_gateway.delete(prior, _name(prior.key, ctx), ctx)
         stop_all(releases(folder / "releases"))
         for name in ("releases", "parity"):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -148,7 +210,9 @@ class Deployment:
             folder.rmdir()
 
     def log(self, prior: Record, ctx: Context) -> Path | None:
-        """What the current server has printed."""
+        """What the current server, or the controller, has printed."""
+        if prior.id == gatewayed.ID:
+            return gatewayed.log(controllers.folder_of(prior.key, ctx))
         path = ctx.folder(prior.key) / "releases" / (prior.id or "") / contract.LOG_FILE
         return path if path.exists() else None
 
@@ -158,11 +222,24 @@ class Deployment:
         return f"{url}  {model} v{version}" if url and model and version else ""
 
 
-def _wanted(desired: Desired, ctx: Context) -> tuple[Input, ServerJob]:
-    """The evaluation behind the model, and the server that is asked for. Raises MlctlError."""
-    evaluation = _evaluation(desired)
+def _served(desired: Desired, ctx: Context) -> dict[str, Served]:
+    """All models that are to be served beside or after each other, each with its server. Raises MlctlError."""
+    found = {}
+    for model in models_of(desired.spec):
+        evaluation, job = _wanted(desired, ctx, model)
+        found[model] = Served(evaluation, job, _facts(desired, evaluation, job, ctx))
+    return found
+
+
+def _wanted(desired: Desired, ctx: Context, model: str = "") -> tuple[Input, AnyServerJob]:
+    """The evaluation behind a model, or the only one, and the server that is asked for. Raises MlctlError."""
+    evaluation = _evaluation(desired, model or desired.spec.model)
     predictions = _relative(ctx.folder(desired.key) / "predictions", ctx)
-    job = server_job(_name(desired.key, ctx), desired.spec, evaluation.outputs, predictions)
+    name = _name(desired.key, ctx)
+    text = transportable.language_model if on_cluster.is_target(desired.spec) else language_model_job
+    job = text(name, desired, evaluation.outputs, predictions, ctx) or server_job(
+        name, desired.spec, evaluation.outputs, predictions
+    )
     if not ctx.path(job.model.folder).is_dir():
         raise MlctlError.of(
             "deploy.model-gone",
@@ -174,16 +251,16 @@ def _wanted(desired: Desired, ctx: Context) -> tuple[Input, ServerJob]:
     return evaluation, job
 
 
-def _facts(desired: Desired, evaluation: Input, job: ServerJob, ctx: Context) -> dict[str, Json]:
+def _facts(desired: Desired, evaluation: Input, job: AnyServerJob, ctx: Context) -> dict[str, Json]:
     """Where a release comes from, to be kept in its folder."""
     return {
         "deployment": str(desired.address), "model": job.model.name, "version": job.model.version, "run_id": evaluation.outputs.get("run_id"),
-        "evaluation": str(evaluation.key), "evaluation_digest": evaluation.digest, "job_digest": digest(job.model_dump(mode="json")),
+        "evaluation": str(evaluation.key), "evaluation_digest": evaluation.digest, "job_digest": digest(ctx.secrets.masked(job.model_dump(mode="json"))),
         "lineage": ctx.lineage, "mlctl": mlctl.__version__, "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
 
 
-def _outcome(release: Release, job: ServerJob, judged: parity.Judged | None = None) -> Outcome:
+def _outcome(release: Release, job: AnyServerJob, judged: parity.Judged | None = None) -> Outcome:
     url = server_url(job.host, job.port)
     predictions = None if job.log is None else job.log.folder
     return Outcome(
@@ -208,14 +285,7 @@ def _name(key: ObjectKey, ctx: Context) -> str:
 
 def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], predictions: str) -> ServerJob:
     """What the server process is told. Two equal jobs are the same server."""
-    serving = evaluation.get("serving")
-    if serving is None:
-        raise MlctlError.of(
-            "deploy.language-model",
-            f"`{evaluation['name']}` is a language model",
-            "this server answers rows of features with scores",
-            "serve its folder with a server of language models; `mlctl models export` gives it to others",
-        )
+    serving = evaluation["serving"]
     return ServerJob(
         deployment=name,
         host=spec.serve.host,
@@ -230,12 +300,13 @@ def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], 
         batching=Batching(max_size=spec.serve.batching.max_size, max_wait_seconds=spec.serve.batching.max_wait),
         timeout_seconds=spec.serve.timeout,
         log=PredictionLog(folder=predictions, features=spec.log.features) if spec.log.predictions else None,
+        **row_fields(spec.serve, serving["columns"]),
     )
 
 
-def _evaluation(desired: Desired) -> Input:
-    """The evaluation that provides the model. Raises MlctlError when none does, or no version has ever passed it."""
-    name, _, alias = str(desired.spec.model).partition("@")
+def _evaluation(desired: Desired, model: str) -> Input:
+    """The evaluation that provides a model. Raises MlctlError when none does, or no version has ever passed it."""
+    name, _, alias = model.partition("@")
     for item in desired.inputs.values():
         if (
             isinstance(item, Input)
@@ -245,7 +316,7 @@ def _evaluation(desired: Desired) -> Input:
             if item.outputs.get("version") is None:
                 raise MlctlError.of(
                     "deploy.no-champion",
-                    f"`{desired.spec.model}` has no version yet",
+                    f"`{model}` has no version yet",
                     f"no model has ever passed {item.key.address}",
                     "look at the evaluation's verdict with `mlctl show`",
                     address=str(desired.address),
@@ -253,7 +324,7 @@ def _evaluation(desired: Desired) -> Input:
             return item
     raise MlctlError.of(
         "deploy.unknown-model",
-        f"no evaluation registers `{desired.spec.model}`",
+        f"no evaluation registers `{model}`",
         "a deployment serves what an evaluation has let pass",
         "add `register: {name: ..., alias: ...}` to an evaluation",
         address=str(desired.address),

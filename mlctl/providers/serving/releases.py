@@ -21,7 +21,9 @@ from mlctl.providers.serving.client import health
 from mlctl.providers.serving.port import refuse_taken
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.event import Progress
-from mlctl.types.jobs.server import ServerJob, server_url
+from mlctl.types.jobs.llm import AnyServerJob, LlmJob
+from mlctl.types.jobs.server import server_url
+from mlctl.types.secret import Secrets
 from mlctl.types.value import Json
 
 PROVENANCE_FILE = "release.json"
@@ -45,9 +47,10 @@ class Release:
         """How the release is called in records, health answers and paths."""
         return self.folder.name
 
-    def serves(self, job: ServerJob) -> bool:
+    def serves(self, job: AnyServerJob, secrets: Secrets) -> bool:
         """Whether this process is what the job asks for."""
-        return self.state.params == job.model_dump(mode="json")
+        wanted: dict[str, Any] = secrets.masked(job.model_dump(mode="json"))  # as the job file keeps it
+        return self.state.params == wanted
 
     def grace_seconds(self) -> float:
         """How long it may take to finish what is under way: a request may last as long as its timeout."""
@@ -62,14 +65,19 @@ def releases(folder: Path) -> list[Release]:
     return [Release(number, path, services.find(path)) for number, path in sorted(found)]
 
 
-def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Context, address: str) -> Release:
-    """End with exactly one process, the one the job asks for; the old one serves until the new one does. Raises MlctlError."""
+def converge(
+    job: AnyServerJob, folder: Path, provenance: dict[str, Json], ctx: Context, address: str, *, port_held: bool = False
+) -> Release:
+    """End with exactly one process, the one the job asks for; the old one serves until the new one does. Raises MlctlError.
+
+    With `port_held` it is the caller who has the port, and gives it to the server.
+    """
     running = [release for release in releases(folder) if release.state.running]
     working = [release for release in running if release.state.ready is None or _answers(release, job.deployment)]
-    wanted = next((release for release in reversed(working) if release.serves(job)), None)
+    wanted = next((release for release in reversed(working) if release.serves(job, ctx.secrets)), None)
     if wanted is None:
         predecessor = next((release for release in reversed(working) if release.state.ready is not None), None)
-        if not any(_listens_on(release, job) for release in running):
+        if not port_held and not any(_listens_on(release, job) for release in running):
             refuse_taken(job.host, job.port, address)
         stop_all([release for release in working if release is not predecessor])
         for release in running:
@@ -78,7 +86,8 @@ def converge(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Con
         wanted = _start(job, folder, provenance, ctx)
     if wanted.state.ready is None:
         ctx.progress(Progress(f"starting the server with {job.model.name} version {job.model.version}"))
-    service.wait_ready(wanted.folder, ctx, _START_SECONDS)
+    patience = job.engine.start_seconds if isinstance(job, LlmJob) else 0.0
+    service.wait_ready(wanted.folder, ctx, _START_SECONDS + patience)
     others = [release for release in releases(folder) if release.number != wanted.number]
     if any(release.state.running for release in others):
         ctx.progress(Progress("the new server takes requests; the old one finishes its own"))
@@ -95,17 +104,18 @@ def stop_all(found: list[Release]) -> None:
         worker.stop(release.folder, release.grace_seconds())
 
 
-def _start(job: ServerJob, folder: Path, provenance: dict[str, Json], ctx: Context) -> Release:
+def _start(job: AnyServerJob, folder: Path, provenance: dict[str, Json], ctx: Context) -> Release:
     number = max((release.number for release in releases(folder)), default=0) + 1
     path = folder / str(number)
     path.mkdir(parents=True, mode=0o700)
     atomic.write_json(path / PROVENANCE_FILE, {**provenance, "release": path.name})
     params: dict[str, Any] = job.model_dump(mode="json")
-    service.start("server", params, path, ctx, environment={"OMP_NUM_THREADS": "1"})
+    program = "llm_server" if isinstance(job, LlmJob) else "server"
+    service.start(program, params, path, ctx, environment={"OMP_NUM_THREADS": "1"})
     return Release(number, path, services.find(path))
 
 
-def _listens_on(release: Release, job: ServerJob) -> bool:
+def _listens_on(release: Release, job: AnyServerJob) -> bool:
     """Whether the port the job wants is one that this release of ours holds."""
     params = release.state.params or {}
     return release.state.ready is not None and (params.get("host"), params.get("port")) == (job.host, job.port)
@@ -117,7 +127,7 @@ def _answers(release: Release, deployment: str) -> bool:
     return found is not None and found.deployment == deployment
 
 
-def _await_answer(release: Release, job: ServerJob, address: str) -> None:
+def _await_answer(release: Release, job: AnyServerJob, address: str) -> None:
     url = server_url(job.host, job.port)
     deadline = time.monotonic() + _HEALTH_SECONDS
     while time.monotonic() < deadline:

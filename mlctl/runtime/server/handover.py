@@ -16,15 +16,19 @@ from pathlib import Path
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.server import CONTROL_SOCKET
 
+BACKLOG = 2048
+
 _CONNECT_SECONDS = 2.0
 
 
 def obtain(folder: Path, host: str, port: int) -> socket.socket:
     """The listening socket of a sibling release that serves this address, or else a new one, bound and not yet listening.
 
+    Port 0 is a new one on any port that is free.
+
     To be called while the process has one thread. Raises MlctlError `deploy.port-in-use` and `deploy.cannot-bind`.
     """
-    for sibling in sorted(folder.parent.iterdir()):
+    for sibling in sorted(folder.parent.iterdir()) if port else ():
         if sibling != folder and (listener := _ask(sibling)) is not None:
             if listener.getsockname()[:2] == (host, port):
                 return listener

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from mlctl.types.diagnostic import did_you_mean
 from mlctl.types.jobs.features import FeatureType, Key, KeyValue
@@ -14,6 +14,8 @@ from mlctl.types.jobs.server import ServedFeatures
 
 KeyRow = Mapping[str, KeyValue]
 Values = Mapping[str, float | None]
+Row = Mapping[str, float | int | str | bool | None]  # features as a model takes them
+Kind = Literal["number", "integer", "boolean", "string"]  # of a column, by the model's signature
 
 MAX_ROWS = 1000
 _KEY_LIMITS = (-(2**63), 2**63 - 1)
@@ -35,11 +37,11 @@ class Asked:
     """What a request wants predicted: rows given as features (`values`), or keys whose features are to be looked up.
 
     `keys` has the key columns of each row, None where features came without. `request` has what each row brings for
-    transformations; it is empty when features are given.
+    transformations; it is empty when features are given. Values stand in the order of the model's columns.
     """
 
     keys: Sequence[KeyRow | None]
-    values: Sequence[Values] | None
+    values: Sequence[Row] | None
     request: Sequence[Values] = ()
 
 
@@ -74,34 +76,103 @@ class Fields:
         return keys, {name: _typed(given[name], kind, _place(where, name)) for name, kind in self.request.items()}
 
 
-def parse(body: bytes, serving: ServedFeatures) -> Asked:
-    """Read a request. Raises Refused.
+class Reader:
+    """Reads requests for one model. `kinds` are those of the columns that are no plain numbers."""
 
-    `{"household_id": 1}` and, for a key of several columns or a model with transformations, `{"household_id": 1,
-    "product_id": 2, "basket_value": 9.5}` are one row. `{"keys": [...]}` has several such rows; where a row is one key
-    alone, it may stand for itself: `{"keys": [1, 2]}`. `{"instances": [{feature: value}]}` has the features themselves.
-    """
-    try:
-        payload = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise Refused(422, "predict.not-json", f"the body is not JSON: {error}", "body") from None
-    if not isinstance(payload, dict):
-        raise Refused(422, "predict.not-an-object", "the body is not a JSON object", "body")
-    fields = Fields(serving)
-    lists = ["instances", *(["keys"] if fields.names else [])]
-    chosen = [name for name in lists if name in payload and name not in fields.names]
-    if chosen and len(payload) == 1:
-        items = _list(payload[chosen[0]], chosen[0])
-        return _instances(items, fields) if chosen[0] == "instances" else _rows(items, fields)
-    known = [*lists, *fields.names]
-    for name in payload:
-        if name not in known:
-            raise Refused(422, "predict.unknown-field", f"unknown field `{name}`; {did_you_mean(name, known)}", name)
-    if chosen or not payload:
-        forms = " or ".join([*(f"`{name}`" for name in lists), *([" and ".join(fields.names)] if fields.names else [])])
-        raise Refused(422, "predict.ambiguous", f"the body has {forms}; this one has {len(payload)} fields", "body")
-    keys, request = fields.row(payload, "")
-    return Asked([keys], None, [request])
+    def __init__(self, serving: ServedFeatures, kinds: Mapping[str, Kind] | None = None) -> None:
+        self._fields = Fields(serving)
+        self._columns = list(serving.columns)
+        self._kinds = dict(kinds or {})
+        self._exactly = frozenset(self._columns)
+        named = self._fields.names
+        self._lists = ["instances", *(["keys"] if named else [])]
+        self._known = [*self._lists, *named]
+        self._chosen = [name for name in self._lists if name not in named]
+
+    def read(self, body: bytes) -> Asked:
+        """Read a request. Raises Refused.
+
+        `{"household_id": 1}` and, for a key of several columns or a model with transformations, `{"household_id": 1,
+        "product_id": 2, "basket_value": 9.5}` are one row. `{"keys": [...]}` has several such rows; where a row is one key
+        alone, it may stand for itself: `{"keys": [1, 2]}`. `{"instances": [{feature: value}]}` has the features themselves.
+        """
+        try:
+            payload = _DECODER.decode(body.decode())
+        except (ValueError, RecursionError) as error:
+            raise Refused(422, "predict.not-json", f"the body is not JSON: {error}", "body") from None
+        if not isinstance(payload, dict):
+            raise Refused(422, "predict.not-an-object", "the body is not a JSON object", "body")
+        fields = self._fields
+        chosen = [name for name in self._chosen if name in payload]
+        if chosen and len(payload) == 1:
+            items = _list(payload[chosen[0]], chosen[0])
+            return self._instances(items) if chosen[0] == "instances" else _rows(items, fields)
+        for name in payload:
+            if name not in self._known:
+                hint = did_you_mean(name, self._known)
+                raise Refused(422, "predict.unknown-field", f"unknown field `{name}`; {hint}", name)
+        if chosen or not payload:
+            one = [" and ".join(fields.names)] if fields.names else []
+            forms = " or ".join([*(f"`{name}`" for name in self._lists), *one])
+            raise Refused(422, "predict.ambiguous", f"the body has {forms}; this one has {len(payload)} fields", "body")
+        keys, request = fields.row(payload, "")
+        return Asked([keys], None, [request])
+
+    def _instances(self, items: list[Any]) -> Asked:
+        keys: list[KeyRow | None] = []
+        rows: list[Row] = []
+        for index, instance in enumerate(items):
+            row = self._plain(instance)
+            if row is not None:
+                keys.append(None)
+                rows.append(row)
+                continue
+            where = f"instances[{index}]"
+            found = self._given(instance, where)
+            keys.append(found)
+            rows.append({name: self._value(instance[name], name, where) for name in self._columns})
+        return Asked(keys, rows)
+
+    def _plain(self, instance: Any) -> Row | None:
+        """The commonest case at a tenth of the cost: exactly the columns, and all of them finite numbers. Else None."""
+        if type(instance) is not dict or self._kinds or instance.keys() != self._exactly:
+            return None
+        values = [instance[name] for name in self._columns]
+        try:
+            if not _NUMBERS.issuperset(map(type, values)) or not math.isfinite(sum(values)):
+                return None
+            return dict(zip(self._columns, map(float, values), strict=True))
+        except OverflowError:
+            return None
+
+    def _given(self, instance: Any, where: str) -> KeyRow | None:
+        """The keys that came with the features of a row. Raises Refused for a field too many or too few."""
+        if not isinstance(instance, dict):
+            raise Refused(422, "predict.bad-instance", f"{where} is not an object of features", where)
+        fields, columns = self._fields, self._columns
+        named = [name for name in fields.keys if name not in self._exactly]
+        keyed = bool(named) and all(name in instance for name in named)
+        for name in instance:
+            if name not in self._exactly and not (keyed and name in named):
+                raise Refused(
+                    422,
+                    "predict.unknown-feature",
+                    f"the model has no feature `{name}`; {did_you_mean(name, columns)}",
+                    f"{where}.{name}",
+                )
+        for name in columns:
+            if name not in instance:
+                raise Refused(
+                    422,
+                    "predict.missing-feature",
+                    f"{where} lacks the feature `{name}`; write null for a value that is not known",
+                    f"{where}.{name}",
+                )
+        return {name: _key(instance[name], fields.keys[name], f"{where}.{name}") for name in named} if keyed else None
+
+    def _value(self, value: Any, name: str, where: str) -> float | int | str | bool | None:
+        kind = self._kinds.get(name, "number")
+        return number(value, f"{where}.{name}") if kind == "number" else _of_kind(value, kind, f"{where}.{name}")
 
 
 def _rows(items: list[Any], fields: Fields) -> Asked:
@@ -117,37 +188,6 @@ def _rows(items: list[Any], fields: Fields) -> Asked:
             names = ", ".join(fields.names)
             raise Refused(422, "predict.bad-key", f"`{where}` is not an object with the fields {names}", where)
     return Asked([keys for keys, _ in rows], None, [request for _, request in rows])
-
-
-def _instances(items: list[Any], fields: Fields) -> Asked:
-    keys: list[KeyRow | None] = []
-    rows: list[Values] = []
-    for index, instance in enumerate(items):
-        where = f"instances[{index}]"
-        if not isinstance(instance, dict):
-            raise Refused(422, "predict.bad-instance", f"{where} is not an object of features", where)
-        named = [name for name in fields.keys if name not in fields.columns]
-        keyed = bool(named) and all(name in instance for name in named)
-        for name in instance:
-            if name not in fields.columns and not (keyed and name in named):
-                raise Refused(
-                    422,
-                    "predict.unknown-feature",
-                    f"the model has no feature `{name}`; {did_you_mean(name, fields.columns)}",
-                    f"{where}.{name}",
-                )
-        for name in fields.columns:
-            if name not in instance:
-                raise Refused(
-                    422,
-                    "predict.missing-feature",
-                    f"{where} lacks the feature `{name}`; write null for a value that is not known",
-                    f"{where}.{name}",
-                )
-        found = {name: _key(instance[name], fields.keys[name], f"{where}.{name}") for name in named} if keyed else None
-        keys.append(found)
-        rows.append({name: _number(instance[name], f"{where}.{name}") for name in fields.columns})
-    return Asked(keys, rows)
 
 
 def _place(where: str, name: str) -> str:
@@ -176,25 +216,44 @@ def _key(value: Any, key: Key, field: str) -> KeyValue:
 
 def _typed(value: Any, kind: FeatureType, field: str) -> float | None:
     """A value for a transformation. A whole number is one; rounding to float32 is done where transformations are applied."""
-    number = _number(value, field)
-    if kind == "int64" and number is not None and (number != math.floor(number) or abs(number) > _EXACT_LIMIT):
+    found = number(value, field)
+    if kind == "int64" and found is not None and (found != math.floor(found) or abs(found) > _EXACT_LIMIT):
         raise Refused(422, "predict.bad-value", f"`{field}` is not a whole number up to 2^53", field)
-    return number
+    return found
 
 
-def _number(value: Any, field: str) -> float | None:
-    """A feature as the model takes it: all are numbers; true and false are 1 and 0."""
+def number(value: Any, field: str) -> float | None:
+    """A feature as most models take it: true and false are 1 and 0. Raises Refused."""
     if value is None:
         return None
     if isinstance(value, int | float):
         try:
-            number = float(value)
+            found = float(value)
         except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
+            found = math.inf
+        if math.isfinite(found):
+            return found
     raise Refused(422, "predict.bad-value", f"`{field}` is not a finite number", field)
+
+
+def _of_kind(value: Any, kind: Kind, field: str) -> int | str | bool | None:
+    """A feature whose column is no plain number. Only a text may be missing: a column of whole numbers holds nothing else."""
+    if kind == "string" and (value is None or isinstance(value, str)):
+        return value
+    if kind == "boolean" and isinstance(value, bool):
+        return value
+    whole = kind == "integer" and isinstance(value, int | float) and not isinstance(value, bool)
+    if whole and _KEY_LIMITS[0] <= value <= _KEY_LIMITS[1] and value == math.floor(value):
+        return int(value)
+    raise Refused(422, "predict.bad-value", f"`{field}` is not {_WORDS[kind]}", field)
+
+
+_WORDS = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "string": "a text"}
 
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # made once: making one takes longer than a short body
+_NUMBERS = frozenset({int, float, bool})

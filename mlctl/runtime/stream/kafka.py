@@ -32,7 +32,7 @@ class KafkaFeed:
         self._broker = KafkaBroker(
             source.servers,
             client_id=f"mlctl-{job.stream}",
-            security=_security(source),
+            security=security(source),
             consumer_only=True,  # a topic belongs to whoever fills it
             graceful_timeout=STOP_SECONDS,
             logger=quiet_logger(),
@@ -102,7 +102,8 @@ async def _undecoded(message: KafkaMessage) -> KafkaMessage:
     return message
 
 
-def _security(source: KafkaSource) -> BaseSecurity | None:
+def security(source: KafkaSource) -> BaseSecurity | None:
+    """How a client says who it is, and whom it trusts. Raises MlctlError."""
     context = _ssl_context(source) if source.ssl else None
     if source.mechanism is not None:
         how = _MECHANISMS[source.mechanism]

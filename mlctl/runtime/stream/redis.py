@@ -58,7 +58,7 @@ class RedisFeed:
             raise unreachable(self._where, error) from None
 
         async def handle(message: given.RedisBatchStreamMessage) -> None:
-            await take([_body(fields) for fields in message.raw_message["data"]])
+            await take([body_of(fields) for fields in message.raw_message["data"]])
             await message.ack()
 
         self._subscriber(handle)
@@ -105,7 +105,7 @@ class RedisFeed:
             )
             found = [(mark, fields) for mark, fields in entries if fields is not None]
             if found:
-                await take([_body(fields) for _, fields in found])
+                await take([body_of(fields) for _, fields in found])
                 await self._client.xack(self._stream, self._group, *(mark for mark, _ in found))
             if start == b"0-0":
                 return
@@ -119,7 +119,7 @@ async def _undecoded(message: RedisBatchStreamMessage) -> RedisBatchStreamMessag
     return message
 
 
-def _body(fields: Mapping[bytes, bytes]) -> bytes:
+def body_of(fields: Mapping[bytes, bytes]) -> bytes:
     """The JSON text of an entry. One in neither form is passed on as it is, to be told apart by the reader."""
     if _ENVELOPE in fields:
         data, _headers = BinaryMessageFormatV1.parse(fields[_ENVELOPE])

@@ -6,6 +6,8 @@ All paths are relative to the project. The controller's folder holds, besides wh
     orders/         one file for each thing a person asked for (`Order`), taken in order of their names and then removed
     rollout.json    the state of the rollout (`mlctl.rollout.state`), the only truth, swapped in whole and fsync'd
     history.jsonl   what happened, one event a line, only for people
+    live.json       what is measured now, for those who watch; nothing depends on it
+    end.json        that everything is to end: gateway, releases and the controller itself
     releases/N/     the folder of release N: its worker's files, and `stats/*.json` of the middleware in it
     gateway/        what the data plane is configured by, its log, and its pid
 """
@@ -20,6 +22,8 @@ WANTED_FILE = "wanted.json"
 ORDERS_FOLDER = "orders"
 ROLLOUT_FILE = "rollout.json"
 HISTORY_FILE = "history.jsonl"
+LIVE_FILE = "live.json"
+END_FILE = "end.json"
 RELEASES_FOLDER = "releases"
 GATEWAY_FOLDER = "gateway"
 STATS_FOLDER = "stats"  # in a release's folder

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from mlctl.types.jobs.features import Key, OnlineView, Store, Transformation
 
 READY_FILE = (
-    "ready.json"  # written by the server once it takes requests: {"deployment", "release", "model", "version", "url"}
+    # written by the server once it takes requests: {"deployment", "release", "model", "version", "url", "host", "port"}
+    "ready.json"
 )
 CONTROL_SOCKET = "control"  # where a server that takes requests hands its listening socket on to its successor
 
@@ -48,17 +49,47 @@ class PredictionLog(_Part):
     features: bool
 
 
+class Concurrency(_Part):
+    """How many predictions a process works on at once, and how many may wait for that; more are told to come again."""
+
+    max_running: int
+    max_waiting: int
+    retry_after_seconds: float
+
+
+class AnswerCache(_Part):
+    """How long an answer is given again to an equal request; in the memory of each process, or in Redis."""
+
+    ttl_seconds: float
+    max_entries: int
+    url: str | None = None
+
+
+class Admission(_Part):
+    """What a request has to pass before a model sees it, whatever server the model has."""
+
+    max_body_bytes: int = 1024 * 1024
+    read_seconds: float = 10.0  # within which a request has to arrive
+    concurrency: Concurrency | None = None
+    cache: AnswerCache | None = None
+    token: str | None = None  # a secret: who has it may ask; without one, everybody may
+
+
 class ServerJob(_Part):
-    """Everything that makes one server process what it is: two equal jobs are the same release."""
+    """Everything that makes one server what it is: two equal jobs are the same release."""
 
     deployment: str
     host: str
-    port: int
+    port: int  # 0 for any that is free; ready.json says which
     model: ServedModel
     serving: ServedFeatures
     batching: Batching
     timeout_seconds: float
     log: PredictionLog | None
+    workers: int = 1
+    admission: Admission = Admission()
+    # of a key that the feature store has no values for, or cannot be asked about; without them such a request is refused
+    defaults: dict[str, float | None] | None = None
 
 
 def server_url(host: str, port: int) -> str:

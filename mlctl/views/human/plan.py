@@ -54,6 +54,7 @@ def render(plan: Plan, *, color: bool = False, verbose: bool = False) -> str:
         _drift(plan, paint),
         _changes(plan, paint, verbose=verbose),
         _verdicts(plan, paint),
+        _notes(plan, paint),
         [summary(plan, paint), *estimates.total(plan), *partial(plan)],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -80,6 +81,19 @@ def _verdicts(plan: Plan, paint: Paint) -> list[str]:
             mark = paint("gate approved", "yellow") if change.gate.open else paint("gate not passed", "red")
             lines.append(f"{mark} {change.address}: {verdict(change.gate)}")
     return lines
+
+
+def notes(plan: Plan) -> list[tuple[Address, str]]:
+    """What is to be known of objects that stay as they are, such as a release that is held back."""
+    return [
+        (change.address, safe(change.detail))
+        for change in plan
+        if not change.effective and change.detail and not change.drift
+    ]
+
+
+def _notes(plan: Plan, paint: Paint) -> list[str]:
+    return [f"{paint('note', 'yellow')} {address}: {text}" for address, text in notes(plan)]
 
 
 def verdict(gate: Gate) -> str:

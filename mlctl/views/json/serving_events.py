@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlctl.views.json.event_type import TEXT, Event
+from mlctl.views.json.event_type import COUNT, NUMBER, TEXT, Event
 
 _POINTS = {
     "type": "array",
@@ -24,9 +24,43 @@ _POINTS = {
 }
 _REQUIRED = {"type": "array", "items": {"type": "object", "required": ["text", "load", "value", "met"]}}
 
+_VARIANTS = {
+    "type": "array",
+    "items": {"type": "object", "required": ["name", "model", "version", "release", "condition", "percent", "deaths"]},
+}
+_MAYBE_OBJECT = {"type": ["object", "null"]}
+
 SERVING_EVENTS: dict[str, Event] = {
     "bench": Event(
         "What a deployment did under load (`bench`). Times are in seconds; a `load` is `closed` (clients) or `open` (requests a second).",
         {"address": TEXT, "url": TEXT, "points": _POINTS, "required": _REQUIRED},
+    ),
+    "rollout": Event(
+        "How the rollout of a deployment stands (`rollout status`, and what orders came to). Times are in seconds, `since` and `at` "
+        "are Unix times. Of variants, what was measured counts since the step began.",
+        {
+            "address": TEXT,
+            "phase": {"enum": ["empty", "starting", "stepping", "done", "held", "ended"]},
+            **dict.fromkeys(("reason", "says"), TEXT),
+            "since": NUMBER,
+            "controller": {"type": ["object", "null"], "required": ["running", "pid"]},  # none on a cluster
+            **dict.fromkeys(("gateway", "step", "gate", "paused", "shadow", "bandit"), _MAYBE_OBJECT),
+            "variants": _VARIANTS,
+            "held": {"type": "array", "items": {"type": "object", "required": ["model", "version", "why", "by", "at"]}},
+            **dict.fromkeys(("promotions", "failures"), COUNT),
+        },
+    ),
+    "rollout_history": Event(
+        "One thing that happened in a rollout (`rollout history`).",
+        {"address": TEXT, "at": TEXT, "what": TEXT},
+        open=True,
+    ),
+    "unit": Event(
+        "A unit of systemd for the controller of a deployment (`deploy systemd`).",
+        dict.fromkeys(("address", "name", "text"), TEXT),
+    ),
+    "manifest": Event(
+        "One object of a deployment on a Kubernetes cluster (`deploy render`).",
+        {"manifest": {"type": "object", "required": ["apiVersion", "kind", "metadata"]}},
     ),
 }

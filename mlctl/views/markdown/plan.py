@@ -35,6 +35,7 @@ def render(
     notes = int(limit * _NOTES_SHARE)
     left_out = page.points("**Changed outside mlctl**", _drift(plan), notes)
     left_out += page.points("**Gates**", _gates(plan), notes)
+    left_out += page.points("**Notes**", _notes(plan), notes)
     shown = sorted((item for item in plan if item.effective or item.moved_from is not None), key=gravity)
     left_out += page.table(_HEAD, map(_row, shown), int(limit * _ROWS_SHARE))
     left_out += page.details("Field by field", shown, _details)
@@ -155,6 +156,10 @@ def _gates(plan: Plan) -> list[str]:
         for change in changes
         if change.gate is not None and not change.gate.passed
     ]
+
+
+def _notes(plan: Plan) -> list[str]:
+    return [f"- {code(str(address))}: {_words(text)}" for address, text in human.notes(plan)]
 
 
 def _row(change: Change) -> str:

@@ -79,3 +79,28 @@ def test_a_name_that_is_not_known_is_refused_with_the_nearest() -> None:
     with pytest.raises(MlctlError) as caught:
         environments.install("skypilto", print)
     assert caught.value.diagnostics[0].fix == "did you mean `skypilot`?"
+
+
+def test_dependencies_that_do_not_work_are_taken_out_and_names_that_are_asked_for_put_in(
+    wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = "import importlib.metadata as m, importlib.util as u; assert m.version('big-tool') == '2.0+cpu'; "
+    look += "assert u.find_spec('tiny_tool') is None"
+    made = Pinned(
+        "1.0",
+        (str(wheel),),
+        "a test",
+        removed=("tiny-tool", "not-there"),
+        named=(("big_tool", "2.0+cpu"),),
+        proof=("-c", look),
+    )
+    monkeypatch.setitem(ENVIRONMENTS, "tiny", made)
+    environments.install("tiny", print)
+    assert environment_ready("tiny")
+
+
+def test_packages_for_another_system_are_refused_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENTS, "tiny", Pinned("1.0", ("tiny-tool",), "a test", needs="Plan9"))
+    with pytest.raises(MlctlError) as caught:
+        environments.install("tiny", print)
+    assert caught.value.diagnostics[0].code == "engine.other-system"

@@ -220,7 +220,7 @@ def test_prediction_log(served: Project) -> None:
     assert abs((datetime.now(UTC) - datetime.fromisoformat(logged.pop("ts"))).total_seconds()) < 60
     assert 0 < logged.pop("latency_seconds") < 5
     assert logged == {
-        "request_id": "logged", "deployment": "api", "model": "shops", "version": "3", "role": "stable", "key": {"household_id": 3},
+        "request_id": "logged", "deployment": "api", "model": "shops", "version": "3", "role": "stable", "variant": "stable", "key": {"household_id": 3},
         "features": {"amount": None, "visits": 2.0}, "score": pytest.approx(expected("one", None, 2), abs=1e-6), "prediction": 0, "code": 200,
     }  # fmt: skip
     refused = rows["refused"]

@@ -34,13 +34,25 @@ TABLE: dict[str, dict[str, FieldClass]] = {
         **dict.fromkeys(("engine", "strategy", "micro_batch_size", "memory", "checkpoint", "executor"), METADATA),
     },
     "evaluations": dict.fromkeys(("model", "dataset", "require", "generation", "register"), EVALUATION),
-    "deployments": dict.fromkeys(("model", "serve", "log", "require"), SERVING),
+    "deployments": dict.fromkeys(("model", "serve", "log", "require", "rollout", "gates", "target"), SERVING),
     "experiments": dict.fromkeys(
         ("deployment", "hypothesis", "unit", "arms", "coverage", "primary", "guardrails", "design", "salt"), DESIGN
     ),
     "monitors": dict.fromkeys(("deployment", "reference", "data"), EVALUATION),
     "schedules": dict.fromkeys(("cron", "run", "targets"), DESIGN),
     "streams": dict.fromkeys(("view", "broker", "topic", "group", "format", "lateness"), SERVING),
+    "batch_predictions": {
+        **dict.fromkeys(
+            ("model", "dataset", "features", "columns", "where", "output", "rows_per_part", "generate"), EVALUATION
+        ),
+        "executor": METADATA,  # where it runs is not what it is
+    },
+    "stream_predictions": dict.fromkeys(
+        ("model", "broker", "topic", "group", "output", "key", "batch", "on_bad", "dead_letters"), SERVING
+    ),
+    "exports": dict.fromkeys(
+        ("model", "format", "precision", "dataset", "features", "target", "rows", "require", "generate"), EVALUATION
+    ),
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from mlctl.providers.serving.spec.gates import GateSpec
 from mlctl.providers.serving.spec.model import registered
 from mlctl.providers.serving.spec.rollout import Rollout
 from mlctl.providers.serving.spec.serve import ServeSpec
+from mlctl.providers.serving.spec.target import Machine, Target
 
 
 class LogSpec(Block):
@@ -45,6 +46,7 @@ class DeploymentSpec(Spec):
         Field(description="`name@alias` that an evaluation registers"),
     ]
     serve: ServeSpec
+    target: Annotated[Target, Field(description="Where it runs; on this machine if not given")] = Machine()
     log: LogSpec = LogSpec()
     require: Annotated[
         RequireSpec | None,

@@ -86,15 +86,6 @@ def test_every_field_of_a_block_reaches_the_server() -> None:
     assert job(batching={"max_size": 32, "max_wait": "0s"}, timeout="30s") == base  # defaults written out are no change
 
 
-def test_a_language_model_is_refused_with_a_way_out() -> None:
-    spec = DeploymentSpec.model_validate(BLOCK)
-    judged = {name: value for name, value in evaluation().outputs.items() if name not in ("serving", "views")}
-    with pytest.raises(MlctlError) as caught:
-        server_job("api", spec, {**judged, "task": "causal_lm"}, "p")
-    assert caught.value.diagnostics[0].code == "deploy.language-model"
-    assert "mlctl models export" in caught.value.diagnostics[0].fix
-
-
 def test_a_deployment_that_was_never_started(tmp_path: Path) -> None:
     kind, ctx = Deployment(), make_context(tmp_path)
     cut_off = Record(KEY)

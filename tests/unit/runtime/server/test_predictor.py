@@ -14,6 +14,7 @@ from mlctl.runtime.features.transform import load
 from mlctl.runtime.server.batcher import Batcher
 from mlctl.runtime.server.payload import Asked, Refused
 from mlctl.runtime.server.predictor import Predicted, Predictor
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.features import Transformation
 from mlctl.types.jobs.server import ServedFeatures
 
@@ -39,7 +40,21 @@ class Sum:
         return score
 
 
-def predict(root: Path, body: str, asked: Asked, lookup: Lookup | None = None) -> Predicted:
+class Away:
+    """A feature store that cannot be reached."""
+
+    def get(self, rows: Sequence[Mapping[str, int | str]]) -> list[dict[str, float | int | None]]:
+        raise MlctlError.of("features.store-down", "the store is away")
+
+
+def predict(
+    root: Path,
+    body: str,
+    asked: Asked,
+    lookup: Lookup | Away | None = None,
+    defaults: Mapping[str, float | None] | None = None,
+    defaulted: list[int] | None = None,
+) -> Predicted:
     (root / "f.py").write_text(f"import numpy as np\n\ndef f(amount, basket):\n    return {body}\n")
     made = Transformation(
         view="v", root=str(root), file="f.py", function="f", closure=["f.py"], code_digest=FileDigests().tree([root / "f.py"], root),
@@ -55,7 +70,15 @@ def predict(root: Path, body: str, asked: Asked, lookup: Lookup | None = None) -
     async def run() -> Predicted:
         batcher = Batcher(model, 8, 0.0, lambda size: None)
         work = asyncio.ensure_future(batcher.run())
-        predictor = Predictor(serving, batcher, Sum(), lookup or Lookup(), load([made]))
+        predictor = Predictor(
+            serving,
+            batcher,
+            Sum(),
+            lookup or Lookup(),
+            load([made]),
+            defaults,
+            ([] if defaulted is None else defaulted).append,
+        )
         try:
             return await predictor.predict(asked)
         finally:
@@ -99,3 +122,23 @@ def test_a_function_that_fails_is_the_servers_fault_and_told_with_its_line(tmp_p
 def test_features_that_are_given_are_taken_as_they_are(tmp_path: Path) -> None:
     found = predict(tmp_path, '{"share": basket}', Asked([None], [{"share": 3.0, "visits": 1.0}]))
     assert found.scores == [4.0]
+
+
+def test_a_store_that_is_away_is_a_503_or_means_defaults(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as raised:
+        predict(tmp_path, '{"share": basket}', asked(2.0), Away())
+    assert (raised.value.status, raised.value.code) == (503, "features.store-down")
+    told: list[int] = []
+    found = predict(tmp_path, '{"share": basket}', asked(2.0), Away(), {"visits": 5.0}, told)
+    assert [list(row.items()) for row in found.values] == [[("share", 2.0), ("visits", 5.0)]]
+    assert (found.scores, found.defaulted, found.missing, told) == ([7.0], [True], [[]], [1])
+
+
+def test_only_a_key_that_is_unknown_gets_defaults(tmp_path: Path) -> None:
+    told: list[int] = []
+    both = Asked(
+        [{"household_id": 1, "product_id": 2}, {"household_id": 1, "product_id": 3}], None, [{"basket": 2.0}] * 2
+    )
+    found = predict(tmp_path, '{"share": amount}', both, None, {"visits": 5.0}, told)
+    assert [dict(row) for row in found.values] == [{"share": 8.0, "visits": None}, {"share": None, "visits": 5.0}]
+    assert (found.defaulted, found.missing, told) == ([False, True], [["visits"], ["share"]], [1])

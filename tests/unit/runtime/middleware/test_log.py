@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlctl.runtime.server import log
-from mlctl.runtime.server.log import PredictionWriter
+from mlctl.runtime.middleware import log
+from mlctl.runtime.middleware.log import PredictionWriter
 
 
 def row(number: int, day: str = "2026-03-01") -> dict[str, Any]:

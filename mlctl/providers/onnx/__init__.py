@@ -1,0 +1,1 @@
+"""Exports: models in formats of small machines, ONNX and GGUF, held against their source."""

@@ -1,0 +1,1 @@
+"""Programs that run in environments of engines: they know the engine and the standard library alone."""

@@ -1,0 +1,52 @@
+"""The event loop of a server in front of an engine: requests, the engine's life, and changes of adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from mlctl.runtime.llm.engine import Engine
+from mlctl.runtime.llm.front import Front, Named
+from mlctl.runtime.llm.settings import middleware_settings
+from mlctl.runtime.middleware import Middleware
+from mlctl.runtime.server.serve import run
+from mlctl.types.jobs.llm import LlmJob
+
+_POLL_SECONDS = 0.2
+
+
+def serve(
+    job: LlmJob,
+    folder: Path,
+    root: Path,
+    engine: Engine,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    drain: Callable[[], None],
+) -> str | None:
+    """Serve until SIGTERM, or until the engine ends: then how it did. `ready` and `drain` are called when the first request can be
+    taken, and when no more are."""
+    ended: list[str] = []
+    who = {"deployment": job.deployment, "release": folder.name}
+    known = job.engine.type != "command"
+    front = Front(engine.url, engine.at.key, who, job.timeout_seconds, lambda: engine.ended() is None, known=known)
+    middleware = Middleware(front, middleware_settings(job, folder, root))
+
+    async def watch() -> None:
+        try:
+            while not ended:
+                if (how := engine.ended()) is not None:
+                    ended.append(how)
+                    os.kill(os.getpid(), signal.SIGTERM)
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            await front.close()
+
+    app = middleware if job.adapter is None else Named(middleware, job.adapter)
+    run(app, listener, lambda: asyncio.ensure_future(watch()), ready, drain, job.timeout_seconds)
+    middleware.close()
+    return ended[0] if ended else None

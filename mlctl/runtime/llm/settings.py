@@ -1,0 +1,34 @@
+"""What the middleware is told of a server of a language model, be it in the engine or in front of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from mlctl.runtime.middleware import Cache, Limits, Settings
+from mlctl.types.jobs.llm import LlmJob
+
+
+def middleware_settings(job: LlmJob, folder: Path, root: Path) -> Settings:
+    """Its settings, with absolute paths: an engine may work elsewhere."""
+    admission = job.admission
+    limit, cache = admission.concurrency, admission.cache
+    return Settings(
+        deployment=job.deployment,
+        model=job.model.name,
+        version=job.model.version,
+        folder=str(folder),
+        log_folder=None if job.log is None else str(root / job.log.folder),
+        cache=None if cache is None else Cache(cache.ttl_seconds, cache.max_entries, cache.url),
+        limits=None if limit is None else Limits(limit.max_running, limit.max_waiting, limit.retry_after_seconds),
+        max_body_bytes=admission.max_body_bytes,
+        body_seconds=admission.read_seconds,
+        timeout_seconds=job.timeout_seconds,
+        token=admission.token,
+    )
+
+
+def as_text(settings: Settings) -> str:
+    """As the middleware reads it from its environment."""
+    return json.dumps(asdict(settings))

@@ -1,0 +1,110 @@
+"""What a language model answered, read from the response as it passes: tokens, time to the first one, why it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any
+
+_MARK, _DONE = b"data:", b"[DONE]"
+_LONGEST_EVENT = (
+    4 * 1024 * 1024
+)  # bytes of one event, or of an answer that is not streamed; a longer one is not looked into
+_TEXT = 64 * 1024  # characters of an answer that the log keeps, where it keeps any
+
+
+class Answer:
+    """Fed with the chunks of one response. What it cannot read it leaves out; it never raises."""
+
+    def __init__(self, streamed: bool, started: float) -> None:
+        self.streamed = streamed
+        self._started = started
+        self._first: float | None = None
+        self._rest = b""
+        self._pieces = 0
+        self._usage: dict[str, Any] = {}
+        self._finish: str | None = None
+        self._text: list[str] = []
+        self._digest = hashlib.blake2b(digest_size=8)
+
+    def feed(self, chunk: bytes) -> None:
+        """One more chunk, as it is sent."""
+        if len(self._rest) + len(chunk) > _LONGEST_EVENT:
+            self._rest = b""
+            return
+        self._rest += chunk
+        if not self.streamed:
+            return
+        *events, self._rest = self._rest.replace(b"\r\n", b"\n").split(b"\n\n")
+        for event in events:
+            for line in event.split(b"\n"):
+                if line.startswith(_MARK) and (data := line[len(_MARK) :].strip()) != _DONE:
+                    self._event(data)
+
+    def result(self, prompts: bool) -> dict[str, Any] | None:
+        """What is known at the end; None when this was no language model's answer. The text is in it only when asked for."""
+        if not self.streamed:
+            self._event(self._rest)
+        usage = self._usage
+        # without a count of its own, a piece of a stream counts as a token
+        tokens = usage.get("completion_tokens", usage.get("output_tokens", self._pieces if self.streamed else None))
+        if not usage and not self._pieces:
+            return None
+        return {
+            "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
+            "completion_tokens": tokens,
+            "finish_reason": self._finish,
+            "stream": self.streamed,
+            "ttft_seconds": None if self._first is None else self._first - self._started,
+            "answer_digest": self._digest.hexdigest() if self._pieces else None,
+            **({"answer": "".join(self._text)[:_TEXT]} if prompts else {}),
+        }
+
+    def _event(self, data: bytes) -> None:
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(event, dict):
+            return
+        for holder in (event, event.get("response"), event.get("message")):
+            if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
+                self._usage |= {name: value for name, value in holder["usage"].items() if isinstance(value, int)}
+        pieces, reason = _said(event)
+        self._finish = reason or self._finish
+        for piece in pieces:
+            if self._first is None and self.streamed:
+                self._first = time.perf_counter()
+            self._pieces += 1
+            self._digest.update(piece.encode("utf-8", "surrogatepass"))
+            self._text.append(piece)
+
+
+def _said(event: dict[str, Any]) -> tuple[list[str], str | None]:
+    """The pieces of text in an event or a whole answer, and why it ended, in the forms of OpenAI's and Anthropic's APIs."""
+    found: list[Any] = []
+    reason = event.get("stop_reason")
+    for choice in _objects(event.get("choices")):
+        reason = choice.get("finish_reason") or reason
+        said = choice.get("delta") or choice.get("message")
+        said = said if isinstance(said, dict) else choice
+        found += [said.get(name) for name in ("reasoning_content", "content", "text")]
+        if said.get("tool_calls"):
+            found.append(json.dumps(said["tool_calls"], sort_keys=True))
+    delta = event.get("delta")
+    if isinstance(delta, dict):  # Anthropic's messages, streamed
+        found.append(delta.get("text"))
+        reason = delta.get("stop_reason") or reason
+    elif str(event.get("type", "")).endswith("text.delta"):  # OpenAI's responses, streamed
+        found.append(delta)
+    for part in (
+        *_objects(event.get("content")),
+        *(p for item in _objects(event.get("output")) for p in _objects(item.get("content"))),
+    ):
+        found.append(part.get("text"))
+    return [piece for piece in found if isinstance(piece, str) and piece], reason if isinstance(reason, str) else None
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

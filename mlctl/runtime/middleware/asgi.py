@@ -1,0 +1,297 @@
+"""The middleware itself."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from . import cache as caching
+from .call import REQUEST_ID_HEADER, STATE, Call
+from .log import PredictionWriter
+from .metrics import Counts
+from .record import log_rows
+from .reply import Reply
+from .room import Full, Room
+from .settings import OPEN, Settings
+from .stats import StatsFile
+from .tally import Json, Tally
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_SWALLOWED = 8  # times the limit
+_OURS = "/predict"  # answered by mlctl's own server, which says itself what it predicted
+
+
+class Refused(Exception):
+    """A request that the application never sees."""
+
+    def __init__(self, status: int, code: str, message: str, *, close: bool = False) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.close = status, code, message, close
+
+
+class Gone(Exception):
+    """The client went away before its request was read."""
+
+
+class Middleware:
+    """Around a model server's application. `close` writes what is left; a server that runs lifespans does it by itself."""
+
+    def __init__(self, app: App, settings: Settings | None = None, registry: CollectorRegistry = REGISTRY) -> None:
+        self.settings = settings = settings or Settings.from_environment()
+        self.tally = Tally()
+        self._app = app
+        self._paths = frozenset(settings.paths)
+        self._open = frozenset(OPEN)
+        self._secret = None if settings.token is None else f"Bearer {settings.token}".encode()
+        self._room = Room(settings.limits, self.tally)
+        self._cache = self._open_cache()
+        self._stats = None if settings.folder is None else StatsFile(Path(settings.folder), self.tally)
+        self._log = None if settings.log_folder is None else PredictionWriter(Path(settings.log_folder), self._dropped)
+        registry.register(Counts(settings, self.counts))
+        atexit.register(self.close)
+
+    def counts(self) -> Json:
+        """What all processes of this server have counted."""
+        return (
+            self._stats.all() if self._stats is not None else {"process": {"cpu_seconds": 0.0}, **self.tally.to_json()}
+        )
+
+    def close(self) -> None:
+        """Write the rest of the log, and the counts. May be called twice."""
+        atexit.unregister(self.close)
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        if self._stats is not None:
+            self._stats.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or one of the server's own events."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._app(scope, receive, send)
+            self.close()
+            return
+        path = scope["path"]
+        if self._secret is not None and path not in self._open and not self._authorized(scope):
+            self.tally.unauthorized += 1
+            await _turn_away(kind, send)
+        elif kind == "http" and scope["method"] == "POST" and path in self._paths:
+            await self._predict(scope, receive, send, path)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _predict(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+        call = Call(scope["headers"])
+        scope.setdefault("state", {})[STATE] = call
+        reply = Reply(call, send, path != _OURS)
+        settings = self.settings
+        reading = True
+        try:
+            async with asyncio.timeout(_least(settings.body_seconds, settings.timeout_seconds)) as limit:
+                call.body = await _body(scope, receive, settings.max_body_bytes)
+                reading = False
+                reply.limit = limit if reply.language else None  # ours begins and ends its answer at once
+                limit.reschedule(_at(settings.timeout_seconds))
+                key = await self._answer(scope, receive, reply, path)
+            call.seconds = time.perf_counter() - call.started
+            if key is not None:
+                await self._keep(key, reply)  # the client has its answer already
+        except Refused as refused:
+            await reply.refuse(refused.status, refused.code, refused.message, close=refused.close)
+        except Full:
+            self.tally.rejected += 1
+            seconds = self._room.retry_after_seconds
+            await reply.refuse(503, "predict.overloaded", "the server is full; try again later", retry_after=seconds)
+        except TimeoutError:
+            if not limit.expired() or reply.started:
+                call.code = call.code or 500
+                raise
+            if reading:
+                await reply.refuse(408, "predict.slow-request", "the request did not arrive in time", close=True)
+            else:
+                await reply.refuse(504, "predict.timeout", f"no prediction within {settings.timeout_seconds:g} s")
+        except Gone:
+            call.code = 499
+        except BaseException:
+            call.code = call.code if reply.started else 500
+            raise
+        else:
+            call.code = call.code or 499  # without an answer an application only goes when its client has gone
+        finally:
+            self._account(call, reply)
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: Reply, path: str) -> str | None:
+        """Out of the cache, or by the application once there is room; then the key that the answer may be kept by, if any."""
+        call = reply.call
+        if reply.language:
+            _prepare(scope, call)
+        key = None
+        if self._cache is not None:
+            version = f"{call.version or self.settings.version} {call.adapter or ''}"
+            key = caching.key_of(version, path, call.body)
+        if key is not None and self._cache is not None:
+            found = await self._cache.get(key)
+            if found is not None:
+                call.cached, call.rows, call.answer = "hit", found["rows"], found["said"]
+                await reply.json(200, caching.given_again(found["answer"], call.request_id))
+                return None
+            call.cached = "miss"
+            reply.keep()
+        entered = time.perf_counter()
+        await self._room.enter()
+        if self.settings.limits is not None:
+            call.waited = time.perf_counter() - entered
+        try:
+            await self._app(scope, _replay(call.body, receive), reply)
+        finally:
+            self._room.leave()
+        return key
+
+    async def _keep(self, key: str, reply: Reply) -> None:
+        """Put an answer into the cache, unless it is an error, or made of what stands in for something else."""
+        call, kept = reply.call, reply.kept()
+        answer = None if kept is None or not call.lasting else caching.keepable(kept, call.request_id)
+        if answer is not None and self._cache is not None:
+            rows = [{**row, "features": None} for row in call.rows]
+            await self._cache.put(key, {"answer": answer, "rows": rows, "said": reply.said(self.settings.prompts)})
+
+    def _account(self, call: Call, reply: Reply) -> None:
+        """Count the request, and log it."""
+        seconds = call.seconds or time.perf_counter() - call.started
+        counted = self.tally.variant(call.variant, call.shadow)
+        counted.request(call.code, seconds, call.waited)
+        if call.cached == "hit":
+            counted.hits += 1
+        else:
+            counted.misses += call.cached == "miss"
+            counted.predictions += call.predictions
+            if call.scores:
+                counted.scored(call.scores)
+            for name in call.missing:
+                counted.missing[name] = counted.missing.get(name, 0) + 1
+            call.answer = reply.said(self.settings.prompts)
+            if call.answer is not None:
+                counted.answered(call.answer, seconds)
+        if self._log is not None:
+            for row in log_rows(call, self.settings, seconds, reply.language):
+                self._log.write(row)
+
+    def _authorized(self, scope: Scope) -> bool:
+        """Whoever has the token. It is compared in a time that says nothing of it."""
+        given = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                given = value
+        return hmac.compare_digest(given, self._secret or b"")
+
+    def _open_cache(self) -> caching.Store | None:
+        settings = self.settings
+        if settings.cache is None:
+            return None
+        if settings.cache.url is None:
+            return caching.Memory(settings.cache)
+        return caching.Redis(settings.cache, f"mlctl:{settings.deployment}:{settings.model}:", self._cache_failed)
+
+    def _cache_failed(self) -> None:
+        self.tally.cache_errors += 1
+
+    def _dropped(self, rows: int) -> None:
+        self.tally.dropped += rows
+
+
+async def _body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The body, read only up to the limit. Raises Refused and Gone."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > most:
+            # what is a little too large the server reads and throws away: many clients hear an answer only after all is sent
+            raise _too_large(most, close=int(value) > _SWALLOWED * most)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        whole: bytes = message.get("body", b"")
+        if len(whole) > most:
+            raise _too_large(most)
+        return whole
+    parts, size = [], 0
+    while message["type"] == "http.request":
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
+    raise Gone
+
+
+def _too_large(most: int, *, close: bool = True) -> Refused:
+    return Refused(413, "predict.too-large", f"the body is larger than {most} bytes", close=close)
+
+
+def _prepare(scope: Scope, call: Call) -> None:
+    """The request as the application is to see it: with its id, and for the adapter that the gateway chose."""
+    headers = scope["headers"]
+    named = call.request_id.encode()
+    if (REQUEST_ID_HEADER, named) not in headers:
+        headers = [*((name, value) for name, value in headers if name != REQUEST_ID_HEADER), (REQUEST_ID_HEADER, named)]
+    if call.adapter is not None:
+        try:
+            asked = json.loads(call.body)
+        except (ValueError, RecursionError):
+            asked = None  # the application will say what is wrong with it
+        if isinstance(asked, dict):
+            call.body = json.dumps({**asked, "model": call.adapter}).encode()
+            length = (b"content-length", str(len(call.body)).encode())
+            dropped = (b"content-length", b"transfer-encoding")
+            headers = [*((name, value) for name, value in headers if name not in dropped), length]
+    scope["headers"] = headers
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body once more, and then whatever else the client sends: that it went away."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _turn_away(kind: str, send: Send) -> None:
+    """Say that the token is missing or wrong."""
+    if kind == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    message = "send the header `Authorization: Bearer ...` with the server's token"
+    body = json.dumps({"code": "predict.unauthorized", "message": message, "error": {"message": message}}).encode()
+    headers = [
+        (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"www-authenticate", b"Bearer"),
+    ]  # fmt: skip
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _least(*seconds: float | None) -> float | None:
+    return min((item for item in seconds if item is not None), default=None)
+
+
+def _at(seconds: float | None) -> float | None:
+    return None if seconds is None else asyncio.get_running_loop().time() + seconds

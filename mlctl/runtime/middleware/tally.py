@@ -1,0 +1,148 @@
+"""What a server counts, by variant: times in fixed buckets, so that what several processes counted can be added up."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any
+
+# The buckets of `mlctl.rollout.evidence.BOUNDS`, which this package cannot import; a test holds both equal.
+BOUNDS = tuple(1e-4 * 1.1**number for number in range(170))
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+SCORES = 100
+
+Json = dict[str, Any]
+
+
+class Buckets:
+    """How many values fell below each bound and above the one before, one more for those above all; and their sum."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """One more value."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+    def to_json(self) -> Json:
+        """As it is stored."""
+        return {"counts": list(self.counts), "total": self.total}
+
+
+class Variant:
+    """What one variant did."""
+
+    __slots__ = (
+        "codes", "decoding_seconds", "errors", "hits", "misses", "missing", "predictions", "prompt_tokens", "queue", "requests",
+        "scores", "seconds", "tokens", "tpot", "ttft",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.requests = self.errors = self.predictions = self.tokens = self.prompt_tokens = self.hits = self.misses = 0
+        self.decoding_seconds = 0.0
+        self.codes: dict[str, int] = {}
+        self.missing: dict[str, int] = {}
+        self.seconds, self.ttft, self.tpot, self.queue = Buckets(), Buckets(), Buckets(), Buckets()
+        self.scores: list[int] | None = []  # in equal buckets from 0 to 1; None once one was no probability
+
+    def request(self, code: int, seconds: float, queued: float) -> None:
+        """A request got its answer, or none (`code` 0)."""
+        self.requests += 1
+        if code >= 500 or code == 0:
+            self.errors += 1
+        text = str(code)
+        self.codes[text] = self.codes.get(text, 0) + 1
+        self.seconds.add(seconds)
+        if queued:
+            self.queue.add(queued)
+
+    def scored(self, scores: Iterable[float]) -> None:
+        """Scores of a model, for as long as all of them can be probabilities."""
+        for score in scores:
+            if self.scores is None:
+                return
+            if not 0 <= score <= 1:
+                self.scores = None
+                return
+            if not self.scores:
+                self.scores = [0] * SCORES
+            self.scores[min(SCORES - 1, int(score * SCORES))] += 1
+
+    def answered(self, answer: Json, seconds: float) -> None:
+        """A language model's answer."""
+        tokens, ttft = answer.get("completion_tokens") or 0, answer.get("ttft_seconds")
+        self.tokens += tokens
+        self.prompt_tokens += answer.get("prompt_tokens") or 0
+        decoding = seconds if ttft is None else max(0.0, seconds - ttft)
+        self.decoding_seconds += decoding
+        if ttft is not None:
+            self.ttft.add(ttft)
+            if tokens > 1:
+                self.tpot.add(decoding / (tokens - 1))
+
+    def to_json(self) -> Json:
+        """As it is stored."""
+        return {
+            "requests": self.requests, "errors": self.errors, "codes": dict(self.codes), "seconds": self.seconds.to_json(),
+            "queue": self.queue.to_json(), "predictions": self.predictions, "missing": dict(self.missing),
+            "scores": [] if self.scores is None else list(self.scores), "ttft": self.ttft.to_json(), "tpot": self.tpot.to_json(),
+            "tokens": self.tokens, "prompt_tokens": self.prompt_tokens, "decoding_seconds": self.decoding_seconds,
+            "cache": {"hit": self.hits, "miss": self.misses},
+        }  # fmt: skip
+
+
+class Tally:
+    """All that one process counts."""
+
+    def __init__(self) -> None:
+        self.variants: dict[str, Variant] = {}
+        self.shadow = Variant()  # requests whose answers reach nobody
+        self.dropped = 0  # rows of the prediction log
+        self.rejected = 0  # requests that found no room
+        self.unauthorized = 0
+        self.cache_errors = 0
+        self.defaulted = 0  # rows predicted from defaults, since the feature store was away
+        self.running = 0
+        self.waiting = 0
+        self.batches = Buckets(ROWS)
+
+    def variant(self, name: str, shadow: bool) -> Variant:
+        """Where a request is counted."""
+        if shadow:
+            return self.shadow
+        found = self.variants.get(name)
+        if found is None:
+            found = self.variants[name] = Variant()
+        return found
+
+    def to_json(self) -> Json:
+        """As it is stored."""
+        return {
+            "variants": {name: variant.to_json() for name, variant in list(self.variants.items())},
+            "shadow": self.shadow.to_json(),
+            "server": {
+                "dropped": self.dropped, "rejected": self.rejected, "unauthorized": self.unauthorized, "cache_errors": self.cache_errors,
+                "defaulted": self.defaulted, "batches": self.batches.to_json(),
+            },
+            "now": {"running": self.running, "waiting": self.waiting},
+        }  # fmt: skip
+
+
+def added(one: Any, two: Any) -> Any:
+    """Two stored trees as one: numbers are added, lists item by item, and what only one has is taken as it is."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        names = [*one, *(name for name in two if name not in one)]
+        return {
+            name: added(one[name], two[name]) if name in one and name in two else one.get(name, two.get(name))
+            for name in names
+        }
+    if isinstance(one, list) and isinstance(two, list):
+        if len(one) != len(two):
+            return one or two
+        return [left + right for left, right in zip(one, two, strict=True)]
+    return one + two if isinstance(one, int | float) and isinstance(two, int | float) else one

@@ -1,0 +1,1 @@
+"""A trained model of rows over whole tables at once: for batches, streams and exports."""

@@ -1,0 +1,1 @@
+"""The `stream_predictions` program: consume messages, predict, publish, and only then say that they are done."""

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from mlctl.providers.serving.engines.capability import Machine, obstacles, refuse
+from mlctl.providers.serving.spec.engines import Engine
+from mlctl.types.diagnostic import MlctlError, Severity
+
+ENGINE: TypeAdapter[Any] = TypeAdapter(Engine)
+HERE = {"type": "vllm", "python": sys.executable}
+
+
+@pytest.mark.parametrize(
+    ("block", "gpus", "found"),
+    [
+        (HERE, 0, []),
+        ({**HERE, "tensor_parallel": 2}, 2, []),
+        ({**HERE, "tensor_parallel": 2}, 0, ["deploy.no-gpu: tensor_parallel"]),
+        ({**HERE, "tensor_parallel": 4}, 2, ["deploy.no-gpu: tensor_parallel"]),
+        ({**HERE, "gpu_memory": 0.5}, 0, ["deploy.no-effect: gpu_memory"]),
+        ({**HERE, "gpu_memory": 0.5}, 1, []),
+        ({**HERE, "threads": 2}, 1, ["deploy.no-effect: threads"]),
+        ({**HERE, "quantization": "fp8"}, 0, ["deploy.no-gpu: quantization"]),
+        ({**HERE, "quantization": "awq"}, 0, []),
+        ({"type": "vllm", "python": "/not/there"}, 0, ["deploy.engine-missing: python"]),
+        ({"type": "sglang", "python": sys.executable}, 0, ["deploy.no-gpu: type"]),
+        ({"type": "sglang", "python": sys.executable}, 1, []),
+        ({"type": "tgi"}, 0, ["deploy.engine-missing: launcher", "deploy.no-gpu: type"]),
+        ({"type": "tensorrt_llm"}, 1, ["deploy.engine-missing: program"]),
+        ({"command": ["/not/there", "{port}"]}, 0, ["deploy.engine-missing: command"]),
+        ({"command": [sys.executable, "{port}"]}, 0, []),
+    ],
+)
+def test_what_cannot_be_had_here_is_told_at_its_place(block: Any, gpus: int, found: list[str]) -> None:
+    told = list(obstacles(ENGINE.validate_python(block), Machine(gpus)))
+    assert [f"{item.code}: {item.path[-1]}" for item in told] == found
+    assert all(item.severity is Severity.WARNING and item.fix for item in told)
+
+
+@pytest.mark.parametrize("name", ["vllm", "xllamacpp"])
+def test_an_engine_that_is_not_installed_is_refused_with_the_command_that_does_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    block = {"type": name, "gguf": "a.gguf"} if name == "xllamacpp" else {"type": name}
+    with pytest.raises(MlctlError) as caught:
+        refuse(ENGINE.validate_python(block), Machine(), "deployments.chat")
+    [found] = caught.value.diagnostics
+    assert (found.code, found.severity, found.address) == ("deploy.engine-missing", Severity.ERROR, "deployments.chat")
+    assert f"mlctl engine install {name}" in found.fix
