@@ -13,7 +13,7 @@ from mlctl.cli.watching import watched
 from mlctl.files import atomic
 from mlctl.launch import job
 from mlctl.provider import Context
-from mlctl.providers.serving.client import openapi
+from mlctl.providers.serving.client import openapi, url_of
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.interrupt import Manner
 from mlctl.types.jobs.bench import BenchJob, BenchReport, Load
@@ -46,14 +46,16 @@ def run_bench(workspace: Workspace, record: Record, wanted: BenchJob, bodies: Se
     return report
 
 
-def requests_for(record: Record, context: Context, data: Path | None, path: str) -> list[dict[str, Any]]:
+def requests_for(
+    record: Record, context: Context, data: Path | None, path: str, token: str | None
+) -> list[dict[str, Any]]:
     """What is sent: the lines of a file, or what was asked lately by its prediction log, or rows of zeros. Raises MlctlError."""
     if data is not None:
         return _from_file(data)
     if path != "/predict":
         return list(_prompts(str(record.outputs.get("model", ""))))
     logged = list(islice(_logged(record, context), _MOST_BODIES))
-    return logged or [_zeros(str(record.outputs["url"]), str(record.key.address))]
+    return logged or [_zeros(url_of(record), str(record.key.address), token)]
 
 
 def judged(
@@ -107,9 +109,11 @@ def _logged(record: Record, context: Context) -> Iterator[dict[str, Any]]:
                 yield {"instances": [row["features"]]}
 
 
-def _zeros(url: str, address: str) -> dict[str, Any]:
+def _zeros(url: str, address: str, token: str | None) -> dict[str, Any]:
     """A row of zeros with the columns that the server says it takes."""
-    forms = openapi(url, address)["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    forms = openapi(url, address, token)["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
     for form in forms.get("oneOf", [forms]):
         items = form.get("properties", {}).get("instances", {}).get("items", {})
         if "properties" in items:

@@ -80,9 +80,8 @@ class Trial(ABC):
         if reading.number >= self.min_requests:
             self.safe.look(reading.safe, reading.information, reading.number)
         says, why = self._judged(reading)
-        return Finding(
-            self.metric, says, f"{self._against(reading)}: {why}", reading.candidate, reading.baseline, self.value
-        )
+        told = f"{self._against(reading)}: {why}"
+        return Finding(self.metric, says, told, _finite(reading.candidate), _finite(reading.baseline), self.value)
 
     def chance(self) -> str:
         """How likely a version that keeps the bound is to have come so far."""
@@ -115,6 +114,11 @@ class Trial(ABC):
     def _against(self, reading: Reading) -> str:
         text = f"{self.metric} {self.shown(reading.candidate)}"
         return text if reading.baseline is None else f"{text} against {self.shown(reading.baseline)} of the baseline"
+
+
+def _finite(value: float | None) -> float | None:
+    """What can be kept as JSON: a time above all that are told apart has no number, and the text says so."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _more(reading: Reading, z: float, critical: float | None) -> str:

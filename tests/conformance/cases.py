@@ -244,6 +244,8 @@ def deployments(chain: Chain) -> Case:
                 applied=False,
             ),
             Edit("require", {"feature_parity": {"sample": 100}}, UPDATE),
+            Edit("rollout", {"canary": {"steps": [{"weight": 10, "pause": "confirm"}]}}, UPDATE, applied=False),
+            Edit("gates", {"guard": {"metrics": [{"name": "error_rate", "margin": 0.01}]}}, UPDATE, applied=False),
         ],
         by_address(chain.champion),
         count=lambda: len(chain.processes()),

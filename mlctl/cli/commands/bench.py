@@ -56,16 +56,18 @@ def bench(
 ) -> int:
     """Measure, show, judge."""
     from mlctl.cli.benchmarking import judged, requests_for, run_bench
+    from mlctl.providers.serving.client import path_of, token_of, url_of
     from mlctl.views.human import bench as view
 
     requirements = [_requirement(text) for text in require or []]
     loads = _loads(concurrency, rate, requirements)
     record = pick(workspace.records(), "deployments", deployment)
-    path = str(record.outputs.get("path") or "/predict")
-    bodies = requests_for(record, workspace.reader()[1], data, path)
+    path, token = path_of(record), token_of(record, lambda: workspace.loaded.secrets)
+    bodies = requests_for(record, workspace.reader()[1], data, path, token)
     wanted = BenchJob(
-        url=str(record.outputs["url"]),
+        url=url_of(record),
         path=path,
+        token=token,
         bodies="",
         loads=loads,
         seconds=_positive("--duration", duration),

@@ -17,6 +17,7 @@ import typer
 
 from mlctl.cli.options import AsJson, emit_json, make_app
 from mlctl.cli.project import DEFAULT_DIR, Folder
+from mlctl.types.environments import ENVIRONMENTS, environment_ready
 from mlctl.views.human.style import Paint, columns, wants_color
 
 app = make_app()
@@ -24,9 +25,9 @@ app = make_app()
 # The package that an extra is for, and the extra's name.
 EXTRAS = {
     "duckdb": "data", "great_expectations": "data", "evidently": "data", "feast": "features", "mlflow": "track", "torch": "train",
-    "deepspeed": "train", "peft": "train", "fastapi": "serve", "statsmodels": "stats", "vllm": "llm",
+    "deepspeed": "train", "peft": "train", "prometheus_client": "serve", "statsmodels": "stats", "onnxruntime": "edge",
 }  # fmt: skip
-_OPTIONAL = {"vllm"}  # lives in an environment of its own
+_MISSING = ("pip install", "mlctl engine install")  # what helps when something is only not there
 _SPARE_BYTES = 5 * 2**30
 
 
@@ -52,18 +53,18 @@ def doctor(
     as_json: AsJson = False,
 ) -> int:
     """Look and tell. Exit 1 when something is broken; a missing extra alone is not."""
-    found = [*_machine(project), *(_package(name, extra, deep) for name, extra in EXTRAS.items())]
+    packages = (_package(name, extra, deep) for name, extra in EXTRAS.items())
+    found = [*_machine(project), *packages, *_environments()]
     paint = Paint(wants_color(sys.stdout))
     if as_json:
         for item in found:
             emit_json({"type": "doctor", "name": item.name, "ok": item.ok, "text": item.text, "fix": item.fix})
     else:
         for item, line in zip(found, columns([[item.name, item.text, item.fix] for item in found]), strict=True):
-            mark = (
-                paint("✓", "green") if item.ok else paint("·" if item.fix.startswith("pip install") else "✗", "yellow")
-            )
+            missing = paint("·" if item.fix.startswith(_MISSING) else "✗", "yellow")
+            mark = paint("✓", "green") if item.ok and not item.fix else missing
             print(f"{mark} {line}")
-    return 0 if all(item.ok or item.fix.startswith("pip install") for item in found) else 1
+    return 0 if all(item.ok or item.fix.startswith(_MISSING) for item in found) else 1
 
 
 def _machine(folder: Path) -> Iterator[Finding]:
@@ -89,8 +90,7 @@ def _package(name: str, extra: str, deep: bool) -> Finding:
     try:
         text = version(name.replace("_", "-"))
     except PackageNotFoundError:
-        note = " (optional)" if name in _OPTIONAL else ""
-        return Finding(name, name in _OPTIONAL, f"not installed{note}", f"pip install 'mlctl[{extra}]'")
+        return Finding(name, False, "not installed", f"pip install 'mlctl[{extra}]'")
     if deep:
         done = subprocess.run(
             [sys.executable, "-c", f"import {name}"], capture_output=True, text=True, timeout=300, check=False
@@ -101,3 +101,12 @@ def _package(name: str, extra: str, deep: bool) -> Finding:
                 name, False, f"{text}, does not import: {last[0]}", "reinstall the locked versions: scripts/setup"
             )
     return Finding(name, True, text)
+
+
+def _environments() -> Iterator[Finding]:
+    """Tools that have an environment of their own; none is needed before a project names it."""
+    for name, pinned in ENVIRONMENTS.items():
+        if environment_ready(name):
+            yield Finding(name, True, f"{pinned.version}, in an environment of its own")
+        else:
+            yield Finding(name, True, f"not installed: {pinned.what}", f"mlctl engine install {name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlctl.provider import Context
 from mlctl.providers.serving.spec.engines import TorchEngine
@@ -71,3 +72,17 @@ def serve_problems(serve: ServeSpec, ctx: Context) -> Iterator[Diagnostic]:
             "take it from the environment, as in `token: ${env.API_TOKEN}`, or from a sensitive variable",
             path=("serve", "auth", "token"),
         )
+    if serve.cache is not None and serve.cache.url is not None and _shows_password(serve.cache.url, ctx):
+        yield Diagnostic(
+            "deploy.password-in-the-clear",
+            "the address of the cache has a password that is not a secret",
+            "it would stand in the state, in plans and in job files as it is",
+            "take it from the environment, as in `url: ${env.CACHE_URL}`, or from a sensitive variable",
+            path=("serve", "cache", "url"),
+        )
+
+
+def _shows_password(url: str, ctx: Context) -> bool:
+    """Whether an address has one that everybody can read; a secret that is not set is told as what it is."""
+    user = urlsplit(url).netloc.rpartition("@")[0]
+    return ":" in user and HIDDEN not in url and not sealed_names(ctx.secrets.masked(url))

@@ -14,6 +14,8 @@ from mlctl.types.secret import Secrets, sealed_names
 from mlctl.types.state import Record
 from mlctl.types.value import Json
 
+_CHAT = "/v1/chat/completions"
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -41,7 +43,29 @@ def chat(
     """Ask a deployment of a language model: `{"messages": [{"role": "user", "content": ...}]}`, and whatever else the OpenAI API
     takes. The answer is of that API, with `choices` and `usage`. Raises MlctlError as `predict` does."""
     named = {"model": record.outputs.get("model"), **payload, "stream": False}
-    return _ask(record, "/v1/chat/completions", named, "choices", timeout, token)
+    return _ask(record, _CHAT, named, "choices", timeout, token)
+
+
+def path_of(record: Record) -> str:
+    """Where a deployment is asked: one of a language model has an engine for those."""
+    serve = record.spec.get("serve")
+    engine = serve.get("engine") if isinstance(serve, Mapping) else None
+    return "/predict" if engine is None else _CHAT
+
+
+def url_of(record: Record) -> str:
+    """Its address. Raises MlctlError when it has none."""
+    url = record.outputs.get("url")
+    if not isinstance(url, str):
+        address = str(record.key.address)
+        raise MlctlError.of(
+            "predict.not-deployed",
+            f"{address} is not deployed",
+            "its state holds no address",
+            "run `mlctl apply`",
+            address=address,
+        )
+    return url
 
 
 def token_of(record: Record, secrets: Callable[[], Secrets]) -> str | None:
@@ -68,16 +92,7 @@ def _ask(
     record: Record, path: str, payload: Mapping[str, Json], answered: str, timeout: float, token: str | None
 ) -> dict[str, Any]:
     """One request to a deployment, whose answer has the field `answered`. Raises MlctlError."""
-    address = str(record.key.address)
-    url = record.outputs.get("url")
-    if not isinstance(url, str):
-        raise MlctlError.of(
-            "predict.not-deployed",
-            f"{address} is not deployed",
-            "its state holds no address",
-            "run `mlctl apply`",
-            address=address,
-        )
+    address, url = str(record.key.address), url_of(record)
     try:
         status, answer = _call(url, "POST", path, payload, timeout, token)
     except TimeoutError:

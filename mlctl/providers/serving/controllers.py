@@ -23,6 +23,7 @@ from mlctl.types.event import Progress
 from mlctl.types.job import JobResult
 from mlctl.types.jobs.rollout import (
     END_FILE,
+    GATEWAY_FOLDER,
     LIVE_FILE,
     ORDERS_FOLDER,
     RELEASES_FOLDER,
@@ -50,7 +51,8 @@ def tell_wanted(wanted: Wanted, folder: Path, ctx: Context) -> int:
     """Write what is wanted, and give its serial: a new one only when anything of it is new."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = worker.read_object(folder / WANTED_FILE) or {}
-    serial = int(before.get("serial", 0))
+    # of a lost file the controller knows the serial: with a smaller one nothing that is said is taken
+    serial = max(int(before.get("serial", 0)), int((kept(folder).get("state") or {}).get("serial", 0)))
     values = ctx.secrets.masked(wanted.model_copy(update={"serial": serial}).model_dump(mode="json"))
     if text_of(values) == text_of(before):  # the order counts: that of arms is that of their ranges
         return serial
@@ -65,6 +67,17 @@ def have_running(folder: Path, deployment: str, ctx: Context) -> None:
     job = ControllerJob(deployment=deployment, folder=os.path.relpath(folder, ctx.root))
     service.start(PROGRAM, job.model_dump(mode="json"), folder, ctx)
     service.wait_ready(folder, ctx, _START_SECONDS)
+
+
+def call_off_end(folder: Path) -> None:
+    """A `destroy` that was killed has left word that all is to end: whoever wants it to run now takes that back.
+
+    A controller that has begun to end brings that to its end first; the next one goes on from its state.
+    """
+    stored = worker.read_object(folder / END_FILE)
+    if stored is not None:
+        (folder / END_FILE).unlink(missing_ok=True)
+        worker.stop(folder, 2 * float(stored.get("drain_seconds", 0.0)) + _START_SECONDS)
 
 
 def order(asked: Order, folder: Path) -> Path:
@@ -139,7 +152,7 @@ def text_of(values: Mapping[str, Any]) -> bytes:
 
 
 def _sweep(folder: Path) -> None:
-    """End releases that a controller which could not do its work has left."""
-    releases = folder / RELEASES_FOLDER
-    for path in sorted(releases.iterdir()) if releases.is_dir() else ():
-        worker.stop(path, 0.0)
+    """End the gateway and the releases that a controller which could not do its work has left."""
+    for place in (folder / GATEWAY_FOLDER, folder / RELEASES_FOLDER):
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            worker.stop(path, 0.0)

@@ -27,6 +27,7 @@ def converge(wanted: Wanted, folder: Path, ctx: Context, *, again: bool = False)
     With `again`, a version that was held because it never came up is tried once more. Raises MlctlError when nothing
     answers for the deployment.
     """
+    controllers.call_off_end(folder)
     serial = controllers.tell_wanted(wanted, folder, ctx)
     if again and (before := standing(folder)) is not None and before.held is not None and before.state.stable is None:
         controllers.order(Order(what="retry", who="mlctl apply"), folder)
@@ -121,6 +122,7 @@ def read(prior: Record, folder: Path, *, parity_held: bool = False) -> Observed 
 
 def approve(prior: Record, folder: Path, ctx: Context) -> Standing:
     """Let a held version take over all the same: a person said so. Raises MlctlError when it does not come up."""
+    controllers.call_off_end(folder)
     controllers.have_running(folder, ctx.made_as(prior.key).address.name, ctx)
     address = str(prior.key.address)
     approval = None if prior.gate is None else prior.gate.approval

@@ -45,7 +45,9 @@ class Vllm:
         lines = request_lines(asked, self._job.model.name, self._asked)
         atomic.write_bytes(requests, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass"))
         self._run(requests, answers)
-        found = read_answers(answers.read_text(encoding="utf-8").splitlines(), len(asked))
+        found = read_answers(
+            answers.read_text(encoding="utf-8").split("\n"), len(asked)
+        )  # other line ends are of texts
         done(len(asked))
         for path in (requests, answers):
             path.unlink(missing_ok=True)

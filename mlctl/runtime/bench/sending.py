@@ -44,7 +44,7 @@ class Sender:
             return Answer("timeout", time.perf_counter() - due)
         except aiohttp.ClientConnectorError:
             return Answer("refused", time.perf_counter() - due)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # the last: no JSON, or a line without end
             return Answer(f"broken ({type(error).__name__})", time.perf_counter() - due)
 
     async def _stream(self, response: aiohttp.ClientResponse, due: float) -> Answer:

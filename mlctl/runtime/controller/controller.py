@@ -25,6 +25,7 @@ from mlctl.runtime.controller.live import live_view
 from mlctl.runtime.controller.metering import Metering
 from mlctl.runtime.controller.rewarding import Rewarding
 from mlctl.runtime.controller.shadowing import Shadowing
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.rollout import Wanted
 
 # How often time that has passed is kept when nothing else has happened: what a kill can make a pause longer.
@@ -38,9 +39,10 @@ class Controller:
     def __init__(self, folder: Path, root: Path) -> None:
         self._folder = folder
         self._notebook = Notebook(folder, secrets.known())
-        kept = self._notebook.read()
-        self._state = kept.state
         self._inbox = Inbox(folder, secrets.known())
+        # all can be ended whatever became of the state: what runs is found by its folders
+        kept = self._notebook.read() if self._inbox.ending() is None else Kept(RolloutState(), {})
+        self._state = kept.state
         self._fleet = Fleet(folder, root, secrets.known())
         self._front = Front(folder)
         self._metering = Metering(Meter(kept.meter), self._front, self._fleet.path)
@@ -82,9 +84,11 @@ class Controller:
                 path.unlink(missing_ok=True)
         if state.routes is not None:  # somebody can answer
             self._front.keep(wanted.gateway)
-        self._carry_out(actions)
+        problem = self._carry_out(actions)
         self._busy = bool(actions) or state.phase is Phase.STARTING
         self._measure(wanted, now)
+        if problem is not None:
+            raise problem
         return None
 
     def end(self, drain_seconds: float) -> None:
@@ -104,17 +108,29 @@ class Controller:
             if isinstance(action, Note):
                 self._notebook.tell(action.event, text=action.text)
 
-    def _carry_out(self, actions: Sequence[Action]) -> None:
+    def _carry_out(self, actions: Sequence[Action]) -> OSError | MlctlError | None:
+        """Do all that can be done: a release that cannot be started must not keep requests at one that failed its gate.
+
+        Gives what first stood in the way; the next turn tries it again.
+        """
+        problem: OSError | MlctlError | None = None
         for action in actions:
-            match action:
-                case Start(number, revision):
-                    self._fleet.start(number, revision)
-                case Stop(number, drain_seconds):
-                    self._fleet.stop(number, drain_seconds)
-                case Route(routes):
-                    self._front.follow(routes)
-                case Note():
-                    pass  # told already
+            try:
+                self._do(action)
+            except (OSError, MlctlError) as error:
+                problem = problem or error
+        return problem
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Start(number, revision):
+                self._fleet.start(number, revision)
+            case Stop(number, drain_seconds):
+                self._fleet.stop(number, drain_seconds)
+            case Route(routes):
+                self._front.follow(routes)
+            case Note():
+                pass  # told already
 
     def _measure(self, wanted: Wanted, now: float) -> None:
         """Count, ask the gate, and show what there is to see."""

@@ -17,6 +17,7 @@ from mlctl.files import atomic
 from mlctl.processes import service, worker
 from mlctl.rollout.routes import Backend
 from mlctl.rollout.seen import Look
+from mlctl.runtime.controller.saying import say
 from mlctl.types import job as contract
 from mlctl.types.jobs.rollout import RELEASES_FOLDER, Revision
 from mlctl.types.secret import Secrets
@@ -78,10 +79,8 @@ class Fleet:
         atomic.write_json(path / REVISION_FILE, {"revision": kept, "release": path.name})
         params: dict[str, Any] = {**revision.params, "host": "127.0.0.1", "port": 0}
         service.start(revision.program, params, path, self.root, self.secrets, environment={"OMP_NUM_THREADS": "1"})
-        print(
-            f"release {number}: {revision.model} v{revision.version}, its log is {path / contract.LOG_FILE}", flush=True
-        )
         life.started, life.starting = time.monotonic(), True
+        say(f"release {number}: {revision.model} v{revision.version}, its log is {path / contract.LOG_FILE}")
         return True
 
     def looks(self, known: Mapping[int, Revision]) -> dict[int, Look]:

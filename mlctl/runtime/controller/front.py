@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlctl.processes import worker
 from mlctl.rollout.routes import Routes
+from mlctl.runtime.controller.saying import say
 from mlctl.runtime.gateway import Answered, Gateway, open_gateway
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.rollout import GATEWAY_FOLDER, GatewaySpec
@@ -106,7 +107,7 @@ class Front:
     def _failed(self, error: MlctlError) -> None:
         self._tried = time.monotonic()
         if self.problem is None or str(self.problem) != str(error):
-            print(f"the gateway: {error}", flush=True)
+            say(f"the gateway: {error}")
         self.problem = error
 
 

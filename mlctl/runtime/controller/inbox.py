@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mlctl.processes import worker
+from mlctl.runtime.controller.saying import say
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.rollout import END_FILE, ORDERS_FOLDER, WANTED_FILE, Order, Wanted
 from mlctl.types.secret import Secrets
@@ -47,9 +48,7 @@ class Inbox:
         try:
             found = Wanted.model_validate(self._secrets.opened(stored))
         except ValidationError as error:
-            print(
-                f"{WANTED_FILE} cannot be read: {error.error_count()} problems; what was wanted before stays in force"
-            )
+            say(f"{WANTED_FILE} cannot be read: {error.error_count()} problems; what was wanted before stays in force")
             return self._wanted
         if self._wanted is None or found.serial >= self._wanted.serial:
             self._wanted = found

@@ -14,8 +14,9 @@ from typing import Any
 from mlctl.files import atomic
 from mlctl.processes import worker
 from mlctl.rollout.state import RolloutState, from_json, to_json
+from mlctl.runtime.controller.saying import say
 from mlctl.types.diagnostic import MlctlError
-from mlctl.types.jobs.rollout import HISTORY_FILE, LIVE_FILE, ROLLOUT_FILE
+from mlctl.types.jobs.rollout import GATEWAY_FOLDER, HISTORY_FILE, LIVE_FILE, ROLLOUT_FILE
 from mlctl.types.secret import Secrets
 
 FORMAT = 1
@@ -44,9 +45,10 @@ class Notebook:
         self._secrets = secrets  # sealed in what is kept
 
     def read(self) -> Kept:
-        """What was kept last. Raises MlctlError for a file of another version: what runs must not be guessed at."""
+        """What was kept last. Raises MlctlError for a file of another version, or a lost one: what runs must not be guessed at."""
         path = self._folder / ROLLOUT_FILE
         if not path.exists():
+            self._refuse_lost()
             return Kept(RolloutState(), {})
         stored = self._secrets.opened(worker.read_object(path) or {})
         try:
@@ -61,6 +63,18 @@ class Notebook:
                 "put the file back from a backup, or destroy the deployment and apply it again",
             ) from None
 
+    def _refuse_lost(self) -> None:
+        """A gateway that was given routes had them from a state. Without it a version on trial would pass for the first of
+        all, and get every request without a gate."""
+        if not any((self._folder / GATEWAY_FOLDER).glob("*/routes.json")):
+            return
+        raise MlctlError.of(
+            "rollout.lost",
+            f"{self._folder / ROLLOUT_FILE} is gone, and a gateway has been at work here",
+            "which version was stable, and which one on trial, is known from that file alone",
+            "put the file back from a backup, or destroy the deployment and apply it again",
+        )
+
     def write(self, kept: Kept) -> None:
         """Keep it: on the disk when this returns. Raises OSError."""
         # not `write_json`, which sorts: the order of shares is that of their ranges
@@ -70,7 +84,7 @@ class Notebook:
     def tell(self, what: str, **facts: Any) -> None:
         """A line of history, and of the log. A full disk costs the line and nothing else."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        print(f"{at} {what}: {_line(facts)}" if facts else f"{at} {what}", flush=True)
+        say(f"{at} {what}: {_line(facts)}" if facts else f"{at} {what}")
         path = self._folder / HISTORY_FILE
         try:
             if path.exists() and path.stat().st_size > _HISTORY_BYTES:
@@ -82,7 +96,7 @@ class Notebook:
             finally:
                 os.close(handle)
         except OSError as error:
-            print(f"the history cannot be written: {error}", flush=True)
+            say(f"the history cannot be written: {error}")
 
     def show(self, live: Mapping[str, Any]) -> None:
         """What is measured now, for those who watch. Not fsync'd: nothing depends on it."""
@@ -94,7 +108,7 @@ class Notebook:
                 json.dump(live, stream, ensure_ascii=False, default=str)
             os.replace(beside, path)
         except OSError as error:
-            print(f"what is measured cannot be written: {error}", flush=True)
+            say(f"what is measured cannot be written: {error}")
 
 
 def _line(facts: Mapping[str, Any]) -> str:

@@ -77,11 +77,11 @@ class Ledger:
         """Read what the prediction log has got, match what waits, and forget what is too old."""
         with self._database:
             oldest = now - _KEPT_WINDOWS * self._window - WAIT_SECONDS
-            self._read_requests(oldest)
+            whole = self._read_requests(oldest)
             waiting = self._database.execute("SELECT id, reward, at FROM rewards WHERE state = 'waiting'").fetchall()
             for name, value, at in waiting:
                 state = self._match(Reward(name, value, at))
-                if state == "waiting" and now - at > WAIT_SECONDS:
+                if state == "waiting" and whole and now - at > WAIT_SECONDS:  # else its line may be still to come
                     state = "unknown"
                 if state != "waiting":
                     self._database.execute("UPDATE rewards SET state = ? WHERE id = ?", (state, name))
@@ -151,20 +151,25 @@ class Ledger:
             self._set_read(f"rewards {Path(path).name}", offset)
         return states
 
-    def _read_requests(self, oldest: float) -> None:
-        """Note which arm each request went to, as far as the prediction log has grown: some of it, when that is much."""
+    def _read_requests(self, oldest: float) -> bool:
+        """Note which arm each request went to, as far as the prediction log has grown: some of it, when that is much.
+
+        Gives whether it was all.
+        """
         first_day = f"{datetime.fromtimestamp(max(oldest, 0.0), UTC):%Y-%m-%d}"
         tail = Tail(self._logs(), self._offsets("log "), first_day)
-        before = dict(tail.offsets)
+        before, whole = dict(tail.offsets), False
         for _ in range(_ROUNDS):
             records = tail.read()
             rows = filter(None, map(_request, records))
             self._database.executemany("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?, ?)", rows)
             if not records:
+                whole = True
                 break
         for path, offset in tail.offsets.items():
             if before.get(path) != offset:
                 self._set_read(f"log {path}", offset)
+        return whole
 
     def _offsets(self, kind: str) -> dict[str, int]:
         rows = self._database.execute("SELECT source, offset FROM read")
@@ -182,7 +187,9 @@ def _request(record: Mapping[str, Any]) -> tuple[str, str, str, float, float | N
         at = datetime.fromisoformat(record["ts"]).timestamp()
         propensity = record.get("propensity")
         given = float(propensity) if propensity is not None and 0 < float(propensity) <= 1 else None
-        return str(record["request_id"]), str(record["variant"]), str(record["version"]), at, given
+        names = str(record["request_id"]), str(record["variant"]), str(record["version"])
+        "".join(names).encode()  # half of a surrogate pair would be refused by the index, with all lines beside it
+        return *names, at, given
     except (KeyError, TypeError, ValueError):
         return None
 

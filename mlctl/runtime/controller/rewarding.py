@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mlctl.rollout.state import RolloutState
 from mlctl.runtime.controller.bandit import decide, summary
+from mlctl.runtime.controller.saying import say
 from mlctl.types.jobs.rollout import Bandit, Wanted
 
 _FOLDER = "rewards"
@@ -74,7 +75,7 @@ class Rewarding:
             self._told, self._problem = told, ""
         except OSError as error:
             if not self._problem:
-                print(f"rewards cannot be taken on port {port}: {error}", flush=True)
+                say(f"rewards cannot be taken on port {port}: {error}")
             self._problem = f"rewards cannot be taken on port {port}: {error}"
 
 

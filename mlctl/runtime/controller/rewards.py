@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
-import math
 import queue
 import sqlite3
 import threading
@@ -57,20 +56,28 @@ def _parsed(item: object, kind: str, now: float, place: str) -> Reward:
     if unknown := sorted(item.keys() - {"request_id", "reward"}):
         raise Malformed(f"{place}.{unknown[0]}: there is no such field; a reward has `request_id` and `reward`")
     name, value = item.get("request_id"), item.get("reward")
-    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_ID:
+    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_ID or not _text(name):
         raise Malformed(f"{place}.request_id: the `x-request-id` of the answer that the reward is for, as text")
     if isinstance(value, bool) and kind == "binary":
         value = int(value)
     if (
         not isinstance(value, int | float)
         or isinstance(value, bool)
-        or not math.isfinite(value)
-        or abs(value) > _LARGEST
+        or not abs(value) <= _LARGEST  # neither what is not finite, nor a whole number that no float holds
     ):
         raise Malformed(f"{place}.reward: {json.dumps(value)[:80]} is not a number")
     if kind == "binary" and value not in (0, 1):
         raise Malformed(f"{place}.reward: {value:g} is neither 0 nor 1, and this bandit's rewards are `binary`")
     return Reward(name, float(value), now)
+
+
+def _text(name: str) -> bool:
+    """Whether it can be written down: half of a surrogate pair cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Rewards:
@@ -264,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._allowed():
             return self._json(401, {"error": "a token is needed: Authorization: Bearer ..."}, close=True)
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
+        if not length.isascii() or not length.isdigit() or len(length) > 18:
             return self._json(411, {"error": "the body's length is needed"}, close=True)
         if int(length) > _MOST_BYTES:
             return self._json(413, {"error": f"at most {_MOST_BYTES} bytes"}, close=True)

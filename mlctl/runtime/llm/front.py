@@ -117,7 +117,7 @@ class Front:
                 ),
                 headers=self._bearer,
                 auto_decompress=False,
-                skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             )
         return self._session
 

@@ -46,7 +46,20 @@ def serve(
         finally:
             await front.close()
 
+    def draining() -> None:
+        middleware.draining = True
+        drain()
+
     app = middleware if job.adapter is None else Named(middleware, job.adapter)
-    run(app, listener, lambda: asyncio.ensure_future(watch()), ready, drain, job.timeout_seconds)
+    read_seconds = job.admission.read_seconds
+    run(
+        app,
+        listener,
+        lambda: asyncio.ensure_future(watch()),
+        ready,
+        draining,
+        job.timeout_seconds,
+        read_seconds=read_seconds,
+    )
     middleware.close()
     return ended[0] if ended else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlctl.runtime.middleware import Cache, Limits, Settings
 from mlctl.types.jobs.llm import LlmJob
+from mlctl.types.value import digest
 
 
 def middleware_settings(job: LlmJob, folder: Path, root: Path) -> Settings:
@@ -20,13 +21,18 @@ def middleware_settings(job: LlmJob, folder: Path, root: Path) -> Settings:
         version=job.model.version,
         folder=str(folder),
         log_folder=None if job.log is None else str(root / job.log.folder),
-        cache=None if cache is None else Cache(cache.ttl_seconds, cache.max_entries, cache.url),
+        cache=None if cache is None else Cache(cache.ttl_seconds, cache.max_entries, cache.url, _answers_of(job)),
         limits=None if limit is None else Limits(limit.max_running, limit.max_waiting, limit.retry_after_seconds),
         max_body_bytes=admission.max_body_bytes,
         body_seconds=admission.read_seconds,
         timeout_seconds=job.timeout_seconds,
         token=admission.token,
     )
+
+
+def _answers_of(job: LlmJob) -> str:
+    """A digest of all that makes an answer."""
+    return digest(job.model_dump(mode="json", include={"model", "engine", "adapter"}))[:16]
 
 
 def as_text(settings: Settings) -> str:

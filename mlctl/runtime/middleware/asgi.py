@@ -52,6 +52,7 @@ class Middleware:
     def __init__(self, app: App, settings: Settings | None = None, registry: CollectorRegistry = REGISTRY) -> None:
         self.settings = settings = settings or Settings.from_environment()
         self.tally = Tally()
+        self.draining = False  # whether clients are told to connect anew: to the successor
         self._app = app
         self._paths = frozenset(settings.paths)
         self._open = frozenset(OPEN)
@@ -97,7 +98,7 @@ class Middleware:
     async def _predict(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         call = Call(scope["headers"])
         scope.setdefault("state", {})[STATE] = call
-        reply = Reply(call, send, path != _OURS)
+        reply = Reply(call, send, path != _OURS, closing=self.draining)
         settings = self.settings
         reading = True
         try:
@@ -141,7 +142,8 @@ class Middleware:
             _prepare(scope, call)
         key = None
         if self._cache is not None:
-            version = f"{call.version or self.settings.version} {call.adapter or ''}"
+            # our own version always: what a header says of it is not to be had by one who asks another version
+            version = f"{self.settings.version} {call.version or ''} {call.adapter or ''}"
             key = caching.key_of(version, path, call.body)
         if key is not None and self._cache is not None:
             found = await self._cache.get(key)
@@ -204,7 +206,8 @@ class Middleware:
             return None
         if settings.cache.url is None:
             return caching.Memory(settings.cache)
-        return caching.Redis(settings.cache, f"mlctl:{settings.deployment}:{settings.model}:", self._cache_failed)
+        prefix = f"mlctl:{settings.deployment}:{settings.model}:{settings.cache.scope}:"
+        return caching.Redis(settings.cache, prefix, self._cache_failed)
 
     def _cache_failed(self) -> None:
         self.tally.cache_errors += 1

@@ -106,7 +106,8 @@ def key_of(version: str, path: str, body: bytes) -> str | None:
     generates = path.startswith("/v1/") and ("messages" in asked or "prompt" in asked or "input" in asked)
     if generates and path not in _EMBEDDINGS and (asked.get("temperature") != 0 or asked.get("n", 1) != 1):
         return None  # answers are drawn, and who asks twice wants two
-    asked.pop("user", None)  # says who asks, and not what
+    if path.startswith("/v1/"):
+        asked.pop("user", None)  # says who asks, and not what; of a model of rows it may be the key
     canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(
         f"{version}\n{path}\n{canonical}".encode("utf-8", "surrogatepass"), digest_size=20

@@ -19,6 +19,7 @@ from typing import Any
 _FLUSH_SECONDS = 0.5
 _CAPACITY = 10_000
 _LATE: Mapping[str, Any] = {}
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # made once, not for each row
 
 
 class PredictionWriter:
@@ -70,7 +71,7 @@ class PredictionWriter:
 
     def _encode(self, row: Mapping[str, Any], rows: dict[str, list[str]]) -> None:
         try:
-            line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+            line = _ENCODER.encode(row)
         except (TypeError, ValueError):  # a row that JSON cannot hold must not end the log
             self._on_drop(1)
             return

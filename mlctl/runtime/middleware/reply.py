@@ -19,10 +19,13 @@ _MOST_KEPT = 1024 * 1024  # bytes of an answer that the cache takes
 class Reply:
     """Passes an application's messages on, and looks at them. `started` says whether the client has seen any of it."""
 
-    __slots__ = ("_answer", "_kept", "_said", "_send", "_size", "call", "language", "limit", "started")
+    __slots__ = ("_answer", "_closing", "_kept", "_said", "_send", "_size", "call", "language", "limit", "started")
 
-    def __init__(self, call: Call, send: Callable[[Message], Awaitable[None]], language: bool) -> None:
+    def __init__(
+        self, call: Call, send: Callable[[Message], Awaitable[None]], language: bool, *, closing: bool = False
+    ) -> None:
         self.call = call
+        self._closing = closing  # whether the connection ends with it
         self.language = language  # whether a language model answers, whose answer is looked into
         self.started = False
         self.limit: asyncio.Timeout | None = None  # of the time until the answer begins
@@ -101,6 +104,8 @@ class Reply:
                 self._answer = Answer(streamed, call.started)
             headers = [item for item in headers if item[0].lower() != REQUEST_ID_HEADER]
         headers.append((REQUEST_ID_HEADER, call.request_id.encode()))
+        if self._closing and all(name.lower() != b"connection" for name, _ in headers):
+            headers.append((b"connection", b"close"))
         if call.cached is not None:
             headers.append((b"x-mlctl-cache", call.cached.encode()))
         message["headers"] = headers

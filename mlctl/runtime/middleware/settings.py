@@ -29,11 +29,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Cache:
-    """How long an answer is given again to an equal request, and how many are kept: in this process, or in Redis (`url`)."""
+    """How long an answer is given again to an equal request, and how many are kept: in this process, or in Redis (`url`).
+
+    `scope` tells servers apart that share a Redis and answer otherwise: of another model by the same name and version, say.
+    """
 
     ttl_seconds: float
     max_entries: int = 10_000
     url: str | None = None
+    scope: str = ""
 
 
 @dataclass(frozen=True)

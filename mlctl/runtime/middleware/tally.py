@@ -6,8 +6,12 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
+from .call import CANDIDATE, STABLE
+
 # The buckets of `mlctl.rollout.evidence.BOUNDS`, which this package cannot import; a test holds both equal.
 BOUNDS = tuple(1e-4 * 1.1**number for number in range(170))
+MOST_VARIANTS = 64  # a client may name one in a header, and each takes memory and lines of the metrics
+OTHER = "other"
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 SCORES = 100
 
@@ -117,7 +121,9 @@ class Tally:
             return self.shadow
         found = self.variants.get(name)
         if found is None:
-            found = self.variants[name] = Variant()
+            room = name in (STABLE, CANDIDATE) or len(self.variants) < MOST_VARIANTS
+            name = name if room else OTHER
+            found = self.variants.setdefault(name, Variant())
         return found
 
     def to_json(self) -> Json:

@@ -16,6 +16,7 @@ from mlctl.runtime.server.batcher import Batcher
 from mlctl.runtime.server.predictor import Lookup, Predictor
 from mlctl.runtime.server.serve import run
 from mlctl.types.jobs.server import ServerJob
+from mlctl.types.value import digest
 
 # How long a thread may go on when another wants to: at Python's own 5 ms, the model's thread waits that long for its turn
 # after each batch, while the event loop reads requests.
@@ -36,7 +37,7 @@ def serve(
     service = _Service(job, folder)
 
     def drain() -> None:
-        service.server.draining = True
+        service.server.draining = service.middleware.draining = True
         on_drain()
 
     try:
@@ -64,7 +65,7 @@ def settings_of(job: ServerJob, folder: Path) -> Settings:
         version=job.model.version,
         folder=str(folder),
         log_folder=None if job.log is None else job.log.folder,
-        cache=None if cache is None else Cache(cache.ttl_seconds, cache.max_entries, cache.url),
+        cache=None if cache is None else Cache(cache.ttl_seconds, cache.max_entries, cache.url, _answers_of(job)),
         limits=None if limit is None else Limits(limit.max_running, limit.max_waiting, limit.retry_after_seconds),
         max_body_bytes=admission.max_body_bytes,
         body_seconds=admission.read_seconds,
@@ -72,6 +73,11 @@ def settings_of(job: ServerJob, folder: Path) -> Settings:
         token=admission.token,
         paths=("/predict",),
     )
+
+
+def _answers_of(job: ServerJob) -> str:
+    """A digest of all that makes an answer: with another transformation or default the same version gives another."""
+    return digest(job.model_dump(mode="json", include={"model", "serving", "defaults"}))[:16]
 
 
 class _Service:

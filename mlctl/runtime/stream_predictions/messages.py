@@ -62,7 +62,10 @@ class MessageReader:
             raise NoRow("it is not a JSON object", message.place)
         id = self._id(values, message.place)
         try:
-            return self._asked(values, id)
+            asked = self._asked(values, id)
+            if not _is_text(json.dumps(dict(asked.keys), ensure_ascii=False)):
+                raise NoRow("its keys hold half of a surrogate pair, which is no text", id)
+            return asked
         except Refused as refused:
             raise NoRow(f"{refused.code}: {refused.message}", id) from None
 
@@ -70,7 +73,7 @@ class MessageReader:
         if self._key is None:
             return place
         found = values.get(self._key)
-        if isinstance(found, str) and 0 < len(found) <= _LONGEST_ID:
+        if isinstance(found, str) and 0 < len(found) <= _LONGEST_ID and _is_text(found):
             return found
         if isinstance(found, int) and not isinstance(found, bool):
             return str(found)
@@ -116,6 +119,15 @@ def _number(value: Any, name: str) -> float | None:
         if math.isfinite(number):
             return number
     raise Refused(422, "predict.bad-value", f"`{name}` is not a finite number", name)
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be written down: JSON can hold half of a surrogate pair, and nothing else can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_constant(text: str) -> NoReturn:

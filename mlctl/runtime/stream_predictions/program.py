@@ -174,10 +174,7 @@ class Worker:
         if not made.letters:
             return
         if self._job.dead_letters is not None:
-            letters = [
-                Outgoing(json.dumps(letter, ensure_ascii=False).encode(), letter["id"], item.mark)
-                for item, letter in made.letters
-            ]
+            letters = [Outgoing(json.dumps(letter).encode(), letter["id"], item.mark) for item, letter in made.letters]
             await self._feed.publish(self._job.dead_letters, letters)
             return
         append_letters(self._folder.parent / DEAD_LETTERS, [letter for _, letter in made.letters])

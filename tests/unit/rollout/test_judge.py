@@ -256,3 +256,11 @@ def test_whatever_is_counted_there_is_a_verdict_and_no_pass_without_requests(
             assert baseline is not None
             assert min(candidate.requests, baseline.requests) >= 100
         judge = Judge(EVERYTHING, json.loads(json.dumps(judge.memory(), allow_nan=False)))
+
+
+def test_a_time_above_all_that_are_told_apart_can_be_kept() -> None:
+    endless = Histogram((0,) * len(BOUNDS) + (600,), 1e6)
+    verdict = look(gate("p99_seconds", max=1.0), Counts(600, 0, endless), None)
+    assert verdict.says is Says.FAIL
+    assert "over 16 min" in verdict.why
+    json.dumps([(item.candidate, item.baseline) for item in verdict.findings], allow_nan=False)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from mlctl.provider import Block
 from mlctl.types.units import Duration
@@ -57,6 +65,11 @@ class LlmEngine(Block):
     start_timeout: Annotated[
         Duration, Field(ge=1, le=86_400, description="How long it may take to load the model and to answer")
     ] = 600.0
+
+    @model_serializer(mode="wrap")
+    def _typed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With the type always: states leave defaults out, and without it all engines would look alike there."""
+        return {"type": self.type, **handler(self)}
 
     @field_validator("environment")
     @classmethod

@@ -32,7 +32,7 @@ def _strong(token: str) -> str:
 
 
 def _redis(url: str) -> str:
-    if not url.startswith(("redis://", "rediss://", "unix://")):
+    if url != HIDDEN and not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("the address of a Redis begins with `redis://`, `rediss://` or `unix://`")
     return url
 

@@ -113,3 +113,21 @@ def test_what_the_guide_shows_is_a_deployment_with_every_field() -> None:
         text = block.replace("${env.CHURN_API_TOKEN}", TOKEN)
         spec = DeploymentSpec.model_validate(yaml.safe_load(text)["deployments"]["churn_api"])
     assert spec.serve.model_fields_set == ServeSpec.model_fields.keys() - {"pattern", "engine"}
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter2hunter2@cache:6379/0", "unix://me:hunter2hunter2@/run/redis.sock"])
+def test_a_password_of_a_cache_that_is_no_secret_is_refused(tmp_path: Path, url: str) -> None:
+    ctx, spec = make_context(tmp_path), serve(cache={"ttl": "5m", "url": url})
+    [found] = serve_problems(spec, ctx)
+    assert (found.code, found.path) == ("deploy.password-in-the-clear", ("serve", "cache", "url"))
+    assert "hunter2" not in f"{found.summary} {found.why} {found.fix}"
+    for secret in ("hunter2hunter2", url):
+        known = dataclasses.replace(ctx, secrets=Secrets({"env.CACHE": secret}))
+        assert list(serve_problems(spec, known)) == []
+    plain = serve(cache={"ttl": "5m", "url": "redis://cache:6379/0"})
+    assert list(serve_problems(plain, ctx)) == []
+
+
+def test_the_address_of_a_cache_may_be_a_secret_that_is_not_set_where_one_only_looks(tmp_path: Path) -> None:
+    for url in (HIDDEN, f"redis://:{HIDDEN}@cache"):
+        assert list(serve_problems(serve(cache={"ttl": "5m", "url": url}), make_context(tmp_path))) == []

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from mlctl.providers.serving.client import health, predict
+from mlctl.providers.serving.client import health, path_of, predict, url_of
 from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record
+from mlctl.types.value import Json
 
 
 @contextmanager
@@ -76,3 +77,20 @@ def test_what_goes_wrong_is_told_apart() -> None:
         with pytest.raises(MlctlError, match="did not answer within"):
             predict(record(url), {}, 0.1)
         assert health(url, 0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("serve", "path"),
+    [
+        ({"port": 1}, "/predict"),
+        ({"port": 1, "engine": {"type": "vllm"}}, "/v1/chat/completions"),
+        ({"port": 1, "engine": {"type": "command", "command": ["a", "{port}"]}}, "/v1/chat/completions"),
+    ],
+)
+def test_a_deployment_is_asked_where_its_engine_answers(serve: Json, path: str) -> None:
+    assert path_of(Record(ObjectKey.parse("deployments.api#"), "1", spec={"serve": serve})) == path
+
+
+def test_what_has_no_address_is_not_deployed() -> None:
+    with pytest.raises(MlctlError, match="is not deployed"):
+        url_of(record(None))

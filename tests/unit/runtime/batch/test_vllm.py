@@ -23,11 +23,11 @@ source, target = sys.argv[sys.argv.index("-i") + 1], sys.argv[sys.argv.index("-o
 lines = [json.loads(line) for line in open(source)]
 if "sleep" in lines[0]["body"]["messages"][-1]["content"]:
     time.sleep(60)
-with open(target, "w") as out:
+with open(target, "w", encoding="utf-8") as out:
     for line in reversed(lines):
         said = line["body"]["messages"][-1]["content"].upper()
         body = {"choices": [{"message": {"content": said}}]}
-        out.write(json.dumps({"id": "b", "custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}, "error": None}) + "\\n")
+        out.write(json.dumps({"id": "b", "custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}, "error": None}, ensure_ascii=False) + "\\n")
 """
 
 
@@ -111,6 +111,11 @@ def test_a_part_goes_there_and_back_and_leaves_no_file(engine: vllm.Vllm, tmp_pa
     assert done == [2]
     assert not (tmp_path / NOTE_FILE).exists()
     assert not (tmp_path / vllm.REQUESTS_FILE).exists()
+
+
+def test_an_answer_may_hold_what_python_takes_for_the_end_of_a_line(engine: vllm.Vllm) -> None:
+    texts = ["A\u2028B", "C\x85D"]
+    assert engine.answer(texts, lambda more: None) == [Answer(text) for text in texts]
 
 
 def test_a_job_that_is_to_stop_ends_its_engine(engine: vllm.Vllm, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from mlctl.rollout.routes import Backend, Routes
-from mlctl.rollout.seen import Question
+from mlctl.rollout.seen import Question, Route, Start
 from mlctl.rollout.state import RolloutState
+from mlctl.runtime.controller import program
 from mlctl.runtime.controller.asking import ask
 from mlctl.runtime.controller.controller import Controller
 from mlctl.runtime.controller.evidence import Meter
@@ -21,6 +23,7 @@ from mlctl.runtime.controller.fleet import Fleet
 from mlctl.runtime.controller.front import Front
 from mlctl.runtime.controller.kept import Notebook
 from mlctl.runtime.controller.metering import Metering
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.rollout import Order, Revision
 from mlctl.types.secret import Secrets
 from tests.rollouts.world import World, canary, errors_gate, revision
@@ -62,6 +65,50 @@ def test_a_full_disk_stops_the_controller_and_not_the_rollout(folder: Path, monk
 def test_what_is_to_end_says_how_long_it_may_take(folder: Path) -> None:
     (folder / "end.json").write_text('{"drain_seconds": 7}')
     assert Controller(folder, folder).turn() == 7.0
+
+
+@pytest.mark.parametrize("left", ["", "{"])
+def test_all_can_be_ended_whatever_became_of_the_state(folder: Path, left: str) -> None:
+    (folder / "rollout.json").write_text(left)
+    with pytest.raises(MlctlError, match=r"rollout\.unreadable"):
+        Controller(folder, folder)
+    (folder / "end.json").write_text('{"drain_seconds": 0}')
+    controller = Controller(folder, folder)
+    assert controller.turn() == 0.0
+    controller.end(0.0)
+
+
+def test_a_release_that_cannot_be_started_keeps_no_request_where_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[Routes] = []
+
+    def refused(*_: object) -> bool:
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(Fleet, "start", refused)
+    monkeypatch.setattr(Front, "follow", lambda self, routes: followed.append(routes))
+    routes = Routes({"stable": Backend("127.0.0.1", 1, "1")}, {"stable": 10_000})
+    decided = "mlctl.runtime.controller.controller.advance"
+    actions = [Start(1, revision("1")), Route(routes)]
+    monkeypatch.setattr(decided, lambda state, *_: (replace(state, serial=1), actions))
+    with pytest.raises(OSError, match="no more processes"):
+        Controller(folder, folder).turn()
+    assert followed == [routes]
+
+
+def test_a_log_on_a_full_disk_costs_the_line_and_not_the_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr("sys.stdout", full)
+        monkeypatch.setattr("sys.stderr", full)
+        Notebook(tmp_path, Secrets()).tell("step")
+        program._say("it goes on")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
+    assert "step" in (tmp_path / "history.jsonl").read_text()
 
 
 class Counted(Metering):

@@ -98,6 +98,14 @@ def test_a_state_that_cannot_be_read_stops_the_controller(tmp_path: Path, text: 
         Notebook(tmp_path, Secrets()).read()
 
 
+def test_a_state_that_is_gone_is_no_beginning_while_a_gateway_has_its_routes(tmp_path: Path) -> None:
+    (tmp_path / "gateway" / "envoy").mkdir(parents=True)
+    assert Notebook(tmp_path, Secrets()).read().state == RolloutState()
+    (tmp_path / "gateway" / "envoy" / "routes.json").write_text("{}")
+    with pytest.raises(MlctlError, match=r"rollout\.lost"):
+        Notebook(tmp_path, Secrets()).read()
+
+
 def test_a_history_that_grows_too_long_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlctl.runtime.controller.kept._HISTORY_BYTES", 300)
     book = Notebook(tmp_path, Secrets())

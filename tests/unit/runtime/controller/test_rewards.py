@@ -256,3 +256,34 @@ def test_shares_follow_the_rewards_of_the_versions_in_force(ledger: Ledger, tmp_
     told = summary(rule, versions, ledger.by_version())
     assert (told["a"]["rewards"], told["a"]["mean"], told["a"]["missing"]) == (30, 0.1, 0)
     assert told["b"]["weighted_mean"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"request_id": "\\ud800", "reward": 1}', b'{"request_id": "a", "reward": 1' + b"0" * 400 + b"}"]
+)
+@pytest.mark.parametrize("kind", ["binary", "mean"])
+def test_what_cannot_be_written_down_is_no_reward(body: bytes, kind: Any) -> None:
+    with pytest.raises(Malformed):
+        parsed(body, kind, NOW)
+
+
+def test_a_line_that_the_index_cannot_hold_costs_no_other(ledger: Ledger, tmp_path: Path) -> None:
+    logged(tmp_path / "log", "half \ud800")
+    logged(tmp_path / "log", "whole")
+    ledger.update(NOW)
+    assert take(ledger, "whole") == "matched"
+
+
+def test_a_reward_waits_until_the_whole_log_was_read(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlctl.runtime.controller.ledger._ROUNDS", 1)
+    monkeypatch.setattr("mlctl.runtime.controller.tail._AT_ONCE", 10)
+    assert take(ledger, "late to be read") == "waiting"
+    for name in ("one", "two", "late to be read"):
+        logged(tmp_path / "log", name)
+    ledger.update(NOW + 100.0)  # far behind: the reward's line was not read yet
+    assert ledger.counted()["unknown"] == 0
+    for _ in range(20):
+        ledger.update(NOW + 100.0)
+    assert ledger.counted()["matched"] == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlctl.runtime.middleware import Cache
 from tests.unit.runtime.middleware.client import around, ask, echo, respond, rows, run
 
 GATEWAY = [("x-mlctl-variant", "candidate"), ("x-mlctl-bucket", "1234"), ("x-mlctl-propensity", "0.25")]
@@ -205,3 +206,24 @@ def test_a_lifespan_that_ends_writes_what_is_left(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "log")) == 1
     [stats] = (tmp_path / "stats").iterdir()
     assert json.loads(stats.read_bytes())["variants"]["stable"]["requests"] == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_server_that_drains_has_clients_connect_anew_whoever_answers(again: bool) -> None:
+    app = around(echo(), cache=Cache(60))
+    if again:
+        run(ask(app))  # the next answer is the cache's
+    app.draining = True
+    answer = run(ask(app))
+    assert (answer.headers["x-mlctl-cache"], answer.headers["connection"]) == ("hit" if again else "miss", "close")
+
+
+def test_names_of_variants_that_clients_make_up_are_not_counted_without_end() -> None:
+    app = around(echo())
+    for number in range(200):
+        run(ask(app, headers=[("x-mlctl-variant", f"v{number}")]))
+    run(ask(app))
+    counts = app.counts()["variants"]
+    assert len(counts) < 100
+    assert counts["stable"]["requests"] == 1
+    assert sum(variant["requests"] for variant in counts.values()) == 201

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from mlctl.runtime.middleware import STATE, Cache
+from mlctl.runtime.middleware import STATE, Cache, Middleware
 from mlctl.runtime.middleware.cache import key_of
-from tests.unit.runtime.middleware.client import Answer, around, ask, echo, respond, rows, run
+from tests.unit.runtime.middleware.client import Answer, around, ask, echo, respond, rows, run, settings
 
 CHAT = "/v1/chat/completions"
 
@@ -95,7 +97,8 @@ def test_only_what_is_the_same_each_time_is_kept(path: str, asked: dict[str, Any
 def test_versions_do_not_share_answers_and_users_do() -> None:
     body = b'{"instances": [1]}'
     assert key_of("1", "/predict", body) != key_of("2", "/predict", body)
-    assert key_of("1", "/predict", b'{"instances": [1], "user": "me"}') == key_of("1", "/predict", body)
+    me, you = (json.dumps({"input": "x", "user": who}).encode() for who in ("me", "you"))
+    assert key_of("1", "/v1/embeddings", me) == key_of("1", "/v1/embeddings", you) is not None
     assert key_of("1", "/predict", b"not json") is None
 
 
@@ -142,3 +145,36 @@ def test_a_redis_that_is_down_costs_answers_and_no_requests() -> None:
     run(several())
     assert inner.calls == 3
     assert app.counts()["server"]["cache_errors"] == 1  # then it is left alone for a second
+
+
+def test_a_key_of_rows_that_is_called_user_is_what_is_asked() -> None:
+    assert key_of("1", "/predict", b'{"user": 1}') != key_of("1", "/predict", b'{"user": 2}')
+
+
+def test_what_a_client_says_of_the_version_does_not_put_its_answer_before_another_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared: dict[str, Any] = {}
+
+    class Store:
+        async def get(self, key: str) -> Any:
+            return shared.get(key)
+
+        async def put(self, key: str, answer: Any) -> None:
+            shared[key] = answer
+
+    monkeypatch.setattr("mlctl.runtime.middleware.asgi.Middleware._open_cache", lambda self: Store())
+    old, new = around(echo(), cache=Cache(60)), Middleware(echo(), settings(), CollectorRegistry())
+    run(ask(old, b"{}", [("x-mlctl-version", "4")]))
+    new.settings = replace(new.settings, version="4")
+    assert run(ask(new, b"{}")).headers["x-mlctl-cache"] == "miss"
+
+
+def test_servers_that_answer_otherwise_share_no_answers_in_one_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefixes: list[str] = []
+    monkeypatch.setattr(
+        "mlctl.runtime.middleware.cache.Redis", lambda settings, prefix, failed: prefixes.append(prefix)
+    )
+    for scope in ("one", "two"):
+        around(echo(), cache=Cache(60, url="redis://x", scope=scope))
+    assert len(set(prefixes)) == 2

@@ -17,6 +17,14 @@ VIEW = {"view": "spending", "keys": KEYS, "features": ["amount"], "ttl_seconds":
 PLAIN = ServedFeatures(columns=["amount", "visits"])
 KEYED = ServedFeatures.model_validate({"columns": ["amount"], "keys": KEYS, "views": [VIEW]})
 
+NAMED = ServedFeatures.model_validate(
+    {
+        "columns": ["amount"],
+        "keys": [{"name": "name", "type": "string"}],
+        "views": [{**VIEW, "keys": [{"name": "name", "type": "string"}]}],
+    }
+)
+
 
 def read(serving: ServedFeatures, body: Any, key: str | None = None) -> Any:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -51,6 +59,14 @@ def test_the_id_is_the_place_or_a_field() -> None:
         (PLAIN, {"amount": 1, "visits": 1, "e": True}, "e", "`e`, which names a message, is True", "events/0/7"),
         (KEYED, {"household_id": "5"}, None, "predict.bad-key", "events/0/7"),
         (KEYED, {}, None, "predict.missing-field", "events/0/7"),
+        (
+            PLAIN,
+            {"amount": 1, "visits": 1, "e": "\ud800"},
+            "e",
+            "`e`, which names a message, is '\\ud800'",
+            "events/0/7",
+        ),
+        (NAMED, {"name": "a\ud800"}, None, "its keys hold half of a surrogate pair", "events/0/7"),
         (PLAIN, b"[" * 100_000, None, "it is not JSON", "events/0/7"),
         (PLAIN, b" " * (5 * 2**20), None, "it has 5,242,880 bytes", "events/0/7"),
     ],

@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from mlctl.providers.serving.spec.engines import CommandEngine, Engine, TorchEngine, VllmEngine
+from mlctl.providers.serving.spec.serve import ServeSpec
 
 ENGINE: TypeAdapter[Any] = TypeAdapter(Engine)
 
@@ -41,3 +42,12 @@ def test_what_has_no_effect_or_no_sense_is_refused(block: Any, words: str) -> No
     with pytest.raises(ValidationError) as caught:
         ENGINE.validate_python(block)
     assert words in str(caught.value)
+
+
+def test_a_state_tells_engines_apart_that_have_nothing_but_defaults() -> None:
+    kept = [
+        ServeSpec.model_validate({"port": 1, "engine": name}).model_dump(mode="json", exclude_defaults=True)
+        for name in ("vllm", "tgi", "torch")
+    ]
+    assert kept == [{"port": 1, "engine": {"type": "vllm"}}, {"port": 1, "engine": {"type": "tgi"}}, {"port": 1}]
+    assert isinstance(ServeSpec.model_validate(kept[0]).engine, VllmEngine)
