@@ -92,8 +92,20 @@ class Middleware:
             await _turn_away(kind, send)
         elif kind == "http" and scope["method"] == "POST" and path in self._paths:
             await self._predict(scope, receive, send, path)
+        elif kind == "http":
+            await self._pass_on(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is no prediction: nobody may fill the memory with its body."""
+        most = self.settings.max_body_bytes
+        if _declared(scope) > most:
+            refused = _too_large(most)
+            reply = Reply(Call(scope["headers"]), send, language=True)
+            await reply.refuse(refused.status, refused.code, refused.message, close=True)
+        else:
+            await self._app(scope, _bounded(receive, most), send)
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         call = Call(scope["headers"])
@@ -218,10 +230,9 @@ class Middleware:
 
 async def _body(scope: Scope, receive: Receive, most: int) -> bytes:
     """The body, read only up to the limit. Raises Refused and Gone."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > most:
-            # what is a little too large the server reads and throws away: many clients hear an answer only after all is sent
-            raise _too_large(most, close=int(value) > _SWALLOWED * most)
+    if (declared := _declared(scope)) > most:
+        # what is a little too large the server reads and throws away: many clients hear an answer only after all is sent
+        raise _too_large(most, close=declared > _SWALLOWED * most)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         whole: bytes = message.get("body", b"")
@@ -239,6 +250,27 @@ async def _body(scope: Scope, receive: Receive, most: int) -> bytes:
             return b"".join(parts)
         message = await receive()
     raise Gone
+
+
+def _declared(scope: Scope) -> int:
+    """How long a body is by its header, 0 where that says nothing."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """A body up to the limit; one that goes on ends like that of a client who went away."""
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if size > most else message
+
+    return counted
 
 
 def _too_large(most: int, *, close: bool = True) -> Refused:

@@ -227,3 +227,23 @@ def test_names_of_variants_that_clients_make_up_are_not_counted_without_end() ->
     assert len(counts) < 100
     assert counts["stable"]["requests"] == 1
     assert sum(variant["requests"] for variant in counts.values()) == 201
+
+
+def test_no_request_of_any_path_brings_more_than_the_limit() -> None:
+    read: list[int] = []
+
+    async def reads_all(scope: Any, receive: Any, send: Any) -> None:
+        size = 0
+        while (message := await receive())["type"] == "http.request":
+            size += len(message["body"])
+            if not message["more_body"]:
+                await respond(send, {})
+                break
+        read.append(size)
+
+    app = around(reads_all, max_body_bytes=100)
+    said = run(ask(app, b"x" * 101, [("content-length", "101")], path="/tokenize"))
+    assert (said.status, said.headers["connection"], read) == (413, "close", [])
+    assert run(ask(app, [b"x" * 60, b"x" * 60, b"x" * 60], path="/tokenize")).status == 0  # of no length that it says
+    assert read == [60]
+    assert run(ask(app, b"x" * 100, [("content-length", "100")], path="/tokenize")).status == 200
