@@ -268,6 +268,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Take rewards."""
         if self.path != "/rewards":
             return self._json(404, {"error": "rewards are sent to /rewards"}, close=True)
+        if self.server.rewards.token is None and self.headers.get("Origin") is not None:
+            told = "a page in a browser may not send rewards; have its server send them, or set a token"
+            return self._json(403, {"error": told}, close=True)
         if not self._allowed():
             return self._json(401, {"error": "a token is needed: Authorization: Bearer ..."}, close=True)
         length = self.headers.get("Content-Length", "")

@@ -223,6 +223,14 @@ def test_oversized_bodies_and_those_of_unknown_length_are_turned_away(rewards: R
             assert sender.recv(100).startswith(b"HTTP/1.1 " + status)
 
 
+def test_a_page_that_a_browser_of_this_machine_has_open_cannot_steer_the_shares(rewards: Rewards) -> None:
+    with socket.create_connection(("127.0.0.1", rewards.port), timeout=10) as sender:
+        body = b'{"request_id": "a", "reward": 1}'
+        head = b"POST /rewards HTTP/1.1\r\nHost: x\r\nOrigin: https://elsewhere.example\r\nContent-Type: text/plain\r\n"
+        sender.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert sender.recv(100).startswith(b"HTTP/1.1 403")
+
+
 def test_beyond_this_machine_a_token_is_needed(tmp_path: Path) -> None:
     def opened() -> Ledger:
         return Ledger(tmp_path / "rewards", list, DAY)
