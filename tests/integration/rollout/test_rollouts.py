@@ -14,6 +14,8 @@ import pytest
 from mlctl.provider import Condition
 from mlctl.providers.serving import controllers, gatewayed
 from mlctl.providers.serving.rollout_report import report
+from mlctl.providers.serving.spec.rollout import BlueGreen
+from mlctl.providers.serving.wanted import blue_green_steps
 from mlctl.rollout.state import Phase
 from mlctl.stats.assignment import bucket
 from mlctl.types.address import ObjectKey
@@ -227,3 +229,29 @@ def rewarded(world: World) -> int:
     """How many rewards count, as `rollout status` shows them."""
     arms = ((report("deployments.api", world.folder) or {}).get("bandit") or {}).get("arms") or {}
     return sum(arm["rewards"] for arm in arms.values())
+
+
+def test_blue_green_previews_switches_and_is_back_at_once_when_the_new_version_fails(world: World) -> None:
+    steps = Stepwise(type="blue_green", steps=blue_green_steps(BlueGreen(preview="confirm", post="sound")))
+    rule = MetricRule(name="error_rate", max=0.05)
+    gates = {"sound": GateRule(metrics=[rule], min_requests=100, interval_seconds=1.0)}
+    world.apply(revision("1"), steps, gates=gates)
+    with Load(world, clients=2) as load:
+        begun = world.apply(revision("2", fail=0.4), steps, gates=gates)
+        assert begun.state.phase is Phase.STEPPING
+        assert {world.ask(0)[1]["version"] for _ in range(10)} == {"1"}
+        assert world.ask(0, **{"x-mlctl-variant": "candidate"})[1]["version"] == "2"
+        world.order("promote")
+        held = world.wait(lambda found: found.held is not None and found.state.in_effect, 40)
+        assert {world.ask(0)[1]["version"] for _ in range(10)} == {"1"}
+        assert "error_rate" in held.says()
+        world.apply(revision("3"), steps, gates=gates)
+        world.order("promote")
+        world.wait(lambda found: found.state.phase is Phase.DONE and found.state.in_effect, 40)
+        assert {world.ask(0)[1]["version"] for _ in range(10)} == {"3"}
+    assert load.lost == []
+    assert (load.failed["1"], load.failed["3"]) == (0, 0)
+    assert load.failed["2"] > 0
+    world.order("undo")
+    world.wait(lambda found: found.named(found.state.stable) == "churn v1" and found.state.in_effect)
+    assert world.ask(0)[1]["version"] == "1"
