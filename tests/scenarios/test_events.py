@@ -182,7 +182,8 @@ def test_every_type_that_the_program_writes_is_in_the_schema() -> None:
     texts = [
         path.read_text()
         for path in sources
-        if path.name not in ("data_events.py", "model_events.py", "serving_events.py", "event_type.py", "events.py", "schema.py")
+        if path.name
+        not in ("data_events.py", "model_events.py", "serving_events.py", "event_type.py", "events.py", "schema.py")
     ]
     written = {name for text in texts for name in re.findall(r'\{[^{}]*?"type": "([a-z_]+)"', text)}
     assert written - EVENTS.keys() == set()

@@ -270,4 +270,13 @@ _STAGES = {
 }
 
 # In the order in which the documentation tells them.
-EVENTS: dict[str, Event] = {**_PLAN, **_APPLY, **_LOOKING, **_STATE, **_STAGES, **DATA_EVENTS, **MODEL_EVENTS, **SERVING_EVENTS}
+EVENTS: dict[str, Event] = {
+    **_PLAN,
+    **_APPLY,
+    **_LOOKING,
+    **_STATE,
+    **_STAGES,
+    **DATA_EVENTS,
+    **MODEL_EVENTS,
+    **SERVING_EVENTS,
+}
