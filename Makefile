@@ -28,6 +28,9 @@ bench: setup ## the benchmarks, with ratios to their floors
 	.venv/bin/python scripts/bench/quickstart.py
 	.venv/bin/python scripts/bench/data.py
 	.venv/bin/python scripts/bench/training_loop.py
+	.venv/bin/python scripts/bench/serving_models.py
+	.venv/bin/python scripts/bench/serving_gateway.py
+	.venv/bin/python scripts/bench/serving_statistics.py
 
 fuzz: setup  ## 20,000 spoiled inputs against the commands that only read
 	.venv/bin/python scripts/fuzz.py --count 20000 --seed $$(date +%Y%m%d)
