@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +23,9 @@ from mlctl.types.secret import Secrets
 
 FORMAT = 1
 _HISTORY_BYTES = 4 * 1024 * 1024
+# Given back when the disk is full: a version that its gate fails is to lose its share then too, and state comes before routes.
+_RESERVE_FILE, _RESERVE_BYTES = "reserve", 256 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,20 @@ class Notebook:
         """Keep it: on the disk when this returns. Raises OSError."""
         # not `write_json`, which sorts: the order of shares is that of their ranges
         text = json.dumps(self._secrets.masked(kept.to_json()), ensure_ascii=False, allow_nan=False)
-        atomic.write_bytes(self._folder / ROLLOUT_FILE, text.encode("utf-8", "surrogatepass"))
+        path, data = self._folder / ROLLOUT_FILE, text.encode("utf-8", "surrogatepass")
+        reserve = self._folder / _RESERVE_FILE
+        try:
+            atomic.write_bytes(path, data)
+        except OSError as error:
+            if error.errno not in _FULL or not reserve.exists():
+                raise
+            reserve.unlink()
+            say("the disk is full: what was kept back for that is given up")
+            atomic.write_bytes(path, data)
+            return
+        if not reserve.exists():
+            with suppress(OSError):
+                atomic.write_bytes(reserve, bytes(_RESERVE_BYTES))
 
     def tell(self, what: str, **facts: Any) -> None:
         """A line of history, and of the log. A full disk costs the line and nothing else."""

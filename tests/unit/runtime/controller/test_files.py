@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mlctl.files import atomic
 from mlctl.rollout.routes import Backend, Routes
 from mlctl.rollout.state import Phase, RolloutState
 from mlctl.runtime.controller.inbox import Inbox
@@ -117,3 +120,27 @@ def test_a_history_that_grows_too_long_makes_room(tmp_path: Path, monkeypatch: p
     ]
     assert json.loads(kept[-1])["text"] == "19"
     assert all(json.loads(line)["what"] == "step" for line in kept)
+
+
+def test_a_full_disk_still_takes_a_state_and_what_follows_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook, taken = Notebook(tmp_path, Secrets()), RolloutState()
+    notebook.write(Kept(taken, {}))
+    capacity = sum(path.stat().st_size for path in tmp_path.iterdir()) + 100
+    real = atomic.write_bytes
+
+    def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+        if sum(other.stat().st_size for other in tmp_path.iterdir()) + len(data) > capacity:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, data, mode=mode)
+
+    monkeypatch.setattr(atomic, "write_bytes", write)
+    failed = replace(taken, phase=Phase.HELD)
+    notebook.write(Kept(failed, {}))
+    assert Notebook(tmp_path, Secrets()).read().state.phase is Phase.HELD
+    atomic.write_bytes(tmp_path / "routes", bytes(100_000))  # the shares that follow find room too
+    notebook.write(Kept(failed, {}))
+    (tmp_path / "routes").unlink()
+    notebook.write(Kept(failed, {}))
+    assert (tmp_path / "reserve").exists()  # for the next time
