@@ -42,7 +42,7 @@ def copies(project: Project, folder: Path) -> Iterator[tuple[int, Project]]:
         yield number, project.copy(folder / str(number))
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("side", [pytest.param("before", marks=pytest.mark.soak), "after"])
 def test_a_first_apply_killed_at_any_journal_line_ends_the_same(
     side: str, fresh: Project, created: Project, tmp_path: Path
 ) -> None:
@@ -57,7 +57,7 @@ def test_a_first_apply_killed_at_any_journal_line_ends_the_same(
             return
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("side", [pytest.param("before", marks=pytest.mark.soak), "after"])
 @pytest.mark.contract(11)
 def test_a_change_killed_at_any_journal_line_ends_the_same(
     side: str, created: Project, changed: Project, tmp_path: Path

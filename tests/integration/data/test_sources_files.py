@@ -112,6 +112,7 @@ def test_names_in_any_script(ctx: Context) -> None:
     assert rows(ctx, made, '"größe", "名前", "a b""c", "🙂", jahr, "ключ"') == [[1, "x", 2, 3, "zwölf", "да"]]
 
 
+@pytest.mark.soak
 def test_a_table_of_ten_thousand_columns(ctx: Context) -> None:
     code = "import pyarrow as pa, pyarrow.parquet as pq, sys\npq.write_table(pa.table({f'c{n}': [n, n] for n in range(10_000)}), sys.argv[1])"
     run_python(code, str(ctx.root / "wide.parquet"))

@@ -17,6 +17,7 @@ def build(features):
 """
 
 
+@pytest.mark.soak
 @pytest.mark.contract(4)
 def test_a_new_feature_computes_the_view_and_trains_what_reads_it(loop: Loop) -> None:
     loop.edit(COUNT, COUNT + "      items_30d: {aggregate: count, window: 30d}\n")

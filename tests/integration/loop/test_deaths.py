@@ -75,6 +75,7 @@ def test_a_training_killed_with_mlctl_goes_on_and_ends_as_if_it_had_not_been(loo
     assert loop.workers() == []
 
 
+@pytest.mark.soak
 @pytest.mark.contract(14)
 def test_a_training_outlives_mlctl_is_adopted_stops_on_ctrl_c_and_goes_on(loop: Loop) -> None:
     served = loop.served_version()

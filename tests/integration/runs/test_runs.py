@@ -88,6 +88,7 @@ def test_an_apply_hands_its_training_over_when_it_is_detached(shop: Shop) -> Non
     assert shop.ok("plan", "--detailed-exitcode", *arguments[2:]) == shop.ok("plan", *arguments[2:])
 
 
+@pytest.mark.soak
 def test_prod_takes_over_what_dev_proved_and_does_not_miss_dev(shop: Shop) -> None:
     shop.ok("apply", "-y")
     refused = shop.run("promote", "--from", "dev", "--to", "prod", "--var", "lr=0.5", "-y")

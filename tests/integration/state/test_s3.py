@@ -142,6 +142,7 @@ print(json.dumps({"waited": waited, "warnings": [item.code for item in store.war
 """
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("skew", ["-864000", "864000"])
 @pytest.mark.contract(10)
 def test_what_a_killed_process_left_is_taken_over_by_the_servers_clock(

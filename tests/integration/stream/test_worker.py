@@ -69,7 +69,7 @@ def bodies(events: Sequence[dict[str, Any]]) -> list[bytes]:
     return [json.dumps(event).encode() for event in events]
 
 
-@pytest.mark.parametrize("kind", ["redis", "kafka"])
+@pytest.mark.parametrize("kind", ["redis", pytest.param("kafka", marks=pytest.mark.soak)])
 def test_online_is_the_batch_whatever_comes_and_whenever_it_is_killed(tmp_path: Path, kind: str) -> None:
     draw = Draw(11)
     history = draw.events(200, ago(300), ago(60))

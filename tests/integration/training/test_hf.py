@@ -36,10 +36,12 @@ ALONE: dict[str, dict[str, Any]] = {
 }
 TOGETHER: dict[str, dict[str, Any]] = {
     "ddp": {"layout": {"strategy": "ddp", "data": 2}},
-    "ddp-qlora": {"layout": {"strategy": "ddp", "data": 2}, "method": ALONE["qlora"]["method"]},
     "zero1": {"layout": {"strategy": "zero1", "data": 2}},
     "zero2": {"layout": {"strategy": "zero2", "data": 2}},
     "zero3": {"layout": {"strategy": "zero3", "data": 2}},
+}
+ADAPTED: dict[str, dict[str, Any]] = {
+    "ddp-qlora": {"layout": {"strategy": "ddp", "data": 2}, "method": ALONE["qlora"]["method"]},
     "zero2-qlora": {"layout": {"strategy": "zero2", "data": 2}, "method": ALONE["qlora"]["method"]},
     "zero3-lora": {"layout": {"strategy": "zero3", "data": 2}, "method": LORA, "precision": "bf16"},
 }
@@ -142,6 +144,13 @@ def together(jobs: Jobs) -> Jobs:
     return jobs
 
 
+@pytest.fixture(scope="module")
+def adapted(jobs: Jobs) -> Jobs:
+    """Adapters that two processes train."""
+    jobs.train_and_cut(2, ADAPTED)
+    return jobs
+
+
 def test_parts() -> None:
     command = [sys.executable, "-m", "tests.integration.training.check_hf"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -184,14 +193,24 @@ def test_every_method_learns(alone: Jobs, name: str) -> None:
 
 @pytest.mark.parametrize("name", [*ALONE, *TOGETHER])
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(alone: Jobs, together: Jobs, name: str) -> None:
-    stopped = alone.told(f"{name}-cut", "stopped")
+    _goes_on(alone, name)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ADAPTED)
+def test_adapters_of_several_processes_go_on_too(jobs: Jobs, adapted: Jobs, name: str) -> None:
+    _goes_on(jobs, name)
+
+
+def _goes_on(jobs: Jobs, name: str) -> None:
+    stopped = jobs.told(f"{name}-cut", "stopped")
     assert (stopped["status"], stopped["step"]) == ("preempted", 3)
-    whole, cut = alone.told(name), alone.told(f"{name}-cut")
+    whole, cut = jobs.told(name), jobs.told(f"{name}-cut")
     assert cut["status"] == whole["status"]
-    assert alone.losses(f"{name}-cut").tolist() == alone.losses(name).tolist()
+    assert jobs.losses(f"{name}-cut").tolist() == jobs.losses(name).tolist()
     losses = [[line["train_loss"], line["val_loss"]] for line in whole["history"]]
     assert [[line["train_loss"], line["val_loss"]] for line in cut["history"]] == losses
-    assert alone.weights(f"{name}-cut") == alone.weights(name)
+    assert jobs.weights(f"{name}-cut") == jobs.weights(name)
 
 
 @pytest.mark.parametrize("name", ["full", "dora"])
