@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -30,9 +31,7 @@ _OUTPUT_TOKENS = 64
 def run_bench(workspace: Workspace, record: Record, wanted: BenchJob, bodies: Sequence[dict[str, Any]]) -> BenchReport:
     """Run the test in a worker of its own. Raises MlctlError."""
     _, context = workspace.reader()
-    folder = context.home / "benchmarks" / record.key.address.name
-    job.discard(folder)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = own_folder(context.home, record.key.address.name)
     requests = folder / "bodies.jsonl"
     atomic.write_bytes(requests, "".join(json.dumps(body) + "\n" for body in bodies).encode())
     params = wanted.model_copy(update={"bodies": str(requests)})
@@ -44,6 +43,22 @@ def run_bench(workspace: Workspace, record: Record, wanted: BenchJob, bodies: Se
     report = BenchReport.model_validate(dict(found))
     job.discard(folder)
     return report
+
+
+def own_folder(home: Path, name: str) -> Path:
+    """An empty folder for one run: a job's folder that two shared would have the second end the first."""
+    place = home / "benchmarks"
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=place))
+
+
+def writable(page: Path) -> None:
+    """Raise MlctlError when a page could not be written there: better now than after a long load."""
+    if page.is_dir() or not page.parent.is_dir():
+        why = "it is a folder" if page.is_dir() else f"there is no folder {page.parent}"
+        raise MlctlError.of(
+            "cli.usage", f"`--html {page}` cannot be written", why, "name a file in a folder that exists"
+        )
 
 
 def requests_for(

@@ -55,10 +55,12 @@ def bench(
     as_json: AsJson = False,
 ) -> int:
     """Measure, show, judge."""
-    from mlctl.cli.benchmarking import judged, requests_for, run_bench
+    from mlctl.cli.benchmarking import judged, requests_for, run_bench, writable
     from mlctl.providers.serving.client import path_of, token_of, url_of
     from mlctl.views.human import bench as view
 
+    if html is not None:
+        writable(html)
     requirements = [_requirement(text) for text in require or []]
     loads = _loads(concurrency, rate, requirements)
     record = pick(workspace.records(), "deployments", deployment)
