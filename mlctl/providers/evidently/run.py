@@ -13,10 +13,11 @@ from typing import Any
 from mlctl.launch import job
 from mlctl.provider import Context
 from mlctl.providers.evidently.monitor import RUNS_FOLDER
+from mlctl.providers.evidently.parts import PARTS
 from mlctl.stats.drift import Verdict
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.job import RESULT_FILE, JobResult, JobStatus
-from mlctl.types.jobs.monitor import MonitorJob
+from mlctl.types.jobs.monitor import MonitorJob, Parts
 from mlctl.types.state import Record
 from mlctl.types.value import Json
 
@@ -52,11 +53,11 @@ class MonitorResult:
 def run_monitor(record: Record, ctx: Context, now: datetime | None = None) -> MonitorResult:
     """Compare the deployment's latest predictions with the reference. Raises MlctlError when that could not be done."""
     outputs = record.outputs
-    if "tests" not in outputs:
+    if "parts" not in outputs:
         raise MlctlError.of(
             "monitor.not-applied",
-            f"{record.key.address} has no reference yet",
-            "a monitor compares with a reference that `apply` freezes",
+            f"{record.key.address} was not applied yet",
+            "a monitor compares with what `apply` freezes",
             "run `mlctl apply`",
         )
     until = now or datetime.now(UTC)
@@ -64,16 +65,10 @@ def run_monitor(record: Record, ctx: Context, now: datetime | None = None) -> Mo
     folder = _fresh(runs, until)
     params = MonitorJob(
         monitor=record.key.address.name,
-        reference=outputs["reference"],
         predictions=outputs["predictions"],
         report=os.path.relpath(folder / REPORT_FILE, ctx.root),
-        tests=outputs["tests"],
-        alpha=outputs["alpha"],
-        correction=outputs["correction"],
-        margins=outputs["margins"],
-        min_rows=outputs["min_rows"],
-        since=(until - timedelta(seconds=outputs["window_seconds"])).isoformat(),
         until=until.isoformat(),
+        parts=Parts.model_validate(outputs["parts"]),
     )
     try:
         result = job.run("monitor", params.model_dump(mode="json"), folder, ctx)
@@ -88,7 +83,7 @@ def run_monitor(record: Record, ctx: Context, now: datetime | None = None) -> Mo
             ) from None
         raise
     _prune(runs)
-    return MonitorResult(record.key.address.name, folder.name, {**result.outputs, "untested": outputs["untested"]})
+    return MonitorResult(record.key.address.name, folder.name, result.outputs)
 
 
 def history(record: Record, ctx: Context) -> list[MonitorResult]:
@@ -105,25 +100,15 @@ def history(record: Record, ctx: Context) -> list[MonitorResult]:
 
 
 def result_text(result: MonitorResult) -> str:
-    """The result for a person: the verdict, then the columns, alarms first."""
+    """The result for a person: the verdict, then each part."""
     outputs: Mapping[str, Any] = result.outputs
     lines = [f"{result.monitor}: {outputs['verdict'].replace('_', ' ')}: {outputs['summary']}"]
-    order = list(Verdict)
-    for name, column in sorted(
-        outputs["columns"].items(), key=lambda item: (order.index(Verdict(item[1]["verdict"])), item[0])
-    ):
-        tests = "  ".join(_test_text(method, test) for method, test in column["tests"].items())
-        lines.append(f"  {column['verdict'].replace('_', ' '):<8} {name}  n={column['rows']}  {tests}")
-    lines += [f"  untested {name}: {why}" for name, why in outputs.get("untested", {}).items()]
+    for part in PARTS:
+        if part.name in outputs["parts"]:
+            lines += [f"  {line}" for line in part.text(outputs["parts"][part.name])]
     if outputs["report"] is not None:
         lines.append(f"  report   {outputs['report']}")
     return "\n".join(lines)
-
-
-def _test_text(method: str, test: Mapping[str, Any]) -> str:
-    if test["p_adjusted"] is None:
-        return f"{method} (too few rows)"
-    return f"{method} {test['effect']:.3f} (margin {test['margin']:g}, p {test['p_adjusted']:.2g})"
 
 
 def _fresh(runs: Path, moment: datetime) -> Path:

@@ -1,131 +1,51 @@
-"""The report of a run as one HTML file: mlctl's verdict on top, Evidently's plots of each column below. It loads nothing."""
+"""The report of a run as one HTML file: the verdict and the alarms on top, what each part draws below. It loads nothing."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-import warnings
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from mlctl.files import atomic
-from mlctl.runtime.monitor.compare import present, reference_counts
-from mlctl.runtime.monitor.window import Categories, Numbers
-from mlctl.types.jobs.monitor import SCORE, MonitorJob, Profile, ProfileColumn
 
-_DRAWN_ROWS = 5000
-_SEED = 7
-_METHODS = {"ks": "ks", "psi": "psi", "wasserstein": "wasserstein", "chi_square": "chisquare"}
 _STYLE = (
-    "<style>#mlctl{font:14px/1.5 system-ui,sans-serif;margin:24px auto;max-width:1100px;padding:0 16px}#mlctl table{border-collapse:collapse;width:100%}"
-    "#mlctl td,#mlctl th{border-bottom:1px solid #ddd;padding:4px 10px;text-align:left;font-variant-numeric:tabular-nums}#mlctl .alarm{color:#b00020;font-weight:600}</style>"
+    "<style>.mlctl{font:14px/1.5 system-ui,sans-serif;margin:24px auto;max-width:1100px;padding:0 16px}.mlctl table{border-collapse:collapse;width:100%}"
+    ".mlctl td,.mlctl th{border-bottom:1px solid #ddd;padding:4px 10px;text-align:left;font-variant-numeric:tabular-nums}.mlctl .alarm{color:#b00020;font-weight:600}</style>"
 )
+_HEAD = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
 
 
-def write_page(
-    path: Path,
-    job: MonitorJob,
-    profile: Profile,
-    columns: Mapping[str, Numbers | Categories],
-    outputs: Mapping[str, Any],
-) -> None:
-    """Draw the columns that have data and write the page. Raises whatever Evidently does."""
-    drawn = {name: column for name, column in columns.items() if outputs["columns"][name]["verdict"] != "no_data"}
-    html = _evidently(job, profile, drawn)
-    head, body, rest = html.partition("<body>")
-    if not body:
-        raise ValueError("Evidently's page has no <body>")
-    atomic.write_bytes(path, (head + body + _STYLE + _table(outputs, job) + rest).encode())
-
-
-def _evidently(job: MonitorJob, profile: Profile, columns: Mapping[str, Numbers | Categories]) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own deprecations, none of them ours to act on
-        from evidently import DataDefinition, Dataset, Report
-        from evidently.metrics import ValueDrift
-
-        reference, current, metrics = {}, {}, []
-        for name, column in columns.items():
-            source = profile.score if name == SCORE else profile.columns[name]
-            before, now = _values(profile, source, column)
-            if not before or not now:  # Evidently refuses a column without any value
-                continue
-            reference[name], current[name] = before, now
-            for method in job.tests[name]:
-                threshold = job.margins[method] if method in ("psi", "wasserstein") else job.alpha
-                metrics.append(ValueDrift(column=name, method=_METHODS[method], threshold=threshold))
-        numeric = [name for name in reference if isinstance(columns[name], Numbers)]
-        definition = DataDefinition(
-            numerical_columns=numeric, categorical_columns=[name for name in reference if name not in numeric]
+def write_page(path: Path, monitor: str, outputs: Mapping[str, Any], drawn: Mapping[str, str]) -> None:
+    """Write the page; `drawn` is the HTML of each part that has some, a fragment or a whole page."""
+    heads, bodies = [], []
+    for name, html in drawn.items():
+        head, body = _apart(html)
+        heads.append(head)
+        summary = escape(outputs["parts"][name]["summary"])
+        bodies.append(
+            f'<section class="mlctl" id="{escape(name)}"><h2>{escape(name)}</h2><p>{summary}</p>{body}</section>'
         )
-        frames = [
-            Dataset.from_pandas(_frame(values, numeric), data_definition=definition) for values in (current, reference)
-        ]
-        snapshot = Report(metrics).run(frames[0], frames[1])
-        handle, temporary = tempfile.mkstemp(suffix=".html")
-        os.close(handle)
-        try:
-            snapshot.save_html(temporary)
-            return Path(temporary).read_text(encoding="utf-8")
-        finally:
-            Path(temporary).unlink()
-
-
-def _values(
-    profile: Profile, source: ProfileColumn | None, column: Numbers | Categories
-) -> tuple[list[Any], list[Any]]:
-    """Values of the reference and of the window to draw: a few thousand of each at most."""
-    if source is None:
-        return [], []
-    if isinstance(column, Numbers):
-        values = present(column)
-        if len(values) > _DRAWN_ROWS:
-            values = np.random.default_rng(_SEED).choice(values, _DRAWN_ROWS, replace=False)
-        return list(source.sample), values.tolist()
-    return _expanded(reference_counts(profile, source)), _expanded(
-        {name: float(count) for name, count in column.counts.items()}
+    title = f"{escape(monitor)}: {escape(outputs['verdict'].replace('_', ' '))}"
+    top = (
+        f'<section class="mlctl" id="mlctl"><h1>{title}</h1><p>{escape(outputs["summary"])}</p>'
+        f"<p>Until {escape(outputs['until'])}.</p>{_alarms(outputs)}</section>"
     )
+    page = [_HEAD.format(title=title), _STYLE, *heads, "</head><body>", top, *bodies, "</body></html>"]
+    atomic.write_bytes(path, "".join(page).encode())
 
 
-def _expanded(counts: Mapping[str | None, float]) -> list[str]:
-    """One value for each row of a table of counts, scaled down when there are many."""
-    known = {
-        ("(other)" if name.startswith("\0") else name): count for name, count in counts.items() if name is not None
-    }
-    scale = min(1.0, _DRAWN_ROWS / max(sum(known.values()), 1))
-    return [name for name, count in sorted(known.items()) for _ in range(round(count * scale))]
+def _alarms(outputs: Mapping[str, Any]) -> str:
+    if not outputs["alarms"]:
+        return ""
+    rows = "".join(f'<li class="alarm">{escape(alarm["says"])}</li>' for alarm in outputs["alarms"])
+    return f"<ul>{rows}</ul>"
 
 
-def _frame(values: Mapping[str, list[Any]], numeric: list[str]) -> pd.DataFrame:
-    """Columns of unequal length side by side: only each column on its own is looked at."""
-    return pd.DataFrame(
-        {name: pd.Series(items, dtype="float64" if name in numeric else "object") for name, items in values.items()}
-    )
-
-
-def _table(outputs: Mapping[str, Any], job: MonitorJob) -> str:
-    rows = []
-    for name, column in outputs["columns"].items():
-        for method, test in column["tests"].items():
-            figures = [
-                f"{test[key]:.4g}" if test[key] is not None else "-"
-                for key in ("effect", "margin", "p_value", "p_adjusted")
-            ]
-            cells = [name, method, test["verdict"].replace("_", " "), *figures, str(test["rows"])]
-            rows.append(
-                f'<tr class="{test["verdict"]}">' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-            )
-    heads = "".join(
-        f"<th>{head}</th>" for head in ("column", "method", "verdict", "effect", "margin", "p", "p adjusted", "rows")
-    )
-    return (
-        f'<section id="mlctl"><h1>{escape(job.monitor)}: {escape(outputs["verdict"].replace("_", " "))}</h1><p>{escape(outputs["summary"])}</p>'
-        f"<p>{escape(str(job.since))} to {escape(job.until)}. An alarm needs an adjusted p-value below {job.alpha:g} ({escape(job.correction)} over {outputs['tests']} tests) "
-        "and an effect of at least its margin. The plots below are Evidently's; each of its flags looks at one test alone.</p>"
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
-    )
+def _apart(html: str) -> tuple[str, str]:
+    """What is in the head and what is in the body of a page; a fragment is all body."""
+    before, found, rest = html.partition("<body>")
+    if not found:
+        return "", html
+    head = before.partition("<head>")[2].rpartition("</head>")[0]
+    return head, rest.rpartition("</body>")[0]

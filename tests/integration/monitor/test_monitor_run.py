@@ -111,15 +111,15 @@ def test_same_distribution_is_ok_and_a_page_is_drawn(ctx: Context) -> None:
     write_log(ctx.root, 600)
     result = run_monitor(record, ctx, NOW)
     assert (result.verdict, result.exit_code) == (Verdict.OK, ExitCode.OK)
-    assert result.outputs["rows"] == 600
+    assert result.outputs["parts"]["data"]["rows"] == 600
     assert (
-        result.outputs["tests"] == 3 * 3 + 2 + 3
+        result.outputs["parts"]["data"]["tests"] == 3 * 3 + 2 + 3
     )  # three numeric features and the score by three methods, one category by two
-    assert set(result.outputs["columns"]) == {"amount", "age", "baskets", "city", "prediction score"}
+    assert set(result.outputs["parts"]["data"]["columns"]) == {"amount", "age", "baskets", "city", "prediction score"}
     page = (ctx.root / str(result.outputs["report"])).read_text()
     assert re.search(r"<script[^>]+src=", page) is None
     assert re.search(r"<link[^>]+href=.?https?:", page) is None
-    assert '<section id="mlctl"><h1>shops_drift: ok</h1>' in page
+    assert '<section class="mlctl" id="mlctl"><h1>shops_drift: ok</h1>' in page
     assert "ValueDrift" in page or "plotly" in page  # Evidently's part is there too
     assert "no drift in 5 columns" in result_text(result)
 
@@ -131,9 +131,9 @@ def test_a_shift_alarms_on_the_shifted_feature_alone(ctx: Context) -> None:
         stream.write('{"ts": "2026-05-09T17:00:00+00:00", "features": {"age": 4')  # the writer was killed here
     result = run_monitor(record, ctx, NOW)
     assert (result.verdict, result.exit_code) == (Verdict.ALARM, ExitCode.DRIFT)
-    assert result.outputs["alarms"] == ["age"]
-    assert result.outputs["unreadable"] == 1
-    age = result.outputs["columns"]["age"]["tests"]
+    assert [(alarm["part"], alarm["name"]) for alarm in result.outputs["alarms"]] == [("data", "age")]
+    assert result.outputs["parts"]["data"]["unreadable"] == 1
+    age = result.outputs["parts"]["data"]["columns"]["age"]["tests"]
     assert all(test["p_adjusted"] < 1e-6 for test in age.values())
     assert age["wasserstein"]["effect"] == pytest.approx(0.5, abs=0.12)
     assert "age" in result_text(result).splitlines()[1]
@@ -149,7 +149,7 @@ def test_no_data_is_not_ok(ctx: Context) -> None:
     assert few.verdict is Verdict.NO_DATA
     assert few.outputs["summary"] == "99 predictions in the window, and 100 are needed"
     late = run_monitor(record, ctx, NOW + timedelta(days=30))
-    assert (late.verdict, late.outputs["rows"]) == (Verdict.NO_DATA, 0)
+    assert (late.verdict, late.outputs["parts"]["data"]["rows"]) == (Verdict.NO_DATA, 0)
     assert [item.run for item in history(record, ctx)] == sorted(item.run for item in (empty, few, late))
 
 
@@ -158,8 +158,8 @@ def test_a_deployment_that_logs_no_features_is_not_ok(ctx: Context) -> None:
     write_log(ctx.root, 300, features=None)
     result = run_monitor(record, ctx, NOW)
     assert result.verdict is Verdict.NO_DATA
-    assert result.outputs["columns"]["prediction score"]["verdict"] == "ok"
-    assert result.outputs["no_data"] == ["age", "amount", "baskets", "city"]
+    assert result.outputs["parts"]["data"]["columns"]["prediction score"]["verdict"] == "ok"
+    assert result.outputs["parts"]["data"]["no_data"] == ["age", "amount", "baskets", "city"]
 
 
 def test_reference_is_guarded_and_delete_removes_everything(ctx: Context) -> None:
@@ -171,7 +171,7 @@ def test_reference_is_guarded_and_delete_removes_everything(ctx: Context) -> Non
     assert kind.read(record, ctx) == observed
     write_log(ctx.root, 10)
     assert run_monitor(record, ctx, NOW).verdict is Verdict.NO_DATA
-    frozen = ctx.root / str(record.outputs["reference"])
+    frozen = ctx.root / str(record.outputs["parts"]["data"]["reference"])
     frozen.write_text(frozen.read_text().replace("numeric", "Numeric"))
     broken = kind.read(record, ctx)
     assert broken is not None

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mlctl.provider import Context
 from mlctl.providers.evidently.monitor import Monitor
 from mlctl.providers.evidently.run import run_monitor
-from mlctl.providers.evidently.spec import MonitorSpec
+from mlctl.providers.evidently.spec.monitor import MonitorSpec
 from mlctl.testing.harness import apply_once, make_context
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.diagnostic import MlctlError
@@ -42,11 +42,12 @@ def apply(ctx: Context, profile: Any = PROFILE, predictions: Any = "log", **data
 
 def test_outputs(ctx: Context) -> None:
     record = apply(ctx)
-    assert record.outputs["tests"] == {"age": ["ks", "psi"], "city": ["psi"], "prediction score": ["ks", "psi"]}
-    assert record.outputs["untested"] == {}
-    assert record.outputs["reference"] == ".mlctl/default/objects/monitors.m/self/reference.json"
-    assert record.outputs["margins"] == {"ks": 0.05, "psi": 0.1}
-    assert record.outputs["window_seconds"] == 7 * 86400
+    part = record.outputs["parts"]["data"]
+    assert part["tests"] == {"age": ["ks", "psi"], "city": ["psi"], "prediction score": ["ks", "psi"]}
+    assert part["untested"] == {}
+    assert part["reference"] == ".mlctl/default/objects/monitors.m/self/reference.json"
+    assert part["margins"] == {"ks": 0.05, "psi": 0.1}
+    assert part["window_seconds"] == 7 * 86400
     assert apply(ctx).outputs == record.outputs
     assert Monitor().describe(record) == "3 columns by ks, psi"
 
@@ -76,12 +77,16 @@ def test_another_reference_is_another_digest(ctx: Context) -> None:
 
 
 def test_columns_that_no_method_fits_are_named(ctx: Context) -> None:
-    assert apply(ctx, methods=["ks"]).outputs["untested"] == {"city": "none of the methods is for categorical columns"}
+    assert apply(ctx, methods=["ks"]).outputs["parts"]["data"]["untested"] == {
+        "city": "none of the methods is for categorical columns"
+    }
     small = {
         **PROFILE,
         "columns": {**PROFILE["columns"], "few": {**NUMERIC, "nulls": 170, "sample": NUMERIC["sample"][:30]}},
     }
-    assert apply(ctx, small).outputs["untested"] == {"few": "the reference holds 30 values and 100 are needed"}
+    assert apply(ctx, small).outputs["parts"]["data"]["untested"] == {
+        "few": "the reference holds 30 values and 100 are needed"
+    }
 
 
 @pytest.mark.parametrize(
@@ -139,11 +144,10 @@ def test_check(ctx: Context, data: dict[str, Any], code: str, path: tuple[str | 
 @pytest.mark.parametrize(
     "block",
     [
-        {"labels": {"dataset": "x"}},
-        {"on_alarm": {"retrain": "training.x"}},
+        {"label": {"dataset": "x"}},
         {"reference": ""},
         {"data": {"methods": []}},
-        {"data": {"methods": ["domain_classifier"]}},
+        {"data": {"methods": ["domain_classified"]}},
         {"data": {"methods": ["ks"], "correction": "none"}},
         {"data": {"methods": ["ks"], "alpha": 0}},
         {"data": {"methods": ["ks"], "window": 7}},
@@ -155,6 +159,17 @@ def test_schema(block: dict[str, Any]) -> None:
     MonitorSpec.model_validate(good)
     with pytest.raises(ValidationError):
         MonitorSpec.model_validate({**good, **block})
+
+
+@pytest.mark.parametrize(
+    ("block", "code"),
+    [({}, "monitor.watches-nothing"), ({"data": {"methods": ["ks"]}}, "monitor.no-reference")],
+)
+def test_a_monitor_watches_something_and_has_what_it_compares_with(
+    ctx: Context, block: dict[str, Any], code: str
+) -> None:
+    (found,) = Monitor().check(MonitorSpec.model_validate({"deployment": "api", **block}), ctx)
+    assert found.code == code
 
 
 def test_delete_of_what_was_never_made(ctx: Context) -> None:

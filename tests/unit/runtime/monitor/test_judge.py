@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from mlctl.runtime.monitor.compare import reference_counts
-from mlctl.runtime.monitor.program import judge
+from mlctl.runtime.monitor.data import judge
 from mlctl.runtime.monitor.window import Categories, Numbers, Window
 from mlctl.stats.drift import MARGINS, Finding, Verdict, column_verdicts
-from mlctl.types.jobs.monitor import SCORE, MonitorJob, Profile, ProfileColumn
+from mlctl.types.jobs.monitor import SCORE, DataPart, Profile, ProfileColumn
 
 Random = np.random.Generator
 COLUMNS: dict[str, Callable[[Random, int], np.ndarray]] = {
@@ -43,31 +43,27 @@ def window_of(random: Random, rows: int, shift: float = 0.0) -> Window:
     return Window(columns, scores, array("l", [0] * rows), ["1"], rows)
 
 
-def job_of(profile: Profile, margins: dict[str, float], correction: str = "holm") -> MonitorJob:
+def part_of(profile: Profile, margins: dict[str, float], correction: str = "holm") -> DataPart:
     tests = {
         name: ["ks", "psi", "wasserstein"] if column.kind == "numeric" else ["psi", "chi_square"]
         for name, column in profile.columns.items()
     }
-    return MonitorJob.model_validate(
+    return DataPart.model_validate(
         {
-            "monitor": "m",
             "reference": "",
-            "predictions": "",
-            "report": "",
             "tests": {**tests, SCORE: ["ks", "psi", "wasserstein"]},
             "alpha": 0.05,
             "correction": correction,
             "margins": margins,
             "min_rows": 100,
-            "since": None,
-            "until": "",
+            "window_seconds": 1.0,
         }
     )
 
 
 def run(random: Random, rows: int, shift: float = 0.0, correction: str = "holm") -> list[Finding]:
     profile = profile_of(random)
-    _, findings = judge(job_of(profile, DEFAULT_MARGINS, correction), profile, window_of(random, rows, shift))
+    _, findings = judge(part_of(profile, DEFAULT_MARGINS, correction), profile, window_of(random, rows, shift))
     assert len(findings) == 17
     return findings
 
@@ -103,7 +99,7 @@ def test_a_trifle_is_not_an_alarm_however_sure_it_is() -> None:
     random = np.random.default_rng(1)
     profile = profile_of(random, rows=50_000)
     window = window_of(random, 100_000, 0.04)
-    _, findings = judge(job_of(profile, DEFAULT_MARGINS), profile, window)
+    _, findings = judge(part_of(profile, DEFAULT_MARGINS), profile, window)
     age = [item for item in findings if item.column == "age"]
     assert min(item.p_adjusted or 1.0 for item in age) < 0.01
     assert all(item.verdict is Verdict.OK for item in age)
@@ -111,7 +107,7 @@ def test_a_trifle_is_not_an_alarm_however_sure_it_is() -> None:
 
 def judged(column: ProfileColumn, current: Numbers | Categories, methods: list[str]) -> list[Finding]:
     profile = Profile(rows=2000, columns={"x": column})
-    job = job_of(profile, DEFAULT_MARGINS).model_copy(update={"tests": {"x": methods}})
+    job = part_of(profile, DEFAULT_MARGINS).model_copy(update={"tests": {"x": methods}})
     return judge(job, profile, Window({"x": current}))[1]
 
 

@@ -1,4 +1,4 @@
-"""The spec of a monitor: what is watched, what it is compared with, and when to raise an alarm."""
+"""`data`: which tests compare features and scores with the reference, and when they raise an alarm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mlctl.provider import Block, Reference, Spec
+from mlctl.provider import Block
 from mlctl.stats.drift import MARGINS, Method
 from mlctl.types.units import Duration
 
@@ -27,11 +27,3 @@ class DataDrift(Block):
     def margins(self) -> dict[Method, float]:
         """The margin of each method that is used."""
         return {method: self.margin.get(method, MARGINS[method]) for method in self.methods}
-
-
-class MonitorSpec(Spec):
-    """A monitor of a deployment against a training profile."""
-
-    deployment: Annotated[str, Reference("deployments")]
-    reference: Annotated[str, Field(min_length=1)]
-    data: DataDrift
