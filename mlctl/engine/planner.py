@@ -13,10 +13,11 @@ from mlctl.engine.ledger import Ledger
 from mlctl.engine.moves import Moves, moves
 from mlctl.engine.removal import RETAINED_BUILDS, doomed, ordered_for_removal, with_used, with_users
 from mlctl.engine.selection import Scope, closure, downstream, named, scope
-from mlctl.provider import Context, Input
+from mlctl.provider import Context, Desired, Input
 from mlctl.spec.project import Project
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, FieldClass, Mode, Plan, Reason, Selection
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record
 from mlctl.types.value import Unknown
 
@@ -90,11 +91,20 @@ def destruction(project: Project, ledger: Ledger, selection: Selection = _EVERYT
     return Plan(changes, ledger.lineage, ledger.serial, project.digest, mode, project.environment, ledger.held)
 
 
+def _foreseen(planning: _Planning, address: Address, desired: Desired, change: Change) -> Change:
+    """The change with what it would take. Raises MlctlError, with the place, for what cannot be done."""
+    project = planning.project
+    try:
+        return planning.foresight.of(change, project.resources[address].kind, desired, planning.ctx)
+    except MlctlError as error:
+        raise MlctlError([project.located(address, item) for item in error.diagnostics], error.exit_code) from None
+
+
 def _step(planning: _Planning, address: Address) -> Change:
     """The change of one address; notes what its dependents will see, and whether a gate holds it back."""
     project, ledger, live, held = planning.project, planning.ledger, planning.live, planning.held
     desired, change = choose(project, address, inputs_of(project, address, live), ledger, planning.ctx, planning.asked)
-    change = planning.foresight.of(_with_move(planning, change), project.resources[address].kind, desired, planning.ctx)
+    change = _foreseen(planning, address, desired, _with_move(planning, change))
     record = ledger.get(change.key)
     offered = planning.asked.offered.get(change.key) if change.reason is Reason.PROMOTED else None
     found = offered or (record if _stays(change) else None)

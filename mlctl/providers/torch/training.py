@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +22,9 @@ from mlctl.providers.torch.rules import check_training
 from mlctl.providers.torch.runs import may_have_runs
 from mlctl.providers.torch.search_rules import check_search
 from mlctl.providers.torch.spec import Data, Python, TrainingSpec
+from mlctl.providers.torch.together import untimed_problems
 from mlctl.types import job as contract
+from mlctl.types.address import Address
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.estimate import Estimate
@@ -47,6 +49,12 @@ class Training:
     def check(self, spec: TrainingSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Fields that contradict each other, and the entry point of a `python` model."""
         return [*check_training(spec, ctx), *check_search(spec, ctx)]
+
+    def check_together(
+        self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
+    ) -> Iterable[tuple[Address, Diagnostic]]:
+        """Rows that are placed in time have one."""
+        return untimed_problems(specs, uses)
 
     def parts(self, spec: TrainingSpec, ctx: Context) -> Mapping[str, str]:
         """The project's own code that a `python` model runs, or the files that a language model begins with."""
