@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from mlctl.cli.check_keeping import keep_check
 from mlctl.cli.options import emit_json, pick
 from mlctl.cli.watching import watched
 from mlctl.providers.feast.parity import run_parity
@@ -36,6 +37,8 @@ def compare_views(
         with watched(context, f"parity of {record.key.address.name}") as watching:
             result = run_parity(record, watching, sample=sample, seed=seed or 0)
         passed = passed and result.passed
+        rule = "what the online store serves equals what training reads"
+        keep_check(context.home, str(record.key.address), "parity", passed=result.passed, rule=rule)
         if as_json:
             emit_json({"type": "parity", **result.model_dump(mode="json")})
         else:
@@ -68,6 +71,8 @@ def compare_log(
             seed=seed or 0,
             max_lag_seconds=0.0 if max_lag is None else _seconds("--max-lag", max_lag),
         )
+    rule = "what the model was served equals what training reads"
+    keep_check(context.home, str(record.key.address), "parity", passed=result.passed, rule=rule)
     if as_json:
         emit_json({"type": "log_parity", "deployment": record.key.address.name, **result.model_dump(mode="json")})
     else:

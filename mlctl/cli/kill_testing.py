@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlctl.cli.check_keeping import keep_check
 from mlctl.cli.interrupting import Ending, interruptible
 from mlctl.cli.watching import watched
 from mlctl.engine.choice import inputs_of
@@ -31,6 +32,8 @@ def kill_test(workspace: Workspace, address: Address, *, kills: int, steps: int 
     ):
         found = job.run("kill_test", params.model_dump(mode="json"), folder, told).outputs
     report = KillTestReport.model_validate(dict(found))
+    rule = f"{len(report.kills)} kills lose nothing"
+    keep_check(context.home, str(address), "kill-test", passed=report.passed, rule=rule)
     if report.passed:
         job.discard(folder)
     return report

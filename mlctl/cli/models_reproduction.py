@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mlctl.cli.check_keeping import keep_check
 from mlctl.cli.interrupting import Ending, interruptible
 from mlctl.cli.models_tracing import Traced, remove_empty
 from mlctl.cli.watching import watched
@@ -39,6 +40,9 @@ def reproduce(workspace: Workspace, traced: Traced, tolerance: float, *, keep: b
     ):
         outputs = job.run("train", _params(traced.training, uri), folder, told).outputs
     report = compare(traced, outputs, tolerance)
+    same, address = report["verdict"] != "different", str(traced.document["address"])
+    rule = f"{traced.name} trained again is the same, or its metrics within {tolerance:g}"
+    keep_check(context.home, address, "reproduce", passed=same, rule=rule, outputs={"verdict": report["verdict"]})
     if keep:
         report["folder"] = str(folder)
     else:

@@ -12,7 +12,8 @@ from typing import Any
 
 from mlctl.types.value import Json, digest
 
-KINDS = ("experiment", "monitor", "retrain", "rollout", "gate")
+# a check is one that somebody had made: parity, a kill test, a reproduction; its name is in `inputs`
+KINDS = ("experiment", "monitor", "retrain", "rollout", "gate", "check")
 
 
 @dataclass(frozen=True, slots=True)
