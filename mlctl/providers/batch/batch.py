@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mlctl.launch import job
+from mlctl.launch import inputs, job
 from mlctl.launch.job import JobState
 from mlctl.processes import leftover, worker
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
@@ -27,10 +27,8 @@ from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.environments import environment_python
 from mlctl.types.jobs import batch as jobs
 from mlctl.types.jobs.batch import MANIFEST_FILE, PARTS, BatchJob
-from mlctl.types.jobs.features import ViewSource
 from mlctl.types.jobs.profile import dataset_digest
-from mlctl.types.jobs.train import TableInput
-from mlctl.types.jobs.used_model import Made, UsedModel, label, used_model
+from mlctl.types.jobs.used_model import UsedModel, label
 from mlctl.types.state import Record
 from mlctl.types.value import Json
 
@@ -142,28 +140,9 @@ class BatchPredictions:
 def batch_job(desired: Desired, ctx: Context) -> BatchJob:
     """The parameters of the worker program. Raises MlctlError."""
     spec: BatchSpec = desired.spec
-    address = str(desired.address)
-    model = _model(desired)
-    dataset = desired.input("datasets", spec.dataset)
-    if "files" not in dataset.outputs:
-        raise MlctlError.of(
-            "batch.remote-dataset",
-            f"the rows of datasets.{spec.dataset} stay in their database",
-            "a batch reads files",
-            f"remove `copy: false` from datasets.{spec.dataset}",
-            address=address,
-        )
-    if not ctx.path(model.folder).is_dir():
-        raise MlctlError.of(
-            "model.gone",
-            f"the model folder `{model.folder}` does not exist",
-            f"it is that of {model.name} version {model.version}",
-            "run `mlctl plan --refresh=deep`",
-            address=address,
-        )
     return BatchJob(
-        model=model,
-        dataset=TableInput.of(spec.dataset, dataset.outputs),
+        model=_model(desired, ctx),
+        dataset=inputs.rows_of(desired, "batch.remote-dataset", "a batch reads files"),
         where=spec.where,
         columns=spec.columns,
         rows_per_part=spec.rows_per_part,
@@ -172,21 +151,17 @@ def batch_job(desired: Desired, ctx: Context) -> BatchJob:
     )
 
 
-def _model(desired: Desired) -> UsedModel:
-    """The model with the snapshots that its features are to be joined from: those of the block's own inputs, as they are now."""
+def _model(desired: Desired, ctx: Context) -> UsedModel:
     spec: BatchSpec = desired.spec
-    inputs = [Made(at, item.outputs, item.digest) for at, item in desired.inputs.items() if isinstance(item, Input)]
-    model = used_model(spec.model, inputs, str(desired.address))
+    model = inputs.model_of(desired)
     if model.is_language_model and spec.generate is None:
         raise MlctlError([needs_generate(spec.model)])
     if not model.is_language_model and spec.generate is not None:
         raise MlctlError([generate_unused(spec.model)])
-    views = [ViewSource.from_outputs(desired.input("feature_views", name).outputs) for name in spec.features]
-    reads, named = {view.view for view in model.views}, {view.view for view in views}
-    if reads != named:
-        raise MlctlError([views_differ(spec.model, reads, named)])
-    order = [view.view for view in model.views]
-    return model.model_copy(update={"views": sorted(views, key=lambda view: order.index(view.view))})
+    inputs.check_there(model, desired, ctx)
+    return inputs.with_snapshots(
+        model, desired, spec.features, lambda reads, named: views_differ(spec.model, reads, named)
+    )
 
 
 def _generation(spec: GenerateSpec, ctx: Context) -> jobs.Generation:

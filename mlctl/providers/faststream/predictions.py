@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mlctl.launch import service
+from mlctl.launch.inputs import check_there, model_of
 from mlctl.processes import service as services
 from mlctl.processes import worker
-from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
+from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.faststream.brokers import broker_problems, event_source
 from mlctl.providers.faststream.predictions_spec import StreamPredictionsSpec
 from mlctl.types import job as contract
@@ -20,7 +21,7 @@ from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.event import Progress
 from mlctl.types.jobs.stream_predictions import STATUS_FILE, PredictionStreamJob
-from mlctl.types.jobs.used_model import Made, UsedModel, label, trainings_behind, used_model, views_behind
+from mlctl.types.jobs.used_model import UsedModel, label, trainings_behind, views_behind
 from mlctl.types.state import Record
 from mlctl.types.value import digest
 
@@ -121,19 +122,11 @@ class StreamPredictions:
 def prediction_job(desired: Desired, ctx: Context) -> PredictionStreamJob:
     """What the worker is told. Raises MlctlError."""
     spec: StreamPredictionsSpec = desired.spec
-    address, name = str(desired.address), ctx.made_as(desired.key).address.name
-    inputs = [Made(at, item.outputs, item.digest) for at, item in desired.inputs.items() if isinstance(item, Input)]
-    model = used_model(spec.model, inputs, address)
+    name = ctx.made_as(desired.key).address.name
+    model = model_of(desired)
     if model.is_language_model:
         raise MlctlError([_no_rows(spec.model)])
-    if not ctx.path(model.folder).is_dir():
-        raise MlctlError.of(
-            "model.gone",
-            f"the model folder `{model.folder}` does not exist",
-            f"it is that of {model.name} version {model.version}",
-            "run `mlctl plan --refresh=deep`",
-            address=address,
-        )
+    check_there(model, desired, ctx)
     return PredictionStreamJob(
         name=name,
         model=_as_served(model),

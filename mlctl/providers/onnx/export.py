@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mlctl.launch import job
+from mlctl.launch import inputs, job
 from mlctl.launch.job import JobState
-from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
+from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.onnx.spec import ExportSpec
 from mlctl.types import job as contract
 from mlctl.types.address import Address
@@ -18,9 +18,7 @@ from mlctl.types.environments import ENVIRONMENTS, environment_python, environme
 from mlctl.types.jobs import export as jobs
 from mlctl.types.jobs.evaluate import BINARY_METRICS, REGRESSION_METRICS
 from mlctl.types.jobs.export import ExportJob
-from mlctl.types.jobs.features import ViewSource
-from mlctl.types.jobs.train import TableInput
-from mlctl.types.jobs.used_model import Made, UsedModel, trainings_behind, used_model, views_behind
+from mlctl.types.jobs.used_model import UsedModel, trainings_behind, views_behind
 from mlctl.types.state import Record
 from mlctl.types.units import spoken_bytes
 
@@ -103,36 +101,16 @@ class Export:
 def export_job(desired: Desired, ctx: Context) -> ExportJob:
     """The parameters of the worker program. Raises MlctlError."""
     spec: ExportSpec = desired.spec
-    address = str(desired.address)
-    model = _model(desired)
-    dataset = desired.input("datasets", spec.dataset)
-    if "files" not in dataset.outputs:
-        raise MlctlError.of(
-            "export.remote-dataset",
-            f"the rows of datasets.{spec.dataset} stay in their database",
-            "an export is compared on files",
-            f"remove `copy: false` from datasets.{spec.dataset}",
-            address=address,
-        )
-    if not ctx.path(model.folder).is_dir():
-        raise MlctlError.of(
-            "model.gone",
-            f"the model folder `{model.folder}` does not exist",
-            f"it is that of {model.name} version {model.version}",
-            "run `mlctl plan --refresh=deep`",
-            address=address,
-        )
     asking = None
     if spec.generate is not None:
         asked = spec.generate
         python = asked.python if asked.python is not None else str(environment_python(_LLAMA))
-        asking = jobs.Asking(**{**asked.model_dump(), "python": python})
+        asking = jobs.Asking(**{**asked.model_dump(), "python": python, "precision": spec.precision or "f16"})
     return ExportJob(
-        address=address,
-        model=model,
+        address=str(desired.address),
+        model=_model(desired, ctx),
         format=spec.format,
-        precision=(spec.precision or "f16") if spec.format == "gguf" else None,
-        dataset=TableInput.of(spec.dataset, dataset.outputs),
+        dataset=inputs.rows_of(desired, "export.remote-dataset", "an export is compared on files"),
         target=spec.target,
         rows=spec.rows or _ROWS,
         require=jobs.Limits(**spec.require.model_dump()),
@@ -141,18 +119,13 @@ def export_job(desired: Desired, ctx: Context) -> ExportJob:
     )
 
 
-def _model(desired: Desired) -> UsedModel:
-    """The model with the snapshots of the block's own inputs. Raises MlctlError."""
+def _model(desired: Desired, ctx: Context) -> UsedModel:
     spec: ExportSpec = desired.spec
-    inputs = [Made(at, item.outputs, item.digest) for at, item in desired.inputs.items() if isinstance(item, Input)]
-    model = used_model(spec.model, inputs, str(desired.address))
+    model = inputs.model_of(desired)
     if model.is_language_model != (spec.format == "gguf"):
         raise MlctlError([_other_format(spec, model.is_language_model)])
-    views = [ViewSource.from_outputs(desired.input("feature_views", name).outputs) for name in spec.features]
-    reads = [view.view for view in model.views]
-    if {*reads} != {view.view for view in views}:
-        raise MlctlError([_other_views(spec, reads)])
-    return model.model_copy(update={"views": sorted(views, key=lambda view: reads.index(view.view))})
+    inputs.check_there(model, desired, ctx)
+    return inputs.with_snapshots(model, desired, spec.features, lambda reads, _named: _other_views(spec, reads))
 
 
 def _block_problems(spec: ExportSpec) -> Iterator[Diagnostic]:

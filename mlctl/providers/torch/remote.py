@@ -5,67 +5,46 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
+from mlctl.launch.pods import (
+    Cpus,
+    Label,
+    Quantity,
+    Resource,
+    SecretValue,
+    Tolerate,
+    of_number,
+    place,
+    secret_key,
+    shaped,
+    variable,
+)
 from mlctl.provider import Block
 from mlctl.types.diagnostic import Diagnostic
 from mlctl.types.units import Duration
 from mlctl.types.value import Json
 
 _STORAGE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s?#]*)?")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kKMGTP]i?)?")
-_GPU_RESOURCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SECRET_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?)/([A-Za-z0-9._-]+)")
 # Names in the environment of the ranks that mlctl or the cluster gives values to.
 _TAKEN = re.compile(
     r"MLCTL_.*|PET_.*|SKYPILOT_.*|JOB_COMPLETION_INDEX|RANK|LOCAL_RANK|WORLD_SIZE|MASTER_ADDR|MASTER_PORT"
 )
 
 
-def _shaped(pattern: re.Pattern[str], what: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not pattern.fullmatch(text):
-            raise ValueError(f"{text!r} is not {what}")
-        return text
-
-    return AfterValidator(check)
-
-
-def _variable(text: str) -> str:
-    if not _VARIABLE.fullmatch(text):
-        raise ValueError(f"{text!r} is not the name of an environment variable")
-    if _TAKEN.fullmatch(text):
-        raise ValueError(f"{text!r} is given a value by mlctl or the cluster")
-    return text
-
-
-Variable = Annotated[str, AfterValidator(_variable)]
-Label = Annotated[str, _shaped(_LABEL, "a name in Kubernetes; write lower case letters, digits and dashes")]
-Quantity = Annotated[str, _shaped(_QUANTITY, "an amount in Kubernetes; write for example `4`, `500m` or `64Gi`")]
-
-
-def _of_number(value: object) -> object:
-    """`cpus: 8` is as good as `cpus: "8"`."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+Variable = Annotated[str, variable(_TAKEN)]
 
 
 class RemoteStorage(Block):
     """A bucket and prefix through which a training and its machines speak. Machines and this one both reach it."""
 
-    url: Annotated[str, _shaped(_STORAGE, "a place in a bucket; write `s3://bucket/prefix`")]
+    url: Annotated[str, shaped(_STORAGE, "a place in a bucket; write `s3://bucket/prefix`")]
     endpoint_url: Annotated[str | None, Field(description="Of a server that is not on AWS")] = None
     region: str | None = None
 
 
-def _place(value: object) -> object:
-    """`storage: s3://bucket/prefix` is short for `{url: ...}`."""
-    return {"url": value.rstrip("/")} if isinstance(value, str) else value
-
-
-Place = Annotated[RemoteStorage, BeforeValidator(_place)]
+Place = Annotated[RemoteStorage, BeforeValidator(place)]
 
 
 class Recovery(Block):
@@ -84,12 +63,12 @@ class SkyPilot(Block):
         str | None,
         Field(min_length=1, description="`aws`, `aws/us-east-1`, `k8s/CONTEXT`; the cheapest when not given"),
     ] = None
-    gpu: Annotated[str, _shaped(_GPU, "the name of a GPU; write for example `H100`")] | None = None
+    gpu: Annotated[str, shaped(_GPU, "the name of a GPU; write for example `H100`")] | None = None
     gpus: Annotated[int, Field(ge=1, description="Of each node, with `gpu`")] = 1
     cpus: Annotated[
-        str | None, BeforeValidator(_of_number), Field(description="Of each node; `8`, or `8+` for at least 8")
+        str | None, BeforeValidator(of_number), Field(description="Of each node; `8`, or `8+` for at least 8")
     ] = None
-    memory: Annotated[str | None, BeforeValidator(_of_number), Field(description="GB of each node; `32`, or `32+`")] = (
+    memory: Annotated[str | None, BeforeValidator(of_number), Field(description="GB of each node; `32`, or `32+`")] = (
         None
     )
     disk: Annotated[int | None, Field(ge=10, description="GB of each node")] = None
@@ -122,38 +101,6 @@ class SkyPilot(Block):
     ] = None
 
 
-def _secret_key(value: object) -> object:
-    """`NAME/KEY` is short for `{secret: NAME, key: KEY}`."""
-    if isinstance(value, str):
-        match = _SECRET_KEY.fullmatch(value)
-        if match is None:
-            raise ValueError(f"{value!r} is not a key of a Secret; write `SECRET/KEY`")
-        return {"secret": match[1], "key": match[3]}
-    return value
-
-
-class SecretValue(Block):
-    """One value of a Secret that is in the namespace already."""
-
-    secret: Annotated[str, Field(min_length=1)]
-    key: Annotated[str, Field(min_length=1)]
-
-
-class Tolerate(Block):
-    """Lets pods onto nodes with a taint."""
-
-    key: Annotated[str, Field(min_length=1)]
-    operator: Literal["Exists", "Equal"] = "Exists"
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-
-    @model_validator(mode="after")
-    def _of_its_operator(self) -> Tolerate:
-        if (self.value is not None) != (self.operator == "Equal"):
-            raise ValueError("`value` goes with `operator: Equal`, and with that alone")
-        return self
-
-
 class Kubernetes(Block):
     """Pods of a cluster: an Indexed Job, or a TrainJob where Kubeflow Trainer is installed. `kubectl` is what is run."""
 
@@ -165,8 +112,8 @@ class Kubernetes(Block):
     context: Annotated[str | None, Field(min_length=1, description="Of kubectl; its current one when not given")] = None
     nodes: Annotated[int, Field(ge=1)] = 1
     gpus: Annotated[int, Field(ge=0, description="Of each node")] = 0
-    gpu_resource: Annotated[str, _shaped(_GPU_RESOURCE, "a resource; write for example `nvidia.com/gpu`")] | None = None
-    cpus: Annotated[Quantity, BeforeValidator(_of_number), Field(description="Of each node")]
+    gpu_resource: Resource | None = None
+    cpus: Annotated[Cpus, Field(description="Of each node")]
     memory: Annotated[Quantity, Field(description="Of each node, `64Gi`")]
     shared_memory: Annotated[
         Quantity | None, Field(description="Of /dev/shm, a part of `memory`; for NCCL and data loaders")
@@ -177,7 +124,7 @@ class Kubernetes(Block):
     ] = None
     env: Annotated[dict[Variable, str], Field(default_factory=dict)]
     secrets: Annotated[
-        dict[Variable, Annotated[SecretValue, BeforeValidator(_secret_key)]],
+        dict[Variable, Annotated[SecretValue, BeforeValidator(secret_key)]],
         Field(default_factory=dict, description="Variables from Secrets of the namespace, `SECRET/KEY`"),
     ]
     tolerations: Annotated[list[Tolerate], Field(default_factory=list)]

@@ -64,7 +64,7 @@ def _scorer(job: BatchJob, folder: Path, stopped: Callable[[], bool]) -> Any:
     if job.generation is not None:
         from mlctl.runtime.batch.text import TextScorer
 
-        return TextScorer(job, folder, stopped)
+        return TextScorer(job, job.generation, folder, stopped)
     from mlctl.runtime.batch.table import TableScorer
 
     return TableScorer(job, folder)

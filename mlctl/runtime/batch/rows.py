@@ -136,13 +136,20 @@ def _need(job: BatchJob) -> None:
                 "the block names it, or it is a key of a feature view that the model reads",
                 did_you_mean(name, job.dataset.columns),
             )
-    if job.model.views and job.dataset.timestamp is None:
+    if job.model.views:
+        _timestamp(job)
+
+
+def _timestamp(job: BatchJob) -> str:
+    """The column with the time of each row. Raises MlctlError."""
+    if job.dataset.timestamp is None:
         raise MlctlError.of(
             "batch.no-timestamp",
             f"the dataset `{job.dataset.name}` has no `timestamp`",
             "features are looked up as they were known at the time of each row",
             f"set `timestamp:` on datasets.{job.dataset.name}",
         )
+    return job.dataset.timestamp
 
 
 def _filtered(connection: Any, source: str, where: str) -> str:
@@ -169,8 +176,7 @@ def _query(job: BatchJob, connection: Any, source: str, folder: Path) -> str:
         if job.generation.messages is not None and job.dataset.columns[column] not in ("json", "varchar"):
             text = f"CAST(to_json({quote(column)}) AS VARCHAR)"
         return f"SELECT {', '.join([*names, f'{text} AS {_PROMPT}'])} FROM {source}"
-    serving = job.model.serving
-    assert serving is not None  # noqa: S101
+    serving = job.model.row_features
     table, joined = source, folder / "joined.parquet"
     if job.model.views:
         point_in_time_join(_labels(job, folder), job.model.views, joined)
@@ -187,13 +193,12 @@ def _query(job: BatchJob, connection: Any, source: str, folder: Path) -> str:
 
 
 def _labels(job: BatchJob, folder: Path) -> LabelSource:
-    dataset = job.dataset
-    assert dataset.timestamp is not None  # noqa: S101
+    dataset, timestamp = job.dataset, _timestamp(job)
     if job.where is not None:
         filtered = str(folder / "filtered.parquet")
-        return LabelSource(files=[filtered], format="parquet", timestamp=dataset.timestamp)
+        return LabelSource(files=[filtered], format="parquet", timestamp=timestamp)
     return LabelSource(
-        files=dataset.files, format=dataset.format, timestamp=dataset.timestamp, columns=dataset.columns,
+        files=dataset.files, format=dataset.format, timestamp=timestamp, columns=dataset.columns,
         partitions=dataset.partitions,
     )  # fmt: skip
 

@@ -22,10 +22,9 @@ class TableScorer:
 
     def __init__(self, job: BatchJob, folder: Path, threads: int | None = None) -> None:
         """Raises MlctlError for a model that does not work."""
-        assert job.model.serving is not None  # noqa: S101
-        self._job, self._folder = job, folder
-        self._columns = len(job.model.serving.columns)
-        self._model = load(Path(job.model.folder), job.model.serving.columns, threads)
+        columns = job.model.row_features.columns
+        self._job, self._folder, self._columns = job, folder, len(columns)
+        self._model = load(Path(job.model.folder), columns, threads)
         self._rows = Rows(folder)
         self._kept = kept(job)
         stored = parquet.read_schema(folder / ROWS_FILE)

@@ -14,7 +14,7 @@ from mlctl.runtime.batch.answers import Answer, Engine, Prompt
 from mlctl.runtime.batch.parts import Part, PartFile
 from mlctl.runtime.batch.rows import ROWS_FILE, Rows, kept, prompts
 from mlctl.types.diagnostic import MlctlError
-from mlctl.types.jobs.batch import BatchJob, VllmEngine
+from mlctl.types.jobs.batch import BatchJob, Generation, VllmEngine
 
 _AT_ONCE = 64
 
@@ -22,10 +22,10 @@ _AT_ONCE = 64
 class TextScorer:
     """Makes parts."""
 
-    def __init__(self, job: BatchJob, folder: Path, stopped: Callable[[], bool]) -> None:
+    def __init__(self, job: BatchJob, generation: Generation, folder: Path, stopped: Callable[[], bool]) -> None:
         """Raises MlctlError for an engine that does not start."""
-        self._job, self._folder = job, folder
-        self._engine = _engine(job, folder, stopped)
+        self._job, self._generation, self._folder = job, generation, folder
+        self._engine = _engine(job, generation, folder, stopped)
         self._rows = Rows(folder)
         self._kept = kept(job)
         stored = parquet.read_schema(folder / ROWS_FILE)
@@ -57,10 +57,9 @@ class TextScorer:
 
     def _prompt(self, text: str | None) -> Prompt | Answer:
         """What the engine is asked for a row, or why it is not."""
-        assert self._job.generation is not None  # noqa: S101
         if text is None:
             return Answer(None, "the row has no prompt")
-        if self._job.generation.messages is None:
+        if self._generation.messages is None:
             return text
         try:
             found = json.loads(text)
@@ -87,20 +86,19 @@ class Transformers:
 
     at_once: int | None = _AT_ONCE
 
-    def __init__(self, job: BatchJob) -> None:
+    def __init__(self, model: Path, max_new_tokens: int) -> None:
         from mlctl.runtime.trainer.text.base import begin
 
         begin()
         from mlctl.runtime.trainer.text.model import Served
 
-        assert job.generation is not None  # noqa: S101
-        self._most = job.generation.max_new_tokens
+        self._most = max_new_tokens
         try:
-            self._served = Served(Path(job.model.folder))
+            self._served = Served(model)
         except (OSError, ValueError, KeyError) as error:
             raise MlctlError.of(
                 "model.unusable",
-                f"the model in {job.model.folder} does not load: {type(error).__name__}",
+                f"the model in {model} does not load: {type(error).__name__}",
                 str(error).strip().splitlines()[0] if str(error).strip() else "",
                 "run `mlctl plan --refresh=deep`, or see the log",
             ) from error
@@ -112,13 +110,12 @@ class Transformers:
         return [Answer(text) for text in found]
 
 
-def _engine(job: BatchJob, folder: Path, stopped: Callable[[], bool]) -> Engine:
-    assert job.generation is not None  # noqa: S101
-    if isinstance(job.generation.engine, VllmEngine):
+def _engine(job: BatchJob, generation: Generation, folder: Path, stopped: Callable[[], bool]) -> Engine:
+    if isinstance(generation.engine, VllmEngine):
         from mlctl.runtime.batch.vllm import Vllm
 
-        return Vllm(job, job.generation, job.generation.engine, folder, stopped)
-    return Transformers(job)
+        return Vllm(job, generation, generation.engine, folder, stopped)
+    return Transformers(Path(job.model.folder), generation.max_new_tokens)
 
 
 def _is_message(item: object) -> bool:

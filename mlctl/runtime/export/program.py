@@ -16,10 +16,10 @@ from mlctl.types.jobs.export import PAGE_FILE, REPORT_FILE, ExportJob
 def main(params: dict[str, Any], report: Report) -> JobResult:
     """Make the file and the report. Raises MlctlError."""
     job = ExportJob.model_validate(params)
-    if job.format == "gguf":
+    if job.asking is not None:
         from mlctl.runtime.export.text import export_text
 
-        facts, gate = export_text(job, report)
+        facts, gate = export_text(job, job.asking, report)
     else:
         from mlctl.runtime.export.table import export_table
 
@@ -28,7 +28,7 @@ def main(params: dict[str, Any], report: Report) -> JobResult:
     from mlctl.runtime.export.page import page
 
     found = {
-        "format": job.format, "precision": job.precision, "dataset": job.dataset.name,
+        "format": job.format, "precision": None if job.asking is None else job.asking.precision, "dataset": job.dataset.name,
         "model": {"name": job.model.name, "version": job.model.version, "digest": job.model.digest},
         "bytes": file.stat().st_size, "source_bytes": _weights(Path(job.model.folder)), "digest": _digest(file), **facts,
         "gate": {"passed": gate.passed, "summary": gate.summary, "details": list(gate.details)},

@@ -21,8 +21,7 @@ from mlctl.types.state import Gate
 
 def export_table(job: ExportJob, report: Report) -> tuple[dict[str, Any], Gate]:
     """Make the file, compare, and judge. Raises MlctlError."""
-    folder, serving = report.folder, job.model.serving
-    assert serving is not None  # noqa: S101
+    folder, serving = report.folder, job.model.row_features
     report.progress("writing ONNX")
     plain = folder / "model.onnx"
     write_onnx(Path(job.model.folder), len(serving.columns), plain)
@@ -46,8 +45,7 @@ def export_table(job: ExportJob, report: Report) -> tuple[dict[str, Any], Gate]:
 
 def _rows(job: ExportJob, folder: Path) -> tuple[Any, Any]:
     """Rows as the model reads them, evenly spread over the dataset, and their truth if it is asked for. Raises MlctlError."""
-    serving = job.model.serving
-    assert serving is not None  # noqa: S101
+    serving = job.model.row_features
     wanted = BatchJob(
         model=job.model, dataset=job.dataset, where=None, columns=[] if job.target is None else [job.target], rows_per_part=1,
         generation=None, executor=LocalBatch(),

@@ -26,20 +26,18 @@ _SAMPLES = 20  # of what both said, in the report
 _ANSWER_SECONDS = 120.0  # llama.cpp's longest answer, and its start
 
 
-def export_text(job: ExportJob, report: Report) -> tuple[dict[str, Any], Gate]:
+def export_text(job: ExportJob, asking: Asking, report: Report) -> tuple[dict[str, Any], Gate]:
     """Make the file, compare, and judge. Raises MlctlError."""
     from mlctl.runtime.trainer.text.base import begin
 
     begin()
-    assert job.asking is not None  # noqa: S101
-    assert job.precision is not None  # noqa: S101
     report.progress("writing GGUF")
-    write_gguf(Path(job.model.folder), report.folder / job.file, job.precision, job.model.name)
-    asked = _prompts(job, job.asking, report.folder)
+    write_gguf(Path(job.model.folder), report.folder / job.file, asking.precision, job.model.name)
+    asked = _prompts(job, asking, report.folder)
     report.progress("asking the source", 0, len(asked), "prompts")
-    texts, before = _source(job, job.asking, asked, report)
+    texts, before = _source(job, asking, asked, report)
     report.progress("asking llama.cpp", 0, len(asked), "prompts")
-    after = _llama_cpp(report.folder / job.file, texts, job.asking, report.folder) if texts else []
+    after = _llama_cpp(report.folder / job.file, texts, asking, report.folder) if texts else []
     pairs = list(zip(before, after, strict=True))
     same = [one["text"].strip() == other["text"].strip() for one, other in pairs]
     found = {"agreement": sum(same) / len(same)} if same else {}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.stream import StreamJob
 
 BATCH = 5000  # messages that are taken together, at most
-STOP_SECONDS = 30.0  # how long a batch that is under way may take to be kept when the worker is asked to stop
 
 Take = Callable[
     [Sequence[bytes]], Awaitable[None]
@@ -46,25 +43,3 @@ def open_feed(job: StreamJob) -> Feed:
     from mlctl.runtime.stream.redis import RedisFeed
 
     return RedisFeed(job, job.broker)
-
-
-def quiet_logger() -> logging.Logger:
-    """FastStream's messages, but for those of every batch."""
-    logger = logging.getLogger("mlctl.stream")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
-    return logger
-
-
-def unreachable(where: str, error: BaseException) -> MlctlError:
-    """The broker does not answer."""
-    return MlctlError.of(
-        "stream.broker-unreachable",
-        f"the broker at {where} does not answer",
-        f"{type(error).__name__}: {error}"[:400],
-        "start it, or correct `broker`; then run `mlctl apply` again",
-    )

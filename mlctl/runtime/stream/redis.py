@@ -1,127 +1,27 @@
-"""Events from a Redis stream, through FastStream."""
+"""Events from a Redis stream."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Sequence
 
-from faststream import AckPolicy
-from faststream.redis import BinaryMessageFormatV1, RedisBroker, StreamSub
-from faststream.redis import annotations as given
-from faststream.redis.message import RedisBatchStreamMessage
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
-
-from mlctl.runtime.stream.feed import BATCH, STOP_SECONDS, Take, quiet_logger, unreachable
+from mlctl.runtime.brokers.redis import Entry, RedisConsumer, body_of
+from mlctl.runtime.stream.feed import BATCH, Take
 from mlctl.types.jobs.stream import RedisSource, StreamJob
 
-_CONSUMER = "mlctl"  # one worker runs at a time, so that all of them are the same consumer
 _POLL_MS = 200
-_ENVELOPE = b"__data__"  # what FastStream's own publishers write
-_FIELD = b"data"  # what others are asked to
 
 
-class RedisFeed:
-    """A consumer group of one. An entry is acknowledged once it is kept; what a death left pending is taken first."""
+class RedisFeed(RedisConsumer):
+    """A consumer group of one. An entry is acknowledged once it is kept."""
 
     def __init__(self, job: StreamJob, source: RedisSource) -> None:
-        self._url = source.url
-        parts = urlsplit(source.url)
-        self._where = f"{parts.hostname}:{parts.port or 6379}"  # without the password
-        self._stream, self._group = job.topic, job.group
-        self._client: Any = None
-        self._broker = RedisBroker(source.url, graceful_timeout=STOP_SECONDS, logger=quiet_logger())
-        self._subscriber = self._broker.subscriber(
-            stream=StreamSub(
-                self._stream,
-                group=self._group,
-                consumer=_CONSUMER,
-                batch=True,
-                max_records=BATCH,
-                polling_interval=_POLL_MS,
-                last_id=">",
-            ),
-            ack_policy=AckPolicy.MANUAL,
-            parser=self._parse,
-            decoder=_undecoded,
-        )
+        super().__init__(source, job.topic, job.group, max_records=BATCH, poll_ms=_POLL_MS)
 
     async def start(self, take: Take) -> None:
         """Make the group when there is none, take what is pending, then read on."""
-        self._client = Redis.from_url(self._url)
-        try:
-            await self._make_group()
-            await self._take_pending(take)
-        except (RedisError, OSError) as error:
-            await self._client.aclose()
-            raise unreachable(self._where, error) from None
 
-        async def handle(message: given.RedisBatchStreamMessage) -> None:
-            await take([body_of(fields) for fields in message.raw_message["data"]])
-            await message.ack()
+        async def keep(entries: Sequence[Entry]) -> None:
+            await take([body_of(fields) for _, fields in entries])
+            await self.acknowledge([mark for mark, _ in entries])
 
-        self._subscriber(handle)
-        try:
-            await self._broker.start()
-        except (RedisError, OSError) as error:
-            await self.stop()
-            raise unreachable(self._where, error) from None
-
-    async def stop(self) -> None:
-        """End, once the batch under way is done."""
-        await self._broker.stop()
-        await self._client.aclose()
-
-    async def lag(self) -> int | None:
-        """What was never delivered, and what was and is not acknowledged."""
-        try:
-            groups = await self._client.xinfo_groups(self._stream)
-        except (RedisError, OSError):
-            return None
-        mine: Mapping[str, Any] = next((item for item in groups if item["name"] == self._group.encode()), {})
-        waiting, pending = mine.get("lag"), mine.get("pending")
-        return None if waiting is None or pending is None else int(waiting) + int(pending)
-
-    def problem(self) -> str:
-        """A group that somebody removed ends the consumer for good; a server that is away does not."""
-        return (
-            "" if self._subscriber.running else f"the stream `{self._stream}` or its group `{self._group}` was removed"
-        )
-
-    async def _make_group(self) -> None:
-        try:
-            await self._client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-
-    async def _take_pending(self, take: Take) -> None:
-        """Keep what was delivered to a worker that died before it said that it had it."""
-        start: bytes = b"0-0"
-        while True:
-            start, entries, *_ = await self._client.xautoclaim(
-                self._stream, self._group, _CONSUMER, min_idle_time=0, start_id=start, count=BATCH
-            )
-            found = [(mark, fields) for mark, fields in entries if fields is not None]
-            if found:
-                await take([body_of(fields) for _, fields in found])
-                await self._client.xack(self._stream, self._group, *(mark for mark, _ in found))
-            if start == b"0-0":
-                return
-
-    async def _parse(self, raw: Any) -> RedisBatchStreamMessage:
-        """A batch as it is."""
-        return RedisBatchStreamMessage(body=b"", raw_message=raw, consumer=self._subscriber._client, group=self._group)
-
-
-async def _undecoded(message: RedisBatchStreamMessage) -> RedisBatchStreamMessage:
-    return message
-
-
-def body_of(fields: Mapping[bytes, bytes]) -> bytes:
-    """The JSON text of an entry. One in neither form is passed on as it is, to be told apart by the reader."""
-    if _ENVELOPE in fields:
-        data, _headers = BinaryMessageFormatV1.parse(fields[_ENVELOPE])
-        return bytes(data)
-    return fields.get(_FIELD, b"" if not fields else repr(dict(fields)).encode())
+        await self.join(keep)

@@ -34,11 +34,11 @@ class Predictor:
 
     def __init__(self, job: PredictionStreamJob) -> None:
         """Raises MlctlError."""
-        assert job.model.serving is not None  # noqa: S101
-        self._job, self._columns = job, job.model.serving.columns
-        self._reader = MessageReader(job.model.serving, job.key)
+        serving = job.model.row_features
+        self._job, self._columns = job, serving.columns
+        self._reader = MessageReader(serving, job.key)
         self._model = load(Path(job.model.folder), self._columns, threads=1)
-        self._rows = OnlineRows(job.model.serving)
+        self._rows = OnlineRows(serving)
 
     def predict(self, batch: Sequence[Delivered]) -> Predicted:
         """Raises StorePaused, and MlctlError for what no second try mends."""

@@ -29,8 +29,9 @@ class Limits(_Part):
 
 
 class Asking(_Part):
-    """What both models answer, and where llama.cpp is."""
+    """Of a language model: how its weights are written, what both models answer, and where llama.cpp is."""
 
+    precision: Precision
     prompt: str | None
     messages: str | None
     max_new_tokens: int
@@ -44,10 +45,9 @@ class ExportJob(_Part):
     address: str
     model: UsedModel
     format: Format
-    precision: Precision | None
     dataset: TableInput
     target: str | None
     rows: int  # that are compared, at most
     require: Limits
-    asking: Asking | None
+    asking: Asking | None  # with the format `gguf`, and only with it
     file: str  # the name of what is made, in the job's folder

@@ -35,6 +35,18 @@ class UsedModel(BaseModel):
         """Whether it answers texts, and not rows of numbers."""
         return self.serving is None
 
+    @property
+    def row_features(self) -> ServedFeatures:
+        """How rows become its input. Raises MlctlError for a language model, which has none."""
+        if self.serving is None:
+            raise MlctlError.of(
+                "model.of-texts",
+                f"{label(self.name, self.version)} is a language model, and gives no scores of rows",
+                "it was to predict rows of numbers",
+                "run `mlctl plan` to see which model the block means",
+            )
+        return self.serving
+
 
 def label(name: str, version: str) -> str:
     """A model and its version; one that is not registered goes by digits of its digest."""

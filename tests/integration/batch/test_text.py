@@ -49,7 +49,8 @@ def made(wanted: BatchJob, folder: Path) -> list[dict[str, Any]]:
 
     folder.mkdir()
     count = prepare(wanted, folder)
-    scorer = TextScorer(wanted, folder, lambda: False)
+    assert wanted.generation is not None
+    scorer = TextScorer(wanted, wanted.generation, folder, lambda: False)
     for part in parts(count, wanted.rows_per_part):
         scorer.make(part, lambda more: None)
     return table(folder / "parts")

@@ -75,11 +75,11 @@ def test_llama_cpp_answers_with_the_file_as_the_source_does(
     )
     (tmp_path / "job").mkdir()
     params = {
-        "address": "exports.edge", "format": "gguf", "precision": "f16", "target": None, "rows": 100, "file": "model.gguf",
+        "address": "exports.edge", "format": "gguf", "target": None, "rows": 100, "file": "model.gguf",
         "model": {"name": "tiny", "version": "1", "folder": "model", "digest": "d", "serving": None},
         "dataset": {"name": "chats", "files": ["chats.jsonl"], "format": "jsonl", "digest": "d", "columns": {"messages": "json"}},
         "require": {"agreement": 0.7},
-        "asking": {"prompt": None, "messages": "messages", "max_new_tokens": 6, "documents": 8, "python": str(environment_python("xllamacpp"))},
+        "asking": {"precision": "f16", "prompt": None, "messages": "messages", "max_new_tokens": 6, "documents": 8, "python": str(environment_python("xllamacpp"))},
     }  # fmt: skip
     result = main(params, Report(Path("job")))
     assert result.gate is not None

@@ -7,16 +7,14 @@ ready as soon as they are looked at, unless `broken` says why those of an image 
 from __future__ import annotations
 
 import copy
-import json
-import re
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+
+from tests.integration.kubernetes_api import Handler, Loopback, discovery, listed, status
 
 KINDS = {
     "v1": {"services": "Service", "configmaps": "ConfigMap", "pods": "Pod"},
@@ -30,14 +28,10 @@ KINDS = {
     "serving.kserve.io/v1beta1": {"inferenceservices": "InferenceService"},
     "serving.kserve.io/v1alpha2": {"llminferenceservices": "LLMInferenceService"},
 }
-_PATH = re.compile(
-    r"/(?:api|apis)/(?P<version>v1|[\w.-]+/\w+)/namespaces/(?P<space>[\w-]+)/(?P<kind>\w+)(?:/(?P<name>[\w.-]+))?"
-)
-_VERBS = ["create", "delete", "get", "list", "patch"]
 Key = tuple[str, str, str]  # namespace, plural, name
 
 
-class Api:
+class Api(Loopback):
     """The server, and what is in the cluster."""
 
     def __init__(self) -> None:
@@ -48,20 +42,7 @@ class Api:
         self._applied: dict[Key, dict[str, Any]] = {}
         self._clock = 0
         self._lock = threading.RLock()
-        handler = type("Handler", (_Handler,), {"api": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def write_config(self, path: Path) -> None:
-        """A kubeconfig for kubectl."""
-        config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "here",
-            "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-            "users": [{"name": "me", "user": {}}],
-            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
-        }  # fmt: skip
-        path.write_text(yaml.safe_dump(config))
+        super().__init__(type("ApiHandler", (_Handler,), {"api": self}))
 
     def empty(self) -> None:
         """As it was at first."""
@@ -71,10 +52,6 @@ class Api:
             self.broken.clear()
             self.writes.clear()
             self.routes_accepted = True
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def put(self, manifest: dict[str, Any]) -> None:
         """Make or change an object as another than mlctl would."""
@@ -93,9 +70,7 @@ class Api:
             there = self.objects.get(key)
             wanted = given["metadata"].pop("resourceVersion", None)
             if wanted is not None and (there is None or there["metadata"]["resourceVersion"] != wanted):
-                return _status(
-                    409, "the object has been modified; please apply your changes to the latest version"
-                ), 409
+                return status(409, "the object has been modified; please apply your changes to the latest version"), 409
             merged = _merged(there or {}, self._applied.get(key, {}), given)
             self._applied[key] = copy.deepcopy(given)
             if there is None or _plain(merged) != _plain(there):
@@ -193,108 +168,37 @@ def _plain(item: dict[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in item.items() if name != "status"}, "metadata": metadata}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     api: Api
-    protocol_version = "HTTP/1.1"
+    discovery = discovery(KINDS)
 
     def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        if parts.path in _DISCOVERY:
-            return self._answer(_DISCOVERY[parts.path])
-        match = _PATH.fullmatch(parts.path)
+        if self.discovered():
+            return None
+        match, parts = self.place(), urlsplit(self.path)
         if match is None:
-            return self._answer(_status(404, f"no {parts.path}"), 404)
+            return self.answer(status(404, f"no {parts.path}"), 404)
         self.api.reconcile()
         if match["name"] is None:
             selector = parse_qs(parts.query).get("labelSelector", [""])[0]
-            items = self.api.select(match["space"], match["kind"], selector)
-            return self._answer({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
+            return self.answer(listed(self.api.select(match["space"], match["kind"], selector)))
         found = self.api.objects.get((match["space"], match["kind"], match["name"]))
-        return self._answer(found or _status(404, "not found"), 200 if found else 404)
+        return self.answer(found or status(404, "not found"), 200 if found else 404)
 
     def do_PATCH(self) -> None:
-        parts = urlsplit(self.path)
-        match = _PATH.fullmatch(parts.path)
+        match, parts = self.place(), urlsplit(self.path)
         asked = parse_qs(parts.query)
         assert match is not None
         assert self.headers["Content-Type"] == "application/apply-patch+yaml"
         assert asked["fieldManager"] == ["mlctl"]
         assert asked["fieldValidation"] == ["Strict"]
         self.api.writes.append(("PATCH", parts.path))
-        body = yaml.safe_load(self.rfile.read(int(self.headers["Content-Length"])))
-        self._answer(*self.api.apply((match["space"], match["kind"], match["name"]), body))
+        self.answer(*self.api.apply((match["space"], match["kind"], match["name"]), yaml.safe_load(self.body())))
 
     def do_DELETE(self) -> None:
-        path = urlsplit(self.path).path
-        match = _PATH.fullmatch(path)
+        match = self.place()
         assert match is not None
-        self.api.writes.append(("DELETE", path))
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.api.writes.append(("DELETE", urlsplit(self.path).path))
+        self.body()
         there = self.api.delete((match["space"], match["kind"], match["name"]))
-        self._answer(_status(200, "deleted", "Success") if there else _status(404, "not found"), 200 if there else 404)
-
-    def _answer(self, value: Any, code: int = 200) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *arguments: Any) -> None:
-        """Say nothing."""
-
-
-def _status(code: int, message: str, status: str = "Failure") -> dict[str, Any]:
-    reason = {404: {"reason": "NotFound"}, 409: {"reason": "Conflict"}}.get(code, {})
-    return {"kind": "Status", "apiVersion": "v1", "status": status, "code": code, "message": message, **reason}
-
-
-def _base(version: str) -> str:
-    return "/api/v1" if version == "v1" else f"/apis/{version}"
-
-
-def _resources(version: str) -> dict[str, Any]:
-    resources = [
-        {"name": plural, "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": _VERBS}
-        for plural, kind in KINDS[version].items()
-    ]
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
-
-
-def _groups() -> list[dict[str, Any]]:
-    groups: dict[str, list[dict[str, str]]] = {}
-    for version in KINDS:
-        if "/" in version:
-            groups.setdefault(version.partition("/")[0], []).append(
-                {"groupVersion": version, "version": version.partition("/")[2]}
-            )
-    return [{"name": name, "versions": items, "preferredVersion": items[0]} for name, items in groups.items()]
-
-
-def _openapi(version: str) -> dict[str, Any]:
-    """Enough for kubectl to see that the server checks fields by itself."""
-    group, _, number = version.rpartition("/")
-    checked = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
-    paths = {
-        f"{_base(version)}/namespaces/{{namespace}}/{plural}/{{name}}": {
-            "patch": {
-                "parameters": [checked],
-                "x-kubernetes-group-version-kind": {"group": group, "version": number, "kind": kind},
-            }
-        }
-        for plural, kind in KINDS[version].items()
-    }
-    return {"openapi": "3.0.0", "info": {"title": "x", "version": "1"}, "paths": paths}
-
-
-_DISCOVERY: dict[str, Any] = {
-    "/api": {"kind": "APIVersions", "versions": ["v1"]},
-    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups()},
-    **{_base(name): _resources(name) for name in KINDS},
-    "/openapi/v3": {
-        "paths": {_base(name).removeprefix("/"): {"serverRelativeURL": f"/openapi/v3{_base(name)}"} for name in KINDS}
-    },
-    **{f"/openapi/v3{_base(name)}": _openapi(name) for name in KINDS},
-    "/version": {"major": "1", "minor": "32", "gitVersion": "v1.32.0"},
-}
+        self.answer(status(200, "deleted", "Success") if there else status(404, "not found"), 200 if there else 404)

@@ -47,7 +47,7 @@ def revision(
     )
 
 
-def server_in_pod(job: ServerJob, spec: DeploymentSpec) -> ServerJob:
+def server_in_pod(job: ServerJob, spec: DeploymentSpec, target: KubernetesTarget) -> ServerJob:
     """What the server is told in a pod: where the model lies there, and that whoever reaches the pod may connect."""
     folder = job.model.folder.rstrip("/")
     transformations = [
@@ -61,6 +61,7 @@ def server_in_pod(job: ServerJob, spec: DeploymentSpec) -> ServerJob:
             "model": job.model.model_copy(update={"folder": MODEL_FOLDER}),
             "serving": job.serving.model_copy(update={"transformations": transformations}),
             "log": None,
+            "behind_gateway": target.route is not None,
         }
     )
 

@@ -18,7 +18,7 @@ from mlctl.providers.serving.spec.engines import (
     VllmEngine,
     XllamacppEngine,
 )
-from mlctl.providers.serving.spec.rollout import Rollout
+from mlctl.providers.serving.spec.rollout import Canary, Rollout
 from mlctl.providers.serving.spec.target import KubernetesTarget
 from mlctl.types.diagnostic import Diagnostic
 
@@ -262,6 +262,13 @@ def _steps(rollout: Rollout) -> Iterator[Diagnostic]:
 
 def _kserve(spec: DeploymentSpec, target: KubernetesTarget, mode: str) -> Iterator[Diagnostic]:
     """KServe makes pods and routes by itself; what it does not take from us has no effect."""
+    yield from _kserve_rollout(spec, mode)
+    yield from _kserve_fields(target, mode)
+    if mode == "llm":
+        yield from _kserve_llm(spec, target)
+
+
+def _kserve_rollout(spec: DeploymentSpec, mode: str) -> Iterator[Diagnostic]:
     strategy = "all_at_once" if spec.rollout is None else spec.rollout.strategy
     able = {"standard": ("all_at_once",), "knative": ("all_at_once", "canary"), "llm": ("all_at_once", "canary", "ab")}[
         mode
@@ -279,19 +286,7 @@ def _kserve(spec: DeploymentSpec, target: KubernetesTarget, mode: str) -> Iterat
             f"use {' or '.join(f'`{name}`' for name in able)}, another mode, or no `kserve`",
         )
     if mode == "knative" and spec.rollout is not None and spec.rollout.canary is not None:
-        for place, step in enumerate(spec.rollout.canary.steps):
-            if step.weight is not None and step.weight != int(step.weight):
-                yield _problem(
-                    ("rollout", "canary", "steps", place, "weight"), f"KServe knows no share of {step.weight:g} %",
-                    "`canaryTrafficPercent` is a whole number", "round it",
-                )  # fmt: skip
-            if step.mirror:
-                yield _problem(
-                    ("rollout", "canary", "steps", place, "mirror"),
-                    "KServe sends no copies",
-                    "it has no field for it",
-                    "remove it",
-                )
+        yield from _kserve_steps(spec.rollout.canary)
     if spec.rollout is not None and spec.rollout.unit is not None:
         yield _problem(
             ("rollout", "unit"),
@@ -299,6 +294,22 @@ def _kserve(spec: DeploymentSpec, target: KubernetesTarget, mode: str) -> Iterat
             "it draws each request anew",
             "remove it, or `kserve`",
         )
+
+
+def _kserve_steps(canary: Canary) -> Iterator[Diagnostic]:
+    for place, step in enumerate(canary.steps):
+        if step.weight is not None and step.weight != int(step.weight):
+            yield _problem(
+                ("rollout", "canary", "steps", place, "weight"), f"KServe knows no share of {step.weight:g} %",
+                "`canaryTrafficPercent` is a whole number", "round it",
+            )  # fmt: skip
+        if step.mirror:
+            yield _problem(
+                ("rollout", "canary", "steps", place, "mirror"), "KServe sends no copies", "it has no field for it", "remove it"
+            )  # fmt: skip
+
+
+def _kserve_fields(target: KubernetesTarget, mode: str) -> Iterator[Diagnostic]:
     for name, why in (
         ("route", "KServe makes the route, at the Gateway of its own configuration"),
         ("monitor", "KServe has annotations for Prometheus of its own"),
@@ -325,19 +336,21 @@ def _kserve(spec: DeploymentSpec, target: KubernetesTarget, mode: str) -> Iterat
         }[mode]
         fix = "set `cpu` alone" if mode == "standard" else "set `replicas`"
         yield _problem(("target", "autoscale"), f"KServe does not scale by this in the mode `{mode}`", why, fix)
-    if mode == "llm" and not isinstance(spec.serve.engine, VllmEngine):
+
+
+def _kserve_llm(spec: DeploymentSpec, target: KubernetesTarget) -> Iterator[Diagnostic]:
+    if not isinstance(spec.serve.engine, VllmEngine):
         yield _problem(
             ("target", "kserve"),
             "an LLMInferenceService runs vLLM",
             f"and the engine here is `{spec.serve.engine.type}`",
             "set `engine: vllm`",
         )
-    if mode == "llm":
-        for name in ("shared_memory", "network"):
-            if getattr(target, name) is not None:
-                yield _problem(
-                    ("target", name), f"`{name}` has no effect here", "the template of KServe has its own", "remove it"
-                )
+    for name in ("shared_memory", "network"):
+        if getattr(target, name) is not None:
+            yield _problem(
+                ("target", name), f"`{name}` has no effect here", "the template of KServe has its own", "remove it"
+            )
 
 
 def _problem(path: tuple[str | int, ...], summary: str, why: str, fix: str) -> Diagnostic:

@@ -24,7 +24,7 @@ def in_pod(
     """What the server of a model is told in a pod."""
     if isinstance(job, ServerJob):
         _refuse_files_of_this_machine(job, address)
-        return server_in_pod(job, spec)
+        return server_in_pod(job, spec, target)
     engine = spec.serve.engine
     if not isinstance(engine, LlmEngine):
         raise TypeError(f"`{engine.type}` runs no language model")

@@ -5,53 +5,28 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 
+from mlctl.launch.pods import (
+    Cpus,
+    Label,
+    Quantity,
+    Resource,
+    SecretValue,
+    Tolerate,
+    place,
+    secret_key,
+    shaped,
+    variable,
+)
 from mlctl.provider import Block
 from mlctl.types.units import Duration
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kKMGTP]i?)?")
-_RESOURCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?)/([A-Za-z0-9._-]+)")
 _MODELS = re.compile(
     r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s?#]*)?|pvc://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(/[^\s?#]*)?"
 )
 _GATEWAY = re.compile(r"(?:([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)/)?([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)")
 _HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-
-
-def _shaped(pattern: re.Pattern[str], what: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not pattern.fullmatch(text):
-            raise ValueError(f"{text!r} is not {what}")
-        return text
-
-    return AfterValidator(check)
-
-
-def _of_number(value: object) -> object:
-    """`cpus: 8` is as good as `cpus: "8"`."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _variable(text: str) -> str:
-    if not _VARIABLE.fullmatch(text):
-        raise ValueError(f"{text!r} is not the name of an environment variable")
-    if text.startswith("MLCTL_"):
-        raise ValueError(f"{text!r} is set by mlctl; variables of that beginning are its own")
-    return text
-
-
-def _secret_key(value: object) -> object:
-    """`NAME/KEY` is short for `{secret: NAME, key: KEY}`."""
-    if isinstance(value, str):
-        match = _SECRET_KEY.fullmatch(value)
-        if match is None:
-            raise ValueError(f"{value!r} is not a key of a Secret; write `SECRET/KEY`")
-        return {"secret": match[1], "key": match[3]}
-    return value
 
 
 def _gateway(value: object) -> object:
@@ -64,39 +39,13 @@ def _gateway(value: object) -> object:
     return value
 
 
-Variable = Annotated[str, AfterValidator(_variable)]
-Label = Annotated[str, _shaped(_LABEL, "a name in Kubernetes; write lower case letters, digits and dashes")]
-Quantity = Annotated[
-    str, BeforeValidator(_of_number), _shaped(_QUANTITY, "an amount in Kubernetes; write `4`, `500m` or `64Gi`")
-]
-
-
-class SecretValue(Block):
-    """One value of a Secret that is in the namespace already."""
-
-    secret: Annotated[str, Field(min_length=1)]
-    key: Annotated[str, Field(min_length=1)]
-
-
-class Tolerate(Block):
-    """Lets pods onto nodes with a taint."""
-
-    key: Annotated[str, Field(min_length=1)]
-    operator: Literal["Exists", "Equal"] = "Exists"
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-
-    @model_validator(mode="after")
-    def _of_its_operator(self) -> Tolerate:
-        if (self.value is not None) != (self.operator == "Equal"):
-            raise ValueError("`value` goes with `operator: Equal`, and with that alone")
-        return self
+Variable = Annotated[str, variable(re.compile(r"MLCTL_.*"))]
 
 
 class ModelStore(Block):
     """Where pods get models from. What is in a bucket is put there by mlctl, what is in a volume by you."""
 
-    url: Annotated[str, _shaped(_MODELS, "a place for models; write `s3://bucket/prefix` or `pvc://CLAIM/folder`")]
+    url: Annotated[str, shaped(_MODELS, "a place for models; write `s3://bucket/prefix` or `pvc://CLAIM/folder`")]
     endpoint_url: Annotated[
         str | None, Field(description="Of a bucket that is not on AWS; this machine and the pods both reach it")
     ] = None
@@ -113,11 +62,6 @@ class ModelStore(Block):
                 if getattr(self, name) is not None:
                     raise ValueError(f"`{name}` has no effect with a volume: it is mounted as it is")
         return self
-
-
-def _store(value: object) -> object:
-    """`models: s3://bucket/prefix` is short for `{url: ...}`."""
-    return {"url": value.rstrip("/")} if isinstance(value, str) else value
 
 
 class Autoscale(Block):
@@ -159,7 +103,7 @@ class RouteSpec(Block):
 
     gateway: Annotated[GatewayName, BeforeValidator(_gateway), Field(description="`NAME` or `NAMESPACE/NAME`")]
     hostnames: Annotated[
-        list[Annotated[str, _shaped(_HOST, "the name of a host")]],
+        list[Annotated[str, shaped(_HOST, "the name of a host")]],
         Field(default_factory=list, description="Of the requests; all that the Gateway has if not given"),
     ]
     path: Annotated[str, Field(pattern=r"^/\S*$", description="What paths of requests begin with")] = "/"
@@ -225,22 +169,20 @@ class KubernetesTarget(Block):
         str,
         Field(min_length=1, description="With this version of mlctl and its `serve` extra, or the engine's own image"),
     ]
-    models: Annotated[
-        ModelStore, BeforeValidator(_store), _ShortText(), Field(description="Where pods get models from")
-    ]
+    models: Annotated[ModelStore, BeforeValidator(place), _ShortText(), Field(description="Where pods get models from")]
     kserve: Annotated[KServeSpec | None, BeforeValidator(_kserve), _ShortKServe()] = None
     replicas: Annotated[int | None, Field(ge=1, le=10_000, description="1 if not given")] = None
     autoscale: Autoscale | None = None
-    cpus: Annotated[Quantity, Field(description="Of each pod")]
+    cpus: Annotated[Cpus, Field(description="Of each pod")]
     memory: Annotated[Quantity, Field(description="Of each pod, `8Gi`")]
     gpus: Annotated[int, Field(ge=0, le=64, description="Of each pod")] = 0
-    gpu_resource: Annotated[str, _shaped(_RESOURCE, "a resource; write for example `nvidia.com/gpu`")] | None = None
+    gpu_resource: Resource | None = None
     shared_memory: Annotated[Quantity | None, Field(description="Of /dev/shm, a part of `memory`")] = None
     service_account: Annotated[str | None, Field(min_length=1)] = None
     user: Annotated[int, Field(ge=1, description="The user id of the processes, never root")] = 1000
     env: Annotated[dict[Variable, str], Field(default_factory=dict)]
     secrets: Annotated[
-        dict[Variable, Annotated[SecretValue, BeforeValidator(_secret_key), _ShortText()]],
+        dict[Variable, Annotated[SecretValue, BeforeValidator(secret_key), _ShortText()]],
         Field(
             default_factory=dict,
             description="Variables from Secrets of the namespace, `SECRET/KEY`; also where a secret of this block is kept in the cluster",

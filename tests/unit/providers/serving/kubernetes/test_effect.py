@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from mlctl.launch.pods import Tolerate
 from mlctl.providers.serving.kubernetes import kept, kubectl, places
 from mlctl.providers.serving.kubernetes.places import Place
 from mlctl.providers.serving.spec.target import (
@@ -20,7 +21,6 @@ from mlctl.providers.serving.spec.target import (
     MonitorSpec,
     NetworkSpec,
     RouteSpec,
-    Tolerate,
 )
 from mlctl.testing.harness import make_context
 from tests.unit.providers.serving.kubernetes.blocks import LARGE, TARGET, block, desired, language_model

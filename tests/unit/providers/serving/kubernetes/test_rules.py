@@ -114,8 +114,9 @@ def test_what_a_cluster_carries_out_is_accepted(given: dict[str, Any], tmp_path:
         ({"models": {"url": "pvc://c/x", "region": "eu"}}, "`region` has no effect with a volume"),
         ({"secrets": {"A": "nowhere"}}, "is not a key of a Secret"),
         ({"env": {"A": "1"}, "secrets": {"A": "s/k"}}, "stands in `env` and in `secrets`"),
-        ({"env": {"MLCTL_X": "1"}}, "is set by mlctl"),
+        ({"env": {"MLCTL_X": "1"}}, "is given a value by mlctl"),
         ({"memory": "lots"}, "is not an amount in Kubernetes"),
+        ({"memory": 8}, "Input should be a valid string"),  # bytes, which nobody means
         ({"namespace": "Nope"}, "is not a name in Kubernetes"),
         ({"route": {"gateway": "a/b/c"}}, "names no Gateway"),
         ({"kserve": "serverless"}, "Input should be"),
