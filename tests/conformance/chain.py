@@ -83,7 +83,7 @@ class Chain:
         found = []
         for process in psutil.process_iter():
             try:
-                command = process.cmdline()
+                command = [word for word in process.cmdline() if word]  # a fork shows room that is left
                 live = process.status() != psutil.STATUS_ZOMBIE
             except psutil.Error:
                 continue

@@ -11,6 +11,9 @@ from types import ModuleType
 
 import pytest
 
+from mlctl.processes import worker
+from tests import nursery
+
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "providers.md"
 FILES = ("mlctl_data_cards.py", "test_data_cards.py")
 
@@ -44,3 +47,10 @@ def guide(guide_folder: Path) -> Iterator[ModuleType]:
     sys.path.insert(0, str(guide_folder))
     yield importlib.import_module("test_data_cards")
     sys.path.remove(str(guide_folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs_are_born_with_their_libraries() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "subprocess", nursery.Subprocess)
+        yield

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests import nursery
 
 MLCTL = str(Path(sys.executable).with_name("mlctl"))
 DRIVER = str(Path(__file__).with_name("driver.py"))
@@ -69,9 +72,7 @@ class Project:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `mlctl`."""
-        return subprocess.run(
-            [MLCTL, *arguments], cwd=self.root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300
-        )
+        return nursery.mlctl(*arguments, folder=self.root)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `mlctl`; nobody reads what it writes."""
@@ -81,10 +82,9 @@ class Project:
 
     def apply_killed(self, point: str, number: int) -> int:
         """Apply, killed at the given point if that is reached; gives the exit code."""
-        command = [sys.executable, DRIVER, point, str(number), "apply", "--auto-approve", "--parallelism", "1"]
-        return subprocess.run(
-            command, cwd=self.root, capture_output=True, stdin=subprocess.DEVNULL, timeout=300
-        ).returncode
+        called = [DRIVER, point, str(number), "apply", "--auto-approve", "--parallelism", "1"]
+        code = f"import runpy, sys; sys.argv = {called!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
+        return nursery.commands().python(code, environment=os.environ, folder=self.root).wait(300)
 
     def heal(self) -> None:
         """The next apply ends well, and nothing is left to do or to be folded."""

@@ -145,7 +145,14 @@ BUGS: list[Plant] = [
 ]
 
 
-@pytest.mark.parametrize("plant", BUGS, ids=lambda plant: plant.__name__)
+SELDOM = {cut_off_counts_as_done, reuse_keeps_its_place}  # it takes some hundred histories until they show
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [pytest.param(plant, marks=pytest.mark.soak) if plant in SELDOM else plant for plant in BUGS],
+    ids=lambda plant: plant.__name__,
+)
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         plant(patch)

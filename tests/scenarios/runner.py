@@ -12,13 +12,13 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MLCTL = Path(sys.executable).with_name("mlctl")
+from tests import nursery
+
+MLCTL = nursery.MLCTL
 SCRIPT, OUTPUT = "script", "output.txt"
 _TIMEOUT_SECONDS = 240
 
@@ -80,19 +80,17 @@ class Scenario:
             "PATH": os.environ["PATH"], "HOME": str(self.root.parent), "LC_ALL": "C.UTF-8", "TZ": "UTC", "COLUMNS": "120",
             "PYTHONPATH": str(self.root.parent / "hidden"), "MLCTL_DEVICE": "cpu:2:16GiB", **self.environment,
         }  # fmt: skip
-        done = subprocess.run(
-            [str(MLCTL), *arguments], cwd=self.root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=_TIMEOUT_SECONDS, check=False,
-        )  # fmt: skip
+        done = nursery.start_mlctl(*arguments, environment=environment, folder=self.root)
+        said, _ = done.communicate(timeout=_TIMEOUT_SECONDS)
         if "--json" in arguments:
-            lines = [json.loads(line) for line in done.stdout.splitlines()]
-            assert all(isinstance(line, dict) for line in lines), done.stdout
+            lines = [json.loads(line) for line in said.splitlines()]
+            assert all(isinstance(line, dict) for line in lines), said
             if arguments[0] == "plan" and done.returncode in (0, 2):
                 counts = ["create", "update", "replace", "destroy", "run", "import", "forget", "unchanged"]
                 assert [*lines[-1]] == ["type", *counts]
-        assert "Traceback (most recent call last)" not in done.stdout, done.stdout
+        assert "Traceback (most recent call last)" not in said, said
         code = f"exit code {done.returncode}\n" if done.returncode else ""
-        return self._masked(done.stdout) + code
+        return self._masked(said) + code
 
     def _masked(self, text: str) -> str:
         text = _PROGRESS.sub("", text)

@@ -270,3 +270,19 @@ def test_nothing_is_overwritten_and_a_project_at_the_root_has_the_plain_name(tmp
         )
     with pytest.raises(MlctlError, match=r"spec\.no-project"):
         CliRunner().invoke(app, ["--ci", "gitlab", "-C", str(tmp_path)], standalone_mode=False, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_a_pipeline_retrains_only_when_asked_to_and_beside_no_apply(host: str, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, host)
+    if host == "github":
+        job = pipeline.jobs["jobs"]["retrain"]
+        assert "vars.MLCTL_RETRAIN == 'true'" in job["if"]
+        assert job["concurrency"]["group"] == pipeline.jobs["jobs"]["apply"]["concurrency"]["group"]
+        steps = github(pipeline, "retrain", GITHUB_STEP_SUMMARY=str(pipeline.host / "summary.md"))
+        assert "the project has no `training`" in steps[-1].stderr  # the program has understood all of its options
+    else:
+        job = pipeline.jobs["ml-retrain"]
+        assert '$MLCTL_RETRAIN == "true"' in job["rules"][0]["if"]
+        assert job["resource_group"] == pipeline.jobs["ml-apply"]["resource_group"]
+        assert "the project has no `training`" in pipeline.bash(job["script"][0]).stderr

@@ -20,15 +20,22 @@ class Server:
         self.open_from = 0.0  # of the loop's clock: nobody is answered before
         self.count = 0
         self.bodies: list[dict[str, object]] = []
+        self.arrived: list[float] = []  # by the loop's clock, each request's
+        self.under_way, self.most = 0, 0
+        self.stalled = (0.0, 0.0)
         self.url = ""
         self.loop = asyncio.new_event_loop()
         self.stop: asyncio.Event
 
     async def predict(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())
+        self.arrived.append(self.loop.time())
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
         await asyncio.sleep(self.delay)
         if (wait := self.open_from - self.loop.time()) > 0:
             await asyncio.sleep(wait)
+        self.under_way -= 1
         return web.json_response({"predictions": []})
 
     async def fail(self, request: web.Request) -> web.Response:
@@ -49,7 +56,13 @@ class Server:
 
     def stall(self, seconds: float) -> None:
         """Answer nobody for a while."""
-        self.loop.call_soon_threadsafe(lambda: setattr(self, "open_from", self.loop.time() + seconds))
+
+
+        def close() -> None:
+            now = self.loop.time()
+            self.open_from, self.stalled = now + seconds, (now, now + seconds)
+
+        self.loop.call_soon_threadsafe(close)
 
 
 @contextmanager

@@ -38,8 +38,10 @@ def test_a_closed_loop_has_so_many_requests_under_way_and_sends_all_bodies_in_tu
         report = measured(tmp_path, server, Load(kind="closed", value=4))
     (point,) = report.points
     assert point.latency is not None
-    assert 0.05 <= point.latency.p50 < 0.12
-    assert 30 <= point.rate <= 80  # 4 clients / 50 ms
+    assert point.latency.p50 >= 0.05
+    assert server.most == 4  # by the server's own count
+    assert point.rate <= 80  # 4 clients / 50 ms
+    assert point.rate * point.latency.mean == pytest.approx(4, rel=0.25)  # none of them waits before it sends the next
     assert (point.errors, sum(point.histogram)) == (0, point.requests)
     assert {body["n"] for body in server.bodies} == {1, 2}
 
@@ -51,8 +53,10 @@ def test_an_open_loop_keeps_its_rate_and_counts_the_time_that_requests_had_to_wa
     (point,) = report.points
     assert 200 <= point.requests <= 400
     assert point.latency is not None
-    assert point.latency.p50 < 0.1
-    assert point.latency.p95 > 0.2
+    closed, opened = server.stalled
+    sent = sum(closed < moment < opened for moment in server.arrived)
+    assert sent > 20  # a client that waits for answers would have sent one
+    assert point.latency.p95 > 0.2  # and these waited, as those did that were due
 
 
 def test_failures_are_counted_and_not_timed(tmp_path: Path) -> None:
@@ -77,9 +81,11 @@ def test_tokens_of_a_stream_are_counted_and_the_first_one_is_timed(tmp_path: Pat
         path = "/v1/chat/completions"
         (point,) = measured(tmp_path, server, Load(kind="closed", value=1), path=path, streaming=True).points
     assert point.ttft is not None
-    assert 0.03 <= point.ttft.p50 < 0.09
     assert point.tpot is not None
-    assert 0.09 / 7 <= point.tpot.p50 < 0.2 / 7
+    assert point.latency is not None
+    # of eight tokens in four pieces that are equally far apart, the first piece takes a quarter of the time
+    assert 0.03 <= point.ttft.p50 < 0.5 * point.latency.p50
+    assert 0.09 / 7 <= point.tpot.p50 < point.latency.p50 / 7
     assert point.tokens_per_second == pytest.approx(point.rate * 8)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import nursery
 from tests.integration.data.helpers import write_sql
 from tests.scenarios.runner import MLCTL
 
@@ -67,7 +68,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mlctl(root: Path, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run([str(MLCTL), "-C", str(root), *arguments], capture_output=True, text=True, cwd=root)
+    done = nursery.mlctl("-C", str(root), *arguments, folder=root)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

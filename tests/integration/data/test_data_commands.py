@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import jsonschema
 import pytest
 
 from mlctl.views.json.schema import events_schema
+from tests import nursery
 from tests.integration.data.helpers import write_sql
-from tests.scenarios.runner import MLCTL
 
 pytestmark = pytest.mark.tools
 
@@ -34,7 +33,7 @@ B = """
 
 def run(root: Path, *arguments: str, code: int = 0) -> str:
     environment = {"PATH": os.environ["PATH"], "HOME": str(root), "TZ": "UTC"}
-    done = subprocess.run([str(MLCTL), *arguments], cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # fmt: skip
+    done = nursery.mlctl(*arguments, folder=root, environment=environment)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

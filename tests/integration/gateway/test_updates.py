@@ -174,7 +174,7 @@ def test_when_nobody_is_there_clients_are_told_to_come_again(front: Running) -> 
             "1",
             "gateway.unavailable",
         )
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5  # at once, on a busy machine too
         assert front.counted(before) == {"stable": (1, 1)}
     finally:
         front.stable.start()

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from mlctl.processes.environment import worker_environment
+from tests import nursery
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow]
 
@@ -79,7 +80,7 @@ class Shop:
                     writer.writerow([customer, f"2024-01-{day:02} 00:00:00", float(visits), round(draw.uniform(1, 90), 2), churned])  # fmt: skip
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([MLCTL, *arguments], cwd=self.root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)  # fmt: skip
+        return nursery.mlctl(*arguments, folder=self.root)
 
     def show(self, address: str) -> dict[str, Any]:
         done = self.run("show", address, "--json")

@@ -26,13 +26,13 @@ def test_monitor_waits_for_rows_then_passes_then_alarms_on_shifted_features(loop
     assert len({answer["predictions"][0]["score"] for answer in answers}) > 50
     same = loop.run("monitor", "run", "--json")
     assert same.exit_code == 0, same
-    assert same.lines[0]["rows"] == len(HOUSEHOLDS)
+    assert same.lines[0]["parts"]["data"]["rows"] == len(HOUSEHOLDS)
     for number in range(20):
         rows = [dict.fromkeys(FEATURES, 500.0 + number * 20 + row) for row in range(20)]
         loop.predict({"instances": rows})
     shifted = loop.run("monitor", "run", "--json")
     assert shifted.exit_code == 5, shifted
-    columns = shifted.lines[0]["columns"]
+    columns = shifted.lines[0]["parts"]["data"]["columns"]
     assert {columns[name]["verdict"] for name in FEATURES} == {"alarm"}
     kept = loop.run("monitor", "history", "--json").lines
     assert [line["verdict"] for line in kept][-3:] == ["no_data", "ok", "alarm"]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mlctl.types.diagnostic import ExitCode
+from tests import nursery
 
 pytestmark = pytest.mark.tools
 MLCTL = Path(sys.executable).with_name("mlctl")
@@ -40,7 +41,7 @@ evaluations:
 
 
 def mlctl(root: Path, *words: str) -> tuple[int, str, str]:
-    done = subprocess.run([MLCTL, *words], cwd=root, capture_output=True, text=True, check=False, timeout=240)
+    done = nursery.mlctl(*words, folder=root)
     return done.returncode, done.stdout, done.stderr
 
 

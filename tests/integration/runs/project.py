@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from tests import nursery
+
 MLCTL = str(Path(sys.executable).with_name("mlctl"))
 PATIENCE_SECONDS = 120.0
 
@@ -80,9 +82,7 @@ class Shop:
         return self.root / ".mlctl" / environment
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [MLCTL, *arguments], cwd=self.root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300
-        )
+        return nursery.mlctl(*arguments, folder=self.root)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A command that goes on while the test does, without a terminal."""

@@ -107,7 +107,7 @@ class Project:
         found = []
         for found_process in psutil.process_iter():
             try:
-                command = found_process.cmdline()
+                command = [word for word in found_process.cmdline() if word]  # a fork shows room that is left
                 if (
                     "mlctl.runtime" in command
                     and str(self.root) in command[-1]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import nursery
 from tests.integration.state.conftest import BUCKET, KEYS, client
 
 pytestmark = [pytest.mark.tools]
@@ -20,10 +21,8 @@ MLCTL = Path(sys.executable).with_name("mlctl")
 
 
 def run(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(MLCTL), *arguments], cwd=root, env={**os.environ, **KEYS, "AWS_EC2_METADATA_DISABLED": "true", **environment},
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False,
-    )  # fmt: skip
+    known = {**os.environ, **KEYS, "AWS_EC2_METADATA_DISABLED": "true", **environment}
+    return nursery.mlctl(*arguments, folder=root, environment=known)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from mlctl.runtime.trainer.plan import PLAN_FILE, RankPlan
 from mlctl.types.jobs.train import CHECKPOINTS
+from tests import nursery
 
 SOURCE_FILE = "goes-on-from"  # names the job whose checkpoints a training goes on from
 WIDTH, LAYERS, VOCABULARY = 64, 4, 256
@@ -32,13 +32,6 @@ SIZES = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-MAKE = """
-import sys, json, torch
-from transformers import AutoConfig, AutoModelForCausalLM
-for folder, kind, sizes in json.loads(sys.argv[1]):
-    torch.manual_seed(11)
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(folder)
-"""
 
 
 def make_base(folder: Path, kind: str = "llama", **changes: Any) -> Path:
@@ -50,7 +43,7 @@ def make_base(folder: Path, kind: str = "llama", **changes: Any) -> Path:
 def make_bases(*wanted: tuple[Path, str, dict[str, Any]]) -> None:
     """Random models, each of a kind and with what is other than usual, in the format of Transformers."""
     models = [(str(folder), kind, {**SIZES, **changes}) for folder, kind, changes in wanted]
-    subprocess.run([sys.executable, "-c", MAKE, json.dumps(models)], check=True, env=environment(), capture_output=True)
+    run(1, "tests.integration.training.bases", json.dumps(models))
 
 
 def documents(count: int, seed: int = 3) -> list[tuple[list[int], int]]:
@@ -138,17 +131,24 @@ def environment() -> dict[str, str]:
     }
 
 
+def run(processes: int, module: str, *arguments: str) -> None:
+    """Run a module as one process or as several ranks, to its end."""
+    born = nursery.shared().start(
+        module, *arguments, environment=environment(), folder=Path.cwd(), ranks=processes, libraries=nursery.TRANSFORMERS
+    )  # fmt: skip
+    printed, _ = born.communicate(timeout=600)
+    assert born.returncode == 0, printed[-6000:]
+
+
 def command(processes: int, *program: str) -> list[str]:
-    """A program as one process, or by torchrun as several."""
+    """A program as one process, or by torchrun as several, in interpreters of their own."""
     ranks = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return [sys.executable, *(ranks if processes > 1 else []), *program]
 
 
 def train(processes: int, *folders: Path) -> None:
     """Train the plans in these folders, one after the other, by the same ranks."""
-    program = command(processes, "-m", "tests.integration.training.language", *map(str, folders))
-    done = subprocess.run(program, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-6000:]
+    run(processes, "tests.integration.training.language", *map(str, folders))
 
 
 def rank(folders: list[str]) -> None:

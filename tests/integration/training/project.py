@@ -9,8 +9,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +29,7 @@ from mlctl.types.address import ObjectKey
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.interrupt import Interrupt
 from mlctl.types.state import Pending, Record
+from tests import nursery
 
 START = datetime(2024, 1, 1)
 SLOW_MODEL = """
@@ -166,11 +165,12 @@ class Project:
     def mlflow(self, code: str) -> Any:
         """Run code with a `client` in a process of its own and give back what it leaves in `result`."""
         program = f"import json; from mlflow import MlflowClient; client = MlflowClient('sqlite:///.mlctl/mlflow.db'); result = None\n{code}\nprint('RESULT', json.dumps(result))"
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=self.root, env=worker_environment(), capture_output=True, text=True, check=False
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.split("RESULT ")[-1])
+        done = nursery.shared().python(
+            program, environment=worker_environment(), folder=self.root.resolve(), libraries=("mlflow.pyfunc",)
+        )
+        printed, _ = done.communicate(timeout=300)
+        assert done.returncode == 0, printed
+        return json.loads(printed.split("RESULT ")[-1].splitlines()[0])
 
     def _write(self, name: str, header: list[str], rows: list[tuple[Any, ...]]) -> None:
         with open(self.root / f"{name}.csv", "w", newline="") as stream:

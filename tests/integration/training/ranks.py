@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 
 from mlctl.runtime.trainer.plan import ENDED_FILE, FEATURES_FILE, PLAN_FILE, TARGET_FILE
 from mlctl.runtime.trainer.progress import read_curve
+from tests import nursery
 
 COLUMNS = ["a", "b", "c", "d", "e"]
 _ENVIRONMENT = {
@@ -66,20 +65,13 @@ class Ranks:
         other.folder, other.world = folder, self.world
         return other
 
-    def start(self, world: int | None = None, *, before: str = "") -> subprocess.Popen[str]:
-        """Start the ranks in a session of their own; `before` is Python that one rank alone runs first."""
+    def start(self, world: int | None = None, *, before: str = "") -> nursery.Born:
+        """Start the ranks in a session of their own; `before` is Python that each rank runs first."""
         (self.folder / ENDED_FILE).unlink(missing_ok=True)
         count = self.world if world is None else world
-        worker = ["-m", "mlctl.runtime.trainer.worker", str(self.folder)]
-        command = [sys.executable, *worker]
-        if before:
-            code = f"import runpy, sys\n{before}\nsys.argv = ['worker', {str(self.folder)!r}]\nrunpy.run_module({worker[1]!r}, run_name='__main__')"
-            command = [sys.executable, "-c", code]
-        elif count > 1:
-            launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-            command = [sys.executable, *launcher, *worker]
-        return subprocess.Popen(
-            command, env={**os.environ, **_ENVIRONMENT}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        return nursery.shared().start(
+            "mlctl.runtime.trainer.worker", str(self.folder), environment={**os.environ, **_ENVIRONMENT}, folder=Path.cwd(),
+            before=before, ranks=count, libraries=nursery.RANKS,
         )  # fmt: skip
 
     def run(self, world: int | None = None, *, before: str = "", fails: bool = False) -> str:
@@ -98,8 +90,6 @@ class Ranks:
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
-        for rank in self.processes():
-            os.kill(rank, signal.SIGKILL)  # torchrun's ranks have sessions of their own
         process.communicate()
         while self.processes():
             time.sleep(0.02)

@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -68,9 +67,7 @@ class Jobs:
         return language.make_plan(self.root / name, self.rows, self.base, TRAIN, VALIDATION, layout, **recipe)
 
     def train(self, processes: int, *folders: Path) -> None:
-        program = language.command(processes, "-m", "tests.integration.training.hf_ranks", *map(str, folders))
-        done = subprocess.run(program, env=language.environment(), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-6000:]
+        language.run(processes, "tests.integration.training.hf_ranks", *map(str, folders))
 
     def train_and_cut(self, processes: int, cases: dict[str, dict[str, Any]], *more: Path) -> None:
         """Each in one go, and again with a stop of the last rank after three steps, from which it then goes on."""
@@ -152,9 +149,7 @@ def adapted(jobs: Jobs) -> Jobs:
 
 
 def test_parts() -> None:
-    command = [sys.executable, "-m", "tests.integration.training.check_hf"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    language.run(1, "tests.integration.training.check_hf")
 
 
 @pytest.mark.parametrize("name", ["whole-batch", "own-engine"])

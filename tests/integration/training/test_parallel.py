@@ -27,6 +27,7 @@ from tests.integration.training.language import (
     make_bases,
     make_plan,
     packed,
+    run,
     train,
     write_rows,
 )
@@ -214,10 +215,9 @@ def test_sixteen_bits_learn_alike(bench: Bench, name: str) -> None:
 
 
 def test_the_loss_is_that_of_transformers_and_parts_of_it_add_up(bench: Bench) -> None:
-    program = command(1, "-m", "tests.integration.training.check_language")
-    program += [str(bench.root / name) for name in ("untied", "tied", "qwen")]
-    done = subprocess.run(program, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    run(
+        1, "tests.integration.training.check_language", *(str(bench.root / name) for name in ("untied", "tied", "qwen"))
+    )
 
 
 @pytest.mark.parametrize("name", ["tensor-packed", "pipeline-packed"])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.integration.training import language
 
 pytestmark = pytest.mark.tools
 
 
 @pytest.mark.parametrize("part", ["parts", "weights", "metrics", "models"])
 def test_part(part: str) -> None:
-    command = [sys.executable, "-m", "tests.integration.training.check_parts", part]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    language.run(1, "tests.integration.training.check_parts", part)

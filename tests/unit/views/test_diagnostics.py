@@ -111,7 +111,7 @@ def test_long_lines_are_cut_around_the_place() -> None:
 def test_a_line_of_megabytes_costs_nothing() -> None:
     started = time.process_time()
     assert len(render([at("x" * 5_000_000, 2_500_000, 4_000_000)])) < 400
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < 0.5
 
 
 _LINES = st.text(alphabet=st.sampled_from("a: -\t日é🚲\x1b\u202e\u0301"), max_size=200)
