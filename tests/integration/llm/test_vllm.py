@@ -13,8 +13,11 @@ import openai
 import pytest
 
 from mlctl.processes import engine, service, worker
+from mlctl.providers.serving import controllers
 from mlctl.providers.serving.engines.job import language_model_job
+from mlctl.testing.harness import make_desired, make_record
 from mlctl.types.environments import environment_ready
+from mlctl.types.jobs.rollout import Order
 from mlctl.types.secret import Secrets
 from mlctl.types.state import Record
 from tests.integration.llm.project import Project, ask, chat, ended, until
@@ -91,7 +94,9 @@ def test_behind_a_gateway_the_engine_itself_counts_by_variant_and_refuses_what_i
     job = language_model_job("chat", wanted, evaluation.outputs, "predictions", tiny.ctx)
     assert job is not None
     folder = tiny.releases / "1"
-    service.start("llm_server", {**job.model_dump(mode="json"), "port": 0}, folder, tiny.root, Secrets({}))
+    service.start(
+        "llm_server", {**job.model_dump(mode="json"), "port": 0, "behind_gateway": True}, folder, tiny.root, Secrets({})
+    )
     until(lambda: service.find(folder).ready is not None or not worker.running(folder), 300)
     ready = service.find(folder).ready
     assert ready is not None, tiny.log(1)
@@ -105,6 +110,45 @@ def test_behind_a_gateway_the_engine_itself_counts_by_variant_and_refuses_what_i
     assert kept is not None
     worker.stop(folder, 60)
     assert not engine.members(kept)
+
+
+def test_a_canary_of_two_adapters_behind_the_real_gateway_answers_everybody_whole_until_it_is_taken_back(
+    tiny: Project,
+) -> None:
+    _roll_out(tiny, "1")
+    assert {model for model, _ in (_streamed(tiny, f"u{number}") for number in range(4))} == {"helper-v1"}
+    _roll_out(tiny, "2")
+    by_user = [dict(_streamed(tiny, f"u{number}") for number in range(16)) for _ in range(2)]
+    assert by_user[0].keys() == {"helper-v1", "helper-v2"}
+    assert by_user[0] == by_user[1]  # greedy, and every user is where they were
+    assert len({json.loads(path.read_bytes())["session"] for path in tiny.folder.rglob("engine.json")}) == 1
+    assert tiny.record is not None
+    controllers.order(Order(what="abort", who="a test"), tiny.folder / "rollout")
+    until(lambda: {_streamed(tiny, f"u{number}")[0] for number in range(16)} == {"helper-v1"}, 20)
+    tiny.kind.delete(tiny.record, tiny.ctx)
+    assert not tiny.of_engine()
+
+
+def _roll_out(project: Project, version: str) -> None:
+    values = {
+        "model": "helper@champion",
+        "serve": {"port": project.port, "timeout": "60s", "engine": ENGINE},
+        "rollout": {"canary": {"steps": [{"weight": 50, "pause": "confirm"}]}, "unit": "x-user"},
+    }
+    evaluation = {"evaluations.gate": adapted(project, version)}
+    desired = make_desired(project.kind, "deployments.chat", values, project.ctx, evaluation)
+    project.record = make_record(desired, project.kind.apply(desired, project.record, project.ctx))
+
+
+def _streamed(project: Project, user: str) -> tuple[str, str]:
+    """Who answers a user, and what; the answer came to its end."""
+    client = openai.OpenAI(base_url=f"{project.url}/v1", api_key="unused", max_retries=0)
+    asked = chat("what is red", "helper", stream=True, max_tokens=8, temperature=0)
+    events = list(client.chat.completions.create(**asked, extra_headers={"x-user": user}))
+    client.close()
+    choices = [item.choices[0] for item in events if item.choices]
+    assert choices[-1].finish_reason in ("stop", "length")
+    return events[0].model, "".join(choice.delta.content or "" for choice in choices)
 
 
 def _requests(folder: Path, variant: str) -> int:

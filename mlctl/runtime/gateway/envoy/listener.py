@@ -7,7 +7,7 @@ from typing import Any
 from mlctl.runtime.gateway import answers
 from mlctl.runtime.gateway.base import PROPENSITY_HEADER, RETRY_AFTER_SECONDS
 from mlctl.runtime.gateway.envoy.pieces import EXTENSIONS, header, http_filter, seconds, watched
-from mlctl.types.jobs.rollout import MODEL_HEADER, UNIT_BUCKET_HEADER, GatewaySpec
+from mlctl.types.jobs.rollout import MODEL_HEADER, RECEIVED_HEADER, UNIT_BUCKET_HEADER, GatewaySpec
 
 ROUTES = "rds/rds.json"
 ROUTES_NAME = "routes"
@@ -36,7 +36,7 @@ def listener(spec: GatewaySpec) -> dict[str, Any]:
             }
         },
         "server_header_transformation": "PASS_THROUGH",
-        "early_header_mutation_extensions": [_own_headers()],
+        "early_header_mutation_extensions": [_own_headers(spec)],
         "local_reply_config": _own_answers(spec),
         "access_log": [_cut_answers()],
         # The buffer comes first: a request is routed once it is whole, and a slow client holds up no model server.
@@ -55,13 +55,18 @@ def listener(spec: GatewaySpec) -> dict[str, Any]:
     }
 
 
-def _own_headers() -> dict[str, Any]:
+def _own_headers(spec: GatewaySpec) -> dict[str, Any]:
     """What only the gateway may say."""
+    mutations: list[dict[str, Any]] = [
+        {"remove": name} for name in (UNIT_BUCKET_HEADER, MODEL_HEADER, PROPENSITY_HEADER)
+    ]
+    if spec.traced:
+        mutations.append({"append": header(RECEIVED_HEADER, "%START_TIME(%s.%6f)%")})
     return {
         "name": "own_headers",
         "typed_config": {
             "@type": f"{EXTENSIONS}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [{"remove": name} for name in (UNIT_BUCKET_HEADER, MODEL_HEADER, PROPENSITY_HEADER)],
+            "mutations": mutations,
         },
     }
 

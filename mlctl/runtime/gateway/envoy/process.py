@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from mlctl.files.lock import FileLock
-from mlctl.processes import worker
+from mlctl.processes import logs, worker
 from mlctl.runtime.gateway.envoy import detach
 from mlctl.runtime.gateway.envoy.render import ADMIN_SOCKET
 from mlctl.types import job as contract
@@ -17,7 +18,6 @@ from mlctl.types.diagnostic import MlctlError
 BOOTSTRAP_FILE = "bootstrap.json"
 _MOST_THREADS = 4
 _STREAM_SECONDS = 3600  # when the listener changes, streams of before get so long to end; other clients connect anew
-_LOG_BYTES = 10_000_000
 
 
 def program() -> Path:
@@ -84,6 +84,6 @@ def _cores() -> int:
 def _log(folder: Path) -> Path:
     """Envoy writes only warnings, but for years: what is long begins anew, and the last one is kept."""
     path = folder / contract.LOG_FILE
-    if path.exists() and path.stat().st_size > _LOG_BYTES:
-        path.replace(path.with_suffix(".old.txt"))
+    with suppress(OSError):  # a full disk: better a long log than no gateway
+        logs.cap(path)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from mlctl.runtime.gateway import answers as own
 from mlctl.runtime.gateway.base import RETRY_AFTER_SECONDS, SHADOW_SUFFIX
 from mlctl.runtime.gateway.python.router import OWN_HEADERS, Choice, Headers, Router
 from mlctl.runtime.gateway.units import text_of
-from mlctl.types.jobs.rollout import GatewaySpec
+from mlctl.types.jobs.rollout import RECEIVED_HEADER, GatewaySpec
 
 if TYPE_CHECKING:
     from mlctl.runtime.gateway.python.proxy import Proxy
@@ -25,6 +26,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 COPIES_MARK = "/copies"  # after the variant that they are counted of
+_RECEIVED = RECEIVED_HEADER.encode()
 _CONNECT_SECONDS = 2.0
 _BACK_OFF_SECONDS = 0.025
 _MIRRORED_AT_ONCE = 256  # a shadow that is slower than the traffic must not pile it up
@@ -53,6 +55,7 @@ class Exchange:
         self._send = send
         self._request_id = request_id
         self._spec = spec
+        self._received = time.time()
         self._begun = False
         self._ended = False
         self._counts_as = ("", False)  # the variant, and whether another one answers for it
@@ -185,6 +188,9 @@ class Exchange:
         client = (self._scope.get("client") or ("",))[0].encode()
         before = [value for name, value in headers if name == b"x-forwarded-for"]
         headers = [item for item in headers if item[0] != b"x-forwarded-for"]
+        if self._spec.traced:
+            headers = [item for item in headers if item[0] != _RECEIVED]
+            headers.append((_RECEIVED, f"{self._received:.6f}".encode()))
         headers.append((b"x-forwarded-for", b",".join([*before, client])))
         return [*headers, (b"x-forwarded-proto", b"http"), (b"x-request-id", self._request_id)]
 
