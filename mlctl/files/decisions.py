@@ -53,7 +53,7 @@ def find(home: Path, name: str) -> tuple[Decision, Path]:
             "decision.ambiguous" if many else "decision.unknown",
             f"`{name}` {'begins several decisions' if many else 'is no decision'}",
             ", ".join(matching[:5]) if many else "decisions are kept below the state of their environment",
-            "give more of it" if many else did_you_mean(name, known) or "see `mlctl decisions`",
+            "give more of it" if many else did_you_mean(name, known) or "see `mlctl decisions list`",
         )
     folder = home / FOLDER / matching[0]
     try:
@@ -68,12 +68,14 @@ def find(home: Path, name: str) -> tuple[Decision, Path]:
 
 
 def kept(home: Path) -> Iterator[Decision]:
-    """All decisions that can be read, oldest first."""
+    """All decisions that can be read, oldest first: by their moments, of which names hold the seconds alone."""
+    found = []
     for folder in _folders(home):
         try:
-            yield Decision.from_json(json.loads((folder / _FILE).read_bytes()))
+            found.append(Decision.from_json(json.loads((folder / _FILE).read_bytes())))
         except (OSError, ValueError, KeyError, TypeError):
             continue
+    yield from sorted(found, key=lambda item: item.at)
 
 
 def _folders(home: Path) -> list[Path]:

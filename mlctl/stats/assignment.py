@@ -1,12 +1,14 @@
 """Which arm a unit belongs to: a pure function of the unit, a salt and the arms, the same in every process and language.
 
 It is the hash of the GrowthBook SDKs (version 2), so that a front end with one of those, given the same ranges, agrees to
-the unit. Version 1 is left out on purpose: two 50/50 experiments that use it are not independent of each other.
+the unit. Arms are never drawn by version 1: two 50/50 experiments that use it are not independent of each other. It is here
+for namespaces alone, which the SDKs hash by it: slices of all units that experiments divide among them.
 Source: https://docs.growthbook.io/lib/build-your-own (hash, getBucketRanges, chooseVariation).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -41,6 +43,26 @@ def bucket(unit: str, salt: str) -> float:
     return fnv1a(str(fnv1a(salt + unit))) % BUCKETS / BUCKETS
 
 
+def namespace_bucket(unit: str, namespace: str) -> float:
+    """The place of a unit in a namespace: one of 1,000 values from 0 to 0.999, by version 1 of the hash, as in the SDKs."""
+    return bucket_v1(unit, f"__{namespace}")
+
+
+def bucket_v1(unit: str, salt: str) -> float:
+    """Version 1 of the hash."""
+    return fnv1a(unit + salt) % 1000 / 1000
+
+
+def in_range(value: float, start: float, end: float) -> bool:
+    """Whether a bucket value lies in a half-open range."""
+    return start <= value < end
+
+
+def holdout_salt(project: str) -> str:
+    """What the units that see no experiment of a project are drawn by; the same for all its experiments."""
+    return f"{project}.holdout"
+
+
 def ranges(weights: Mapping[str, float], coverage: float = 1.0) -> tuple[Arm, ...]:
     """The arms' ranges, in the order given. Weights are relative; an arm takes the first `coverage` of its share.
 
@@ -64,3 +86,8 @@ def choose(value: float, arms: Sequence[Arm]) -> str | None:
 def assign(unit: str, salt: str, arms: Mapping[str, float], coverage: float = 1.0) -> str | None:
     """The arm of a unit, or None when the unit does not take part."""
     return choose(bucket(unit, salt), ranges(arms, coverage))
+
+
+def unit_hash(text: str) -> str:
+    """What stands for a unit's id in logs: the same for the same id, and it does not tell the id. 64 bits of BLAKE2b."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,7 +1,8 @@
 """How many units an experiment needs, how sure that makes it, how long it takes, and what it could see in a given time.
 
-All tests are two-sided. Sizes are for one treatment against one control; `ratio` is treatment units for each control unit.
-A formula gives a real number: rounding up is the caller's, so that the published values can be checked to the digit.
+Sizes are for one treatment against one control; `ratio` is treatment units for each control unit. Tests have two tails unless
+one is asked for, which is the side of the effect. A formula gives a real number: rounding up is the caller's, so that the
+published values can be checked to the digit.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ class Proportion:
     baseline: float
     difference: float
 
-    def size(self, alpha: float, power: float, ratio: float = 1.0) -> float:
+    def size(self, alpha: float, power: float, ratio: float = 1.0, tails: int = 2) -> float:
         """Control units for a pooled z test. Source: Fleiss, Statistical Methods for Rates and Proportions, 1981, (3.14) without continuity correction."""
         treated = self.baseline + self.difference
         pooled = (self.baseline + ratio * treated) / (1 + ratio)
-        under_null = _quantile(1 - alpha / 2) * math.sqrt((1 + ratio) * pooled * (1 - pooled))
+        under_null = _quantile(1 - alpha / tails) * math.sqrt((1 + ratio) * pooled * (1 - pooled))
         under_effect = _quantile(power) * math.sqrt(
             ratio * self.baseline * (1 - self.baseline) + treated * (1 - treated)
         )
         return (under_null + under_effect) ** 2 / (ratio * self.difference**2)
 
-    def power(self, control: int, treatment: int, alpha: float) -> float:
+    def power(self, control: int, treatment: int, alpha: float, tails: int = 2) -> float:
         """The exact chance that the pooled z test rejects, by enumerating both binomials: no approximation but floating point."""
-        critical = _quantile(1 - alpha / 2)
+        critical = _quantile(1 - alpha / tails)
         treated = _binomial(treatment, self.baseline + self.difference)
         cumulative = [0.0]
         for share in treated.shares:
@@ -46,6 +47,8 @@ class Proportion:
         control_terms = _binomial(control, self.baseline)
         for offset, share in enumerate(control_terms.shares):
             low, high = _accepted(control_terms.first + offset, control, treatment, critical)
+            if tails == 1:  # whatever is on the other side of the effect is accepted
+                low, high = (0, high) if self.difference > 0 else (low, treatment)
             start = min(max(low - treated.first, 0), len(treated.shares))
             end = min(max(high + 1 - treated.first, start), len(treated.shares))
             accepted += share * (cumulative[end] - cumulative[start])
@@ -68,21 +71,21 @@ class Mean:
     difference: float
     std: float
 
-    def size(self, alpha: float, power: float, ratio: float = 1.0) -> float:
+    def size(self, alpha: float, power: float, ratio: float = 1.0, tails: int = 2) -> float:
         """Control units for a t test with equal variances, by solving its exact power. Source: Cohen, Statistical Power Analysis, 1988, 2.3."""
         effect = abs(self.difference) / self.std
         normal = (
-            (_quantile(1 - alpha / 2) + _quantile(power)) ** 2 * (1 + 1 / ratio) / effect**2
+            (_quantile(1 - alpha / tails) + _quantile(power)) ** 2 * (1 + 1 / ratio) / effect**2
         )  # always a little too small
         return _solve(
-            lambda units: _t_power(effect, units, ratio * units, alpha) - power,
+            lambda units: _t_power(effect, units, ratio * units, alpha, tails) - power,
             max(normal, 2 / (1 + ratio) + 1e-6),
             normal + 10,
         )
 
-    def power(self, control: int, treatment: int, alpha: float) -> float:
+    def power(self, control: int, treatment: int, alpha: float, tails: int = 2) -> float:
         """The exact chance that the t test rejects, from the noncentral t distribution."""
-        return _t_power(abs(self.difference) / self.std, control, treatment, alpha)
+        return _t_power(abs(self.difference) / self.std, control, treatment, alpha, tails)
 
     def scaled(self, difference: float) -> Mean:
         """The same outcome with another effect."""
@@ -92,6 +95,32 @@ class Mean:
     def largest(self) -> float:
         """The largest effect looked at: ten standard deviations."""
         return math.copysign(10 * self.std, self.difference)
+
+
+def ratio_std(ratio: float, std: float, mean: float, denominator_std: float, correlation: float) -> float:
+    """The standard deviation between units that a ratio of two sums has, so that it is sized like a mean.
+
+    `std` is of the numerator, `mean` and `denominator_std` are of the denominator. Source: the delta method, as in Deng et al.
+    2018, Applying the delta method in metric analytics, equation 4.
+    """
+    variance = std**2 - 2 * ratio * correlation * std * denominator_std + (ratio * denominator_std) ** 2
+    return math.sqrt(max(variance, 0.0)) / mean
+
+
+def explained_std(std: float, r2: float) -> float:
+    """What is left of a standard deviation when a covariate explains `r2` of the variance. Source: Deng et al. 2013 (CUPED)."""
+    return std * math.sqrt(1 - r2)
+
+
+def noninferiority_size(
+    std: float, margin: float, alpha: float, power: float, ratio: float = 1.0, factor: float = 1.0
+) -> float:
+    """Control units that show a treatment, which is no worse at all, to be within `margin`. `alpha` is of the one side.
+
+    With `factor` the treatment is held against so many times the control, which then varies as many times as much.
+    Source: Julious 2004, Sample sizes for clinical trials with normal data, 4.
+    """
+    return (_quantile(1 - alpha) + _quantile(power)) ** 2 * std**2 * (factor**2 + 1 / ratio) / margin**2
 
 
 def guardrail_power(power: float, guardrails: int) -> float:
@@ -109,25 +138,28 @@ def weeks(units: int, units_per_day: float, least_days: float) -> int:
 
 
 def detectable(
-    outcome: Proportion | Mean, control: float, alpha: float, power: float, ratio: float = 1.0
+    outcome: Proportion | Mean, control: float, alpha: float, power: float, ratio: float = 1.0, tails: int = 2
 ) -> float | None:
     """The smallest effect of the outcome's sign that `control` units find with `power`; None when even the largest is not."""
     largest = outcome.largest * (1 - 1e-9)
-    if control < 2 or outcome.scaled(largest).size(alpha, power, ratio) > control:
+    if control < 2 or outcome.scaled(largest).size(alpha, power, ratio, tails) > control:
         return None
     least, most = 0.0, 1.0
     for _ in range(60):
         middle = (least + most) / 2
-        enough = abs(middle * largest) > 0 and _quick(outcome.scaled(middle * largest), alpha, power, ratio) <= control
+        enough = (
+            abs(middle * largest) > 0
+            and _quick(outcome.scaled(middle * largest), alpha, power, ratio, tails) <= control
+        )
         least, most = (least, middle) if enough else (middle, most)
     return most * largest
 
 
-def _quick(outcome: Proportion | Mean, alpha: float, power: float, ratio: float) -> float:
+def _quick(outcome: Proportion | Mean, alpha: float, power: float, ratio: float, tails: int) -> float:
     """The size, without solving a t test for units that no experiment will ever have."""
     if isinstance(outcome, Mean) and outcome.std / abs(outcome.difference) > math.sqrt(_MOST_UNITS):
         return math.inf
-    return outcome.size(alpha, power, ratio)
+    return outcome.size(alpha, power, ratio, tails)
 
 
 def _quantile(probability: float) -> float:
@@ -193,7 +225,7 @@ def _rejects(successes: int, treated: int, control: int, treatment: int, c: floa
     return (successes / control - treated / treatment) ** 2 > c * pooled * (1 - pooled)
 
 
-def _t_power(effect: float, control: float, treatment: float, alpha: float) -> float:
+def _t_power(effect: float, control: float, treatment: float, alpha: float, tails: int = 2) -> float:
     try:
         from scipy.special import nctdtr, stdtrit
     except ModuleNotFoundError:
@@ -205,8 +237,9 @@ def _t_power(effect: float, control: float, treatment: float, alpha: float) -> f
         ) from None
     freedom = control + treatment - 2
     shift = effect * math.sqrt(control * treatment / (control + treatment))
-    critical = float(stdtrit(freedom, 1 - alpha / 2))
-    return float(1 - nctdtr(freedom, shift, critical) + nctdtr(freedom, shift, -critical))
+    critical = float(stdtrit(freedom, 1 - alpha / tails))
+    wrong_side = nctdtr(freedom, shift, -critical) if tails == 2 else 0.0
+    return float(1 - nctdtr(freedom, shift, critical) + wrong_side)
 
 
 def _solve(rising: Callable[[float], float], low: float, high: float) -> float:

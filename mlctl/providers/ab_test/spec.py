@@ -4,56 +4,64 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from mlctl.provider import Block, Reference, Spec
+from mlctl.providers.ab_test.metrics import Guardrail, Positive, Primary, Success, Text
 from mlctl.types.units import Duration, Share
 
 CONTROL = "control"
+DEFAULT_LOOKS = 5
+SEQUENTIAL = ("obrien_fleming", "pocock")  # designs with bounds for a planned end
 
 
-def _text(text: str) -> str:
-    if not text.strip():
-        raise ValueError("it is empty")
-    return text.strip()
+class Exposures(Block):
+    """A dataset with a row for each exposure. Without it exposures are read from the prediction log of the deployment."""
+
+    dataset: Annotated[str, Reference("datasets")]
+    unit: Text | None = None  # the column; the experiment's `unit` when it is left out
+    arm: Text = "arm"
+    timestamp: Text
 
 
-Text = Annotated[str, AfterValidator(_text)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+class Outcomes(Block):
+    """A dataset with a row for each thing that a unit did. `window` holds for every metric that has none of its own."""
+
+    dataset: Annotated[str, Reference("datasets")]
+    unit: Text | None = None
+    timestamp: Text
+    window: Duration | None = None
 
 
-class Effect(Block):
-    """The smallest effect worth finding (MDE): in the metric's own unit, or as a share of the baseline. One of the two."""
+class Cuped(Block):
+    """What units would have done anyway, taken out of the success metrics: a column of the exposures, or the same metric over `before`.
 
-    absolute: Annotated[float | None, Field(allow_inf_nan=False)] = None
-    relative: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    `r2` is the share of the variance that goes with it; the sizing counts on it.
+    """
 
-
-class Primary(Block):
-    """The metric that decides. `std` is the standard deviation of a mean; a proportion has none of its own."""
-
-    metric: Text
-    type: Literal["proportion", "mean"]
-    baseline: Annotated[float, Field(allow_inf_nan=False)]
-    mde: Effect
-    std: Positive | None = None
+    column: Text | None = None
+    before: Duration | None = None
+    r2: Annotated[float | None, Field(gt=0, lt=1)] = None
 
 
-class Guardrail(Block):
-    """A metric that must not get worse than control by more than `margin` (its own unit) or `max_ratio` times. One of the two."""
+class Namespace(Block):
+    """A slice of all units that experiments divide among them, so that no unit is in two. Hashed as GrowthBook's namespaces are."""
 
-    metric: Text
-    max_ratio: Annotated[float | None, Field(gt=1, allow_inf_nan=False)] = None
-    margin: Positive | None = None
+    name: Text
+    range: Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
 class Design(Block):
-    """How sure and how long: `daily_units` new units a day come by, `max_weeks` is the longest it may run."""
+    """How sure, how often one looks, and how long: `daily_units` new units a day come by, `max_weeks` is the longest it may run."""
 
     power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    tails: Literal[1, 2] = 2
+    sequential: Literal["obrien_fleming", "pocock", "always_valid", "fixed"] = "obrien_fleming"
+    looks: Annotated[int | None, Field(ge=1)] = None
+    every: Duration | None = None
     min_duration: Duration = 7 * 86400.0
-    daily_units: Positive
+    daily_units: Positive | None = None
     max_weeks: Annotated[int | None, Field(ge=1)] = None
 
 
@@ -66,8 +74,15 @@ class ExperimentSpec(Spec):
     arms: Annotated[dict[Text, Positive], Field(min_length=2)]
     coverage: Annotated[Share, Field(gt=0)] = 1.0
     primary: Primary
+    success_metrics: list[Success] = Field(default_factory=list)
     guardrails: list[Guardrail] = Field(default_factory=list)
-    design: Design
+    exposures: Exposures | None = None
+    outcomes: Outcomes | None = None
+    cuped: Cuped | None = None
+    subgroups: list[Text] = Field(default_factory=list)
+    design: Design = Field(default_factory=Design)
+    namespace: Namespace | None = None
+    holdout: Annotated[Share | None, Field(gt=0, lt=1)] = None
     salt: Text | None = None
 
     @property
@@ -79,4 +94,16 @@ class ExperimentSpec(Spec):
     def difference(self) -> float:
         """The smallest effect worth finding in the metric's own unit."""
         mde = self.primary.mde
-        return mde.absolute if mde.absolute is not None else (mde.relative or 0.0) * self.primary.baseline
+        if mde.absolute is not None:
+            return mde.absolute
+        return (mde.relative or 0.0) * abs(self.primary.baseline)
+
+    @property
+    def better(self) -> Literal["higher", "lower"]:
+        """Which way the primary metric should go."""
+        return "lower" if self.difference < 0 else "higher"
+
+    @property
+    def success(self) -> list[Primary | Success]:
+        """The metrics that share alpha, the primary one first."""
+        return [self.primary, *self.success_metrics]

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlctl.stats.assignment import Arm, assign, bucket, choose, fnv1a, ranges
+from mlctl.stats.assignment import (
+    Arm,
+    assign,
+    bucket,
+    bucket_v1,
+    choose,
+    fnv1a,
+    in_range,
+    namespace_bucket,
+    ranges,
+    unit_hash,
+)
 
 TEN_THOUSAND = [str(unit) for unit in range(10_000)]
 
@@ -22,6 +33,8 @@ TEN_THOUSAND = [str(unit) for unit in range(10_000)]
         ("seed", "b", 0.2696),
         ("foo", "ab", 0.2575),
         ("foo", "def", 0.2019),
+        ("89123klj", "8952klfjas09ujkasdf", 0.124),
+        ("()**(%$##$%#$#", '___)((*":&', 0.0128),
         ("90850943850283058242805", "123", 0.7516),
         # the same function in JavaScript (charCodeAt) on text that is not ASCII, which those cases lack: UTF-8 gives others
         ("salt", "Zoë", 0.3722),
@@ -31,6 +44,94 @@ TEN_THOUSAND = [str(unit) for unit in range(10_000)]
 )
 def test_published_vectors(salt: str, unit: str, value: float) -> None:
     assert bucket(unit, salt) == value
+
+
+@pytest.mark.parametrize(
+    ("salt", "unit", "value"),
+    [
+        # the same list, version 1; there the unit comes first, so that the salt is at the end
+        ("", "a", 0.22),
+        ("", "b", 0.077),
+        ("b", "a", 0.946),
+        ("ef", "d", 0.652),
+        ("asdf", "8952klfjas09ujk", 0.549),
+        ("", "123", 0.011),
+        ("", '___)((*":&', 0.563),
+    ],
+)
+def test_published_vectors_of_version_1(salt: str, unit: str, value: float) -> None:
+    assert bucket_v1(unit, salt) == value
+
+
+@pytest.mark.parametrize(
+    ("unit", "namespace", "upper"),
+    [
+        ("1", "namespace1", True),
+        ("1", "namespace2", True),
+        ("2", "namespace1", True),
+        ("2", "namespace2", True),
+        ("3", "namespace1", True),
+        ("3", "namespace2", False),
+        ("4", "namespace1", True),
+        ("4", "namespace2", False),
+    ],
+)
+def test_published_namespaces(unit: str, namespace: str, upper: bool) -> None:
+    """`inNamespace` of cases.json: four users, two namespaces, each cut at 0.4 into two."""
+    place = namespace_bucket(unit, namespace)
+    assert in_range(place, 0.4, 1) is upper
+    assert in_range(place, 0, 0.4) is not upper
+
+
+@pytest.mark.parametrize(
+    ("weights", "coverage", "published"),
+    [
+        ([1, 1], 1, [(0, 0.5), (0.5, 1)]),
+        ([1, 1], 0.5, [(0, 0.25), (0.5, 0.75)]),
+        ([1, 1], 0, [(0, 0), (0.5, 0.5)]),
+        ([1, 1, 1, 1], 1, [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1)]),
+        ([0.4, 0.6], 1, [(0, 0.4), (0.4, 1)]),
+        ([0.2, 0.3, 0.5], 1, [(0, 0.2), (0.2, 0.5), (0.5, 1)]),
+        ([0.2, 0.3, 0.5], 0.2, [(0, 0.04), (0.2, 0.26), (0.5, 0.6)]),
+    ],
+)
+def test_published_ranges(weights: list[float], coverage: float, published: list[tuple[float, float]]) -> None:
+    """`getBucketRange`. The other cases are of input that a spec cannot hold: weights that do not add up, coverage out of range."""
+    found = ranges({str(index): weight for index, weight in enumerate(weights)}, coverage)
+    assert [edge for arm in found for edge in (arm.start, arm.end)] == pytest.approx(
+        [edge for pair in published for edge in pair]
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "pieces", "published"),
+    [
+        (0.2, [(0, 0.5), (0.5, 1)], 0),
+        (0.4, [(0, 0.5), (0.5, 1)], 0),
+        (0.6, [(0, 0.5), (0.5, 1)], 1),
+        (0.8, [(0, 0.5), (0.5, 1)], 1),
+        (0, [(0, 0.5), (0.5, 1)], 0),
+        (0.5, [(0, 0.5), (0.5, 1)], 1),
+        (0.2, [(0, 0.25), (0.5, 0.75)], 0),
+        (0.4, [(0, 0.25), (0.5, 0.75)], None),
+        (0.6, [(0, 0.25), (0.5, 0.75)], 1),
+        (0.8, [(0, 0.25), (0.5, 0.75)], None),
+        (0.25, [(0, 0.25), (0.5, 0.75)], None),
+        (0.5, [(0, 0.25), (0.5, 0.75)], 1),
+        (0.5, [(0, 0.5), (0.5, 0.5), (0.5, 1)], 2),
+    ],
+)
+def test_published_choices(value: float, pieces: list[tuple[float, float]], published: int | None) -> None:
+    """All 13 of `chooseVariation`."""
+    found = choose(value, [Arm(str(index), *piece) for index, piece in enumerate(pieces)])
+    assert found == (None if published is None else str(published))
+
+
+def test_what_stands_for_a_unit_in_logs() -> None:
+    """BLAKE2b of the text as UTF-8, 8 bytes: `b2sum -l 64` gives the same."""
+    assert unit_hash("user-42") == "6fa0ca4d7be6efa6"
+    assert len({unit_hash(str(unit)) for unit in range(20_000)}) == 20_000
+    assert unit_hash("\ud83d") != unit_hash("\ud83e")  # half a character is an id like any other
 
 
 def test_fnv_reference() -> None:

@@ -2,13 +2,23 @@
 
 import itertools
 import math
-from statistics import NormalDist
+import random
+from statistics import NormalDist, correlation, stdev
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlctl.stats.sample_size import Mean, Proportion, detectable, guardrail_power, weeks
+from mlctl.stats.sample_size import (
+    Mean,
+    Proportion,
+    detectable,
+    explained_std,
+    guardrail_power,
+    noninferiority_size,
+    ratio_std,
+    weeks,
+)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +129,69 @@ def test_nothing_is_detectable_with_next_to_nobody() -> None:
 )
 def test_weeks_are_whole(units: int, daily: float, least: float, expected: int) -> None:
     assert weeks(units, daily, least) == expected
+
+
+def test_evan_millers_1030() -> None:
+    """His calculator takes twice the variance of the baseline under the null hypothesis; both of his cases, by the letter."""
+    z = NormalDist().inv_cdf
+
+    def his(p: float, difference: float) -> float:
+        q = p + difference
+        return (
+            z(0.975) * math.sqrt(2 * p * (1 - p)) + z(0.8) * math.sqrt(p * (1 - p) + q * (1 - q))
+        ) ** 2 / difference**2
+
+    assert his(0.2, 0.05) == pytest.approx(1030.219, abs=1e-3)
+    assert his(0.2, -0.05) == pytest.approx(973.43, abs=0.01)
+    assert Proportion(0.2, 0.05).size(0.05, 0.8) > his(0.2, 0.05)  # which is why its power is 77.7 %
+
+
+def test_other_formulas_of_the_same_case() -> None:
+    """Unpooled, by Cohen's h (as statsmodels' NormalIndPower has it), and Fleiss with continuity correction, by the letter."""
+    ours, z = Proportion(0.2, 0.05).size(0.05, 0.8), NormalDist().inv_cdf
+    wanted = (z(0.975) + z(0.8)) ** 2
+    unpooled = wanted * (0.2 * 0.8 + 0.25 * 0.75) / 0.05**2
+    cohen = 2 * wanted / (2 * math.asin(math.sqrt(0.25)) - 2 * math.asin(math.sqrt(0.2))) ** 2
+    corrected = ours / 4 * (1 + math.sqrt(1 + 4 / (ours * 0.05))) ** 2  # Fleiss (3.15)
+    assert (unpooled, cohen, corrected) == pytest.approx((1090.99, 1091.90, 1133.39), abs=0.01)
+    assert ours == pytest.approx(cohen, rel=0.003)
+
+
+def test_one_tail_takes_fewer_units_and_has_the_power() -> None:
+    outcome = Proportion(0.2, 0.05)
+    one = math.ceil(outcome.size(0.05, 0.8, tails=1))
+    assert one == math.ceil(outcome.size(0.1, 0.8))
+    assert outcome.power(one, one, 0.05, tails=1) == pytest.approx(0.8, abs=0.005)
+    less = Proportion(0.2, -0.05)
+    assert less.power(905, 905, 0.05, tails=1) == pytest.approx(less.power(905, 905, 0.1), abs=1e-5)
+    mean = Mean(0.5, 1)
+    assert mean.size(0.05, 0.8, tails=1) == pytest.approx(50.1508, abs=1e-4)  # TTestIndPower, alternative `larger`
+    assert mean.power(51, 51, 0.05, tails=1) == pytest.approx(0.8059, abs=1e-3)
+    assert detectable(outcome, one, 0.05, 0.8, tails=1) == pytest.approx(0.05, rel=1e-2)
+
+
+def test_the_spread_of_a_ratio_is_that_of_its_influence() -> None:
+    generator = random.Random(3)
+    rows = []
+    for _ in range(20_000):
+        sessions = 1 + generator.randrange(5)
+        rows.append((0.4 * sessions + generator.gauss(0, 1), sessions))
+    y, d = zip(*rows, strict=True)
+    mean_y, mean_d = sum(y) / len(y), sum(d) / len(d)
+    ratio, std_y, std_d = mean_y / mean_d, stdev(y), stdev(d)
+    influence = [(a - ratio * b) / mean_d for a, b in rows]
+    assert ratio_std(ratio, std_y, mean_d, std_d, correlation(y, d)) == pytest.approx(stdev(influence), rel=1e-9)
+    assert ratio_std(0.4, 1.0, 1.0, 0.0, 0.0) == 1.0  # one session each: a mean
+
+
+def test_what_a_covariate_leaves() -> None:
+    assert explained_std(2.0, 0.75) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("std", "margin", "power", "units"),
+    [(1.0, 0.5, 0.9, 84.06), (10.0, 1.0, 0.8, 1569.8), (math.sqrt(0.09), 0.02, 0.9, 4728.3)],
+)
+def test_noninferiority_reference(std: float, margin: float, power: float, units: float) -> None:
+    """Julious 2004, (28) without the term for Student's t: 2 (z + z)^2 std^2 / margin^2."""
+    assert noninferiority_size(std, margin, 0.025, power) == pytest.approx(units, rel=1e-3)

@@ -3,7 +3,6 @@
 import math
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,48 +14,11 @@ from mlctl.providers.ab_test.experiment import Experiment
 from mlctl.providers.ab_test.report import size_report, size_text
 from mlctl.providers.ab_test.spec import ExperimentSpec
 from mlctl.stats.assignment import bucket
-from mlctl.testing.harness import apply_once, make_context, make_desired
+from mlctl.testing.harness import make_desired
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record
-
-MAIL: dict[str, Any] = {
-    "deployment": "shops_api",
-    "hypothesis": "A reminder brings 5 % more of them back",
-    "unit": "household_id",
-    "arms": {"treatment": 50, "control": 50},
-    "primary": {"metric": "shops", "type": "proportion", "baseline": 0.60, "mde": {"relative": 0.05}},
-    "guardrails": [{"metric": "p95_seconds", "max_ratio": 1.1}, {"metric": "error_rate", "margin": 0.002}],
-    "design": {"power": 0.8, "alpha": 0.05, "min_duration": "7d", "daily_units": 300},
-}
-
-
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """MAIL with one leaf put in, or taken out where the value is `...`."""
-    values = deepcopy(MAIL)
-    *parents, name = path.split(".")
-    block = values
-    for parent in parents:
-        block = block[parent]
-    if value is ...:
-        del block[name]
-    else:
-        block[name] = value
-    return values
-
-
-@pytest.fixture
-def ctx(tmp_path: Path) -> Context:
-    return make_context(tmp_path, project="quickstart")
-
-
-def apply(values: dict[str, Any], ctx: Context) -> Record:
-    deployment = Record(ObjectKey(Address("deployments", "shops_api"), ""), outputs={"digest": "d"})
-    return apply_once(Experiment(), "experiments.reminder_mail", values, ctx, {"deployments.shops_api": deployment})
-
-
-def codes(values: dict[str, Any], ctx: Context) -> list[tuple[str, tuple[str | int, ...]]]:
-    return [(item.code, item.path) for item in Experiment().check(ExperimentSpec.model_validate(values), ctx)]
+from tests.unit.providers.ab_test.designs import MAIL, apply, changed, codes
 
 
 def test_a_sound_design_passes(ctx: Context) -> None:
@@ -93,15 +55,71 @@ def test_a_sound_design_passes(ctx: Context) -> None:
         ("primary.baseline", 60, "experiment.baseline", ("primary", "baseline")),
         ("primary.std", 2.0, "experiment.std-unused", ("primary", "std")),
         ("primary.type", "mean", "experiment.no-std", ("primary",)),
+        ("primary.type", "ratio", "experiment.denominator", ("primary",)),
+        ("primary.denominator", {"column": "visits"}, "experiment.denominator-unused", ("primary", "denominator")),
+        ("primary.aggregate", "mean", "experiment.row-level", ("primary", "aggregate")),
+        ("primary.aggregate", "count", "experiment.row-level", ("primary", "aggregate")),
+        ("primary.window", "7d", "experiment.no-outcomes", ("primary", "window")),
+        ("primary.column", "bought", "experiment.no-outcomes", ("primary", "column")),
+        (
+            "success_metrics",
+            [{"metric": "shops", "type": "mean"}],
+            "experiment.metric-twice",
+            ("success_metrics", 0, "metric"),
+        ),
+        ("guardrails", [{"metric": "g", "margin": 0.1, "std": 2.0}], "experiment.std-unused", ("guardrails", 0, "std")),
+        (
+            "guardrails",
+            [{"metric": "g", "margin": 0.1, "baseline": 2.0}],
+            "experiment.guardrail-type",
+            ("guardrails", 0),
+        ),
+        (
+            "guardrails",
+            [{"metric": "g", "type": "mean", "margin": 0.1, "baseline": 2.0}],
+            "experiment.no-std",
+            ("guardrails", 0),
+        ),
+        (
+            "guardrails",
+            [{"metric": "error_rate", "type": "mean", "margin": 0.1}],
+            "experiment.operation",
+            ("guardrails", 0, "type"),
+        ),
+        (
+            "guardrails",
+            [{"metric": "p95_seconds", "better": "higher", "margin": 0.1}],
+            "experiment.operation",
+            ("guardrails", 0, "better"),
+        ),
+        ("outcomes", {"dataset": "o", "timestamp": "t"}, "experiment.guardrail-type", ("guardrails", 2)),
+        ("cuped", {}, "experiment.cuped", ("cuped",)),
+        ("cuped", {"before": "14d", "column": "x"}, "experiment.cuped", ("cuped",)),
+        ("cuped", {"before": "14d"}, "experiment.no-outcomes", ("cuped", "before")),
+        ("cuped", {"column": "x"}, "experiment.no-exposures", ("cuped", "column")),
+        ("subgroups", ["country"], "experiment.no-outcomes", ("subgroups",)),
+        ("subgroups", ["household_id"], "experiment.subgroup", ("subgroups", 0)),
+        ("subgroups", ["a", "a"], "experiment.subgroup", ("subgroups", 1)),
+        ("design.min_duration", "10d", "experiment.not-weeks", ("design", "min_duration")),
+        ("design.looks", 1, "experiment.looks", ("design", "looks")),
+        ("design.looks", 61, "experiment.looks", ("design", "looks")),
+        ("design.every", "1h", "experiment.looks", ("design", "every")),
+        ("design.every", "52w", "experiment.looks", ("design", "every")),
+        ("design", {"every": "1d"}, "experiment.every-without-traffic", ("design", "every")),
+        ("design", {"every": "1d", "looks": 4, "daily_units": 9}, "experiment.looks-twice", ("design", "every")),
+        ("design", {"sequential": "fixed", "looks": 4}, "experiment.looks-unused", ("design", "looks")),
+        ("design", {"sequential": "always_valid", "every": "1d"}, "experiment.looks-unused", ("design", "every")),
+        ("namespace", {"name": "checkout", "range": [0.5, 0.5]}, "experiment.namespace-empty", ("namespace", "range")),
     ],
 )
 def test_designs_that_decide_nothing_are_refused(
     path: str, value: Any, code: str, where: tuple[str | int, ...], ctx: Context
 ) -> None:
-    assert (code, where) in codes(changed(path, value), ctx)
-    assert all(
-        item.why and item.fix for item in Experiment().check(ExperimentSpec.model_validate(changed(path, value)), ctx)
-    )
+    values = changed(path, value)
+    if path == "outcomes":
+        values["guardrails"] = [*values["guardrails"], {"metric": "complaints", "margin": 0.1}]
+    assert (code, where) in codes(values, ctx)
+    assert all(item.why and item.fix for item in Experiment().check(ExperimentSpec.model_validate(values), ctx))
 
 
 def test_too_long_names_the_effect_that_would_fit(ctx: Context) -> None:
@@ -126,11 +144,15 @@ def test_too_long_names_the_effect_that_would_fit(ctx: Context) -> None:
         ("coverage", 0),
         ("coverage", 1.2),
         ("design.daily_units", 0),
-        ("design.daily_units", ...),
         ("design.power", 1),
         ("design.alpha", 0),
-        ("design.sequential", "obrien_fleming"),
-        ("primary.type", "ratio"),
+        ("design.sequential", "alpha"),
+        ("design.tails", 3),
+        ("primary.type", "median"),
+        ("holdout", 1),
+        ("namespace", {"name": "x", "range": [0.1]}),
+        ("success_metrics", [{"metric": "x", "type": "mean", "baseline": 3}]),
+        ("cuped", {"before": "14d", "r2": 1}),
         ("colour", "red"),
         ("primary.baseline", math.nan),
     ],
@@ -141,14 +163,16 @@ def test_schema(path: str, value: Any) -> None:
 
 
 def test_reference_design(ctx: Context) -> None:
-    """20 % plus 5 points at 5 % and 80 %: 1094 an arm; one guardrail makes that 1464."""
+    """20 % plus 5 points at 5 % and 80 %: 1094 an arm; one guardrail makes that 1464, and five looks a fortieth more."""
     values = changed("primary", {"metric": "shops", "type": "proportion", "baseline": 0.2, "mde": {"absolute": 0.05}})
     one = apply({**values, "guardrails": values["guardrails"][:1]}, ctx).outputs
-    assert one["n_per_arm"] == {"control": 1464, "treatment": 1464}
+    assert one["n_per_arm_at_once"] == {"control": 1464, "treatment": 1464}
+    assert one["n_per_arm"] == {"control": 1498, "treatment": 1498}
+    assert one["inflated_for_looks"] == pytest.approx(1.023, abs=1e-3)
     assert one["inflated_for_guardrails"] == pytest.approx(1.338, abs=1e-3)
     assert one["power_per_test"] == pytest.approx(0.9)
     assert one["power_exact"] == pytest.approx(0.9, abs=2e-3)
-    assert (one["weeks"], one["duration_days"]) == (2, 14)  # 2928 of 300 a day are ten days
+    assert (one["weeks"], one["duration_days"]) == (2, 14)  # 2996 of 300 a day are ten days
 
 
 def test_every_field_has_an_effect(ctx: Context) -> None:
@@ -166,6 +190,15 @@ def test_every_field_has_an_effect(ctx: Context) -> None:
         "design.alpha": 0.01,
         "design.min_duration": "70d",
         "design.daily_units": 100,
+        "design.tails": 1,
+        "design.sequential": "pocock",
+        "design.looks": 3,
+        "design.every": "1w",
+        "design.max_weeks": 30,
+        "namespace": {"name": "checkout", "range": [0, 0.5]},
+        "holdout": 0.05,
+        "success_metrics": [{"metric": "visits", "type": "mean"}],
+        "outcomes": {"dataset": "purchases", "timestamp": "at"},
     }
     for path, value in edits.items():
         assert apply(changed(path, value), ctx).outputs["digest"] != base["digest"], path
@@ -192,7 +225,7 @@ def test_a_mean(ctx: Context) -> None:
     outputs = apply(
         {**values, "guardrails": values["guardrails"][:1], "design": {**values["design"], "power": 0.6}}, ctx
     ).outputs
-    assert outputs["n_per_arm"]["control"] == 64  # Cohen: d = 0.5 at 80 %, which is beta 0.4 over two tests
+    assert outputs["n_per_arm_at_once"]["control"] == 64  # Cohen: d = 0.5 at 80 %, which is beta 0.4 over two tests
     assert outputs["power_exact"] == pytest.approx(0.8015, abs=1e-4)
 
 
@@ -225,8 +258,9 @@ def test_report() -> None:
     planned = next(point for point in report["curve"] if point["weeks"] == report["weeks"])
     assert planned["absolute"] <= report["difference"]  # whole weeks see at least what was asked for
     text = size_text(report)
-    assert "12,602 household_id in 7 weeks" in text
-    assert "exact power 93.32%" in text
+    assert "12,884 household_id in 7 weeks (49 days)" in text
+    assert "exact power 93.32% of the primary test, looked at once at 12,602" in text
+    assert "5 at most (O'Brien-Fleming bounds): 1.022 times the units" in text
     assert sum("<- planned" in line for line in text.splitlines()) == 1
 
 
@@ -240,7 +274,7 @@ def test_diff_names_the_field(ctx: Context) -> None:
     assert kind.diff(make_desired(kind, "experiments.reminder_mail", MAIL, ctx, deployment), record, seen) == ()
     moved = make_desired(kind, "experiments.reminder_mail", changed("design.daily_units", 400), ctx, deployment)
     assert [item.path for item in kind.diff(moved, record, seen)] == ["design.daily_units"]
-    assert kind.describe(record) == "12,602 household_id in 7 weeks, power 93.3%"
+    assert kind.describe(record) == "12,884 household_id in 7 weeks, power 80%"
 
 
 def test_an_experiment_that_was_renamed_shows_each_unit_what_it_has_seen_before(ctx: Context) -> None:
