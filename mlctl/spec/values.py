@@ -19,7 +19,7 @@ from mlctl.types.diagnostic import Diagnostic
 from mlctl.types.secret import HIDDEN, SHORTEST
 from mlctl.types.value import Json
 
-_SECRET_NAMES = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL")
+_SECRET_NAMES = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "WEBHOOK")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mlctl.provider import Condition, Context, Desired, Family, Input, Observed,
 from mlctl.providers.serving import behind_gateway, controllers, gatewayed, parity
 from mlctl.providers.serving.admission import row_fields, serve_problems
 from mlctl.providers.serving.adoption import running_release
+from mlctl.providers.serving.advised import advised
 from mlctl.providers.serving.behind_gateway import Served
 from mlctl.providers.serving.client import health
 from mlctl.providers.serving.engines.job import language_model_job
@@ -24,6 +25,7 @@ from mlctl.providers.serving.holding import holding
 from mlctl.providers.serving.kubernetes import kept as on_cluster
 from mlctl.providers.serving.kubernetes import transportable
 from mlctl.providers.serving.kubernetes.rules import target_problems
+from mlctl.providers.serving.observing import observation, observe_problems
 from mlctl.providers.serving.port import holder
 from mlctl.providers.serving.releases import PROVENANCE_FILE, Release, converge, releases, stop_all
 from mlctl.providers.serving.rollout_rules import reward_port_problems, rollout_problems
@@ -55,7 +57,7 @@ class Deployment:
     def check(self, spec: DeploymentSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Refuse fields that would have no effect."""
         here = [] if on_cluster.is_target(spec) else [*rollout_problems(spec), *engine_problems(spec)]
-        found = [*serve_problems(spec.serve, ctx), *here, *target_problems(spec, ctx)]
+        found = [*serve_problems(spec.serve, ctx), *here, *target_problems(spec, ctx), *observe_problems(spec, ctx)]
         if not spec.log.predictions and spec.log.features and "features" in spec.log.model_fields_set:
             found.append(
                 Diagnostic(
@@ -90,7 +92,7 @@ class Deployment:
         if on_cluster.stands(prior):
             return on_cluster.read(prior, ctx)
         if prior.id == gatewayed.ID:
-            return behind_gateway.read(prior, ctx)
+            return advised(behind_gateway.read(prior, ctx), prior, ctx)
         if prior.complete and prior.gate is not None and not prior.gate.open:
             return Observed(condition=Condition.BROKEN, detail=f"a release is held back: {prior.gate.summary}")
         if prior.id is None:
@@ -300,6 +302,7 @@ def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], 
         batching=Batching(max_size=spec.serve.batching.max_size, max_wait_seconds=spec.serve.batching.max_wait),
         timeout_seconds=spec.serve.timeout,
         log=PredictionLog(folder=predictions, features=spec.log.features) if spec.log.predictions else None,
+        observe=observation(spec, predictions),
         **row_fields(spec.serve, serving["columns"]),
     )
 

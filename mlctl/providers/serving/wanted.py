@@ -78,12 +78,14 @@ def wanted(address: str, name: str, spec: DeploymentSpec, revisions: Mapping[str
             port=spec.serve.port,
             timeout_seconds=spec.serve.timeout,
             max_body_bytes=spec.serve.max_body,
+            traced=spec.observe.traces is not None,
         ),
         unit=None if rollout.unit is None else Unit(header=rollout.unit.lower(), salt=rollout.salt or name),
         revision=None if arms else revisions[spec.model],
         strategy=_strategy(rollout, revisions),
         gates={gate: _rule(given) for gate, given in sorted(spec.gates.items())},
         rewards_port=None if rollout.bandit is None else rollout.bandit.rewards_port,
+        json_logs=spec.observe.logs == "json",
     )
 
 

@@ -138,11 +138,13 @@ class Front:
 
 
 class Named:
-    """Around the middleware: what a gateway would say of the adapter that answers, where there is none in front of us."""
+    """Around the middleware: says which adapter answers, if one does. What a client says of that is not believed."""
 
-    def __init__(self, app: App, adapter: Adapter) -> None:
+    def __init__(self, app: App, adapter: Adapter | None) -> None:
         self._app = app
-        self._named = ((MODEL_HEADER, adapter.name.encode()), (VERSION_HEADER, adapter.version.encode()))
+        self._named: list[tuple[bytes, bytes]] = []
+        if adapter is not None:
+            self._named = [(MODEL_HEADER, adapter.name.encode()), (VERSION_HEADER, adapter.version.encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or one of the server's own events."""

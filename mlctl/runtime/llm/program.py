@@ -20,6 +20,7 @@ from typing import Any
 
 from mlctl.files import atomic
 from mlctl.processes import engine as engines
+from mlctl.runtime import logs
 from mlctl.runtime.llm.adapters import Adapters
 from mlctl.runtime.llm.cores import Cores
 from mlctl.runtime.llm.engine import KEY_VARIABLE, Engine, free_port, new_key
@@ -42,6 +43,8 @@ _POLL_SECONDS = 0.2
 def main(params: dict[str, Any], report: Report) -> JobResult:
     """Have an engine with the model, and serve until SIGTERM. Raises MlctlError when the engine cannot do that."""
     job = LlmJob.model_validate(params)
+    if job.observe.json_logs:
+        logs.as_json("llm_server")
     folder = report.folder.absolute()
     stop = _Stop()
     _sweep(folder)

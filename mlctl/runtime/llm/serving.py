@@ -6,17 +6,22 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from mlctl.processes import logs
 from mlctl.runtime.llm.engine import Engine
 from mlctl.runtime.llm.front import Front, Named
 from mlctl.runtime.llm.settings import middleware_settings
 from mlctl.runtime.middleware import Middleware
 from mlctl.runtime.server.serve import run
+from mlctl.types import job as contract
 from mlctl.types.jobs.llm import LlmJob
 
 _POLL_SECONDS = 0.2
+_LOG_SECONDS = 60.0  # engines talk, and write into our log; behind a gateway its controller looks to that
 
 
 def serve(
@@ -37,11 +42,16 @@ def serve(
     middleware = Middleware(front, middleware_settings(job, folder, root))
 
     async def watch() -> None:
+        looked = time.monotonic()
         try:
             while not ended:
                 if (how := engine.ended()) is not None:
                     ended.append(how)
                     os.kill(os.getpid(), signal.SIGTERM)
+                if not job.behind_gateway and time.monotonic() - looked > _LOG_SECONDS:
+                    looked = time.monotonic()
+                    with suppress(OSError):  # a full disk: at the next look
+                        logs.cap(folder / contract.LOG_FILE)
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             await front.close()
@@ -50,10 +60,9 @@ def serve(
         middleware.draining = True
         drain()
 
-    app = middleware if job.adapter is None else Named(middleware, job.adapter)
     read_seconds = job.admission.read_seconds
     run(
-        app,
+        Named(middleware, job.adapter),
         listener,
         lambda: asyncio.ensure_future(watch()),
         ready,

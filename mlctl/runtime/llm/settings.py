@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from mlctl.runtime.middleware import Cache, Limits, Settings
+from mlctl.runtime.middleware import Cache, Limits, Settings, Traces
 from mlctl.types.jobs.llm import LlmJob
 from mlctl.types.value import digest
 
@@ -14,11 +14,12 @@ from mlctl.types.value import digest
 def middleware_settings(job: LlmJob, folder: Path, root: Path) -> Settings:
     """Its settings, with absolute paths: an engine may work elsewhere."""
     admission = job.admission
-    limit, cache = admission.concurrency, admission.cache
+    limit, cache, traces = admission.concurrency, admission.cache, job.observe.traces
     return Settings(
         deployment=job.deployment,
         model=job.model.name,
         version=job.model.version,
+        behind_gateway=job.behind_gateway,
         folder=str(folder),
         log_folder=None if job.log is None else str(root / job.log.folder),
         cache=None if cache is None else Cache(cache.ttl_seconds, cache.max_entries, cache.url, _answers_of(job)),
@@ -27,6 +28,9 @@ def middleware_settings(job: LlmJob, folder: Path, root: Path) -> Settings:
         body_seconds=admission.read_seconds,
         timeout_seconds=job.timeout_seconds,
         token=admission.token,
+        capture=job.observe.capture,
+        unit_header=job.observe.unit_header,
+        traces=None if traces is None else Traces(traces.endpoint, traces.sample, dict(traces.headers)),
     )
 
 

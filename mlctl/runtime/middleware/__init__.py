@@ -12,6 +12,8 @@ from .asgi import Middleware as Middleware
 from .call import STATE as STATE
 from .call import Call as Call
 from .call import Row as Row
+from .call import Stage as Stage
 from .settings import Cache as Cache
 from .settings import Limits as Limits
 from .settings import Settings as Settings
+from .settings import Traces as Traces

@@ -24,6 +24,8 @@ class Answer:
         self._rest = b""
         self._pieces = 0
         self._usage: dict[str, Any] = {}
+        self._id: str | None = None
+        self._model: str | None = None
         self._finish: str | None = None
         self._text: list[str] = []
         self._digest = hashlib.blake2b(digest_size=8)
@@ -42,8 +44,12 @@ class Answer:
                 if line.startswith(_MARK) and (data := line[len(_MARK) :].strip()) != _DONE:
                     self._event(data)
 
-    def result(self, prompts: bool) -> dict[str, Any] | None:
-        """What is known at the end; None when this was no language model's answer. The text is in it only when asked for."""
+    def text(self) -> str:
+        """What was said, as far as the log keeps texts."""
+        return "".join(self._text)[:_TEXT]
+
+    def result(self) -> dict[str, Any] | None:
+        """What is known at the end, but for the text; None when this was no language model's answer."""
         if not self.streamed:
             self._event(self._rest)
         usage = self._usage
@@ -58,7 +64,10 @@ class Answer:
             "stream": self.streamed,
             "ttft_seconds": None if self._first is None else self._first - self._started,
             "answer_digest": self._digest.hexdigest() if self._pieces else None,
-            **({"answer": "".join(self._text)[:_TEXT]} if prompts else {}),
+            "response_id": self._id,
+            "response_model": self._model,
+            "cached_tokens": usage.get("cached_tokens", usage.get("cache_read_input_tokens")),
+            "reasoning_tokens": usage.get("reasoning_tokens"),
         }
 
     def _event(self, data: bytes) -> None:
@@ -70,7 +79,9 @@ class Answer:
             return
         for holder in (event, event.get("response"), event.get("message")):
             if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
-                self._usage |= {name: value for name, value in holder["usage"].items() if isinstance(value, int)}
+                self._used(holder["usage"])
+            if isinstance(holder, dict):
+                self._id, self._model = _named(holder, "id") or self._id, _named(holder, "model") or self._model
         pieces, reason = _said(event)
         self._finish = reason or self._finish
         for piece in pieces:
@@ -79,6 +90,17 @@ class Answer:
             self._pieces += 1
             self._digest.update(piece.encode("utf-8", "surrogatepass"))
             self._text.append(piece)
+
+    def _used(self, usage: dict[str, Any]) -> None:
+        """Counts of tokens, those of their parts among them."""
+        parts = [usage, *(value for name, value in usage.items() if name.endswith("_details"))]
+        for part in (item for item in parts if isinstance(item, dict)):
+            self._usage |= {name: value for name, value in part.items() if isinstance(value, int)}
+
+
+def _named(holder: dict[str, Any], field: str) -> str | None:
+    value = holder.get(field)
+    return value if isinstance(value, str) and value else None
 
 
 def _said(event: dict[str, Any]) -> tuple[list[str], str | None]:

@@ -8,16 +8,20 @@ import hmac
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from . import cache as caching
+from . import record, spans, trace
 from .call import REQUEST_ID_HEADER, STATE, Call
+from .content import Content
+from .exporter import Exporter
 from .log import PredictionWriter
 from .metrics import Counts
-from .record import log_rows
+from .record import answer_row, log_rows
 from .reply import Reply
 from .room import Full, Room
 from .settings import OPEN, Settings
@@ -61,7 +65,10 @@ class Middleware:
         self._cache = self._open_cache()
         self._stats = None if settings.folder is None else StatsFile(Path(settings.folder), self.tally)
         self._log = None if settings.log_folder is None else PredictionWriter(Path(settings.log_folder), self._dropped)
-        registry.register(Counts(settings, self.counts))
+        self._unit = None if settings.unit_header is None else settings.unit_header.lower().encode()
+        self._sample = 0.0 if settings.traces is None else settings.traces.sample
+        self._spans = self._open_exporter()
+        registry.register(Counts(settings, self.counts, self.tally))
         atexit.register(self.close)
 
     def counts(self) -> Json:
@@ -76,6 +83,9 @@ class Middleware:
         if self._log is not None:
             self._log.close()
             self._log = None
+        if self._spans is not None:
+            self._spans.close()
+            self._spans = None
         if self._stats is not None:
             self._stats.close()
 
@@ -108,10 +118,11 @@ class Middleware:
             await self._app(scope, _bounded(receive, most), send)
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-        call = Call(scope["headers"])
+        settings, language = self.settings, path != _OURS
+        gateway = settings.behind_gateway
+        call = Call(scope["headers"], self._unit, self._sample, behind_gateway=gateway, adapters=language)
         scope.setdefault("state", {})[STATE] = call
-        reply = Reply(call, send, path != _OURS, closing=self.draining)
-        settings = self.settings
+        reply = Reply(call, send, language, closing=self.draining)
         reading = True
         try:
             async with asyncio.timeout(_least(settings.body_seconds, settings.timeout_seconds)) as limit:
@@ -145,13 +156,13 @@ class Middleware:
         else:
             call.code = call.code or 499  # without an answer an application only goes when its client has gone
         finally:
-            self._account(call, reply)
+            self._account(call, reply, path)
 
     async def _answer(self, scope: Scope, receive: Receive, reply: Reply, path: str) -> str | None:
         """Out of the cache, or by the application once there is room; then the key that the answer may be kept by, if any."""
         call = reply.call
         if reply.language:
-            _prepare(scope, call)
+            _prepare(scope, call, traced=self._spans is not None)
         key = None
         if self._cache is not None:
             # our own version always: what a header says of it is not to be had by one who asks another version
@@ -160,15 +171,16 @@ class Middleware:
         if key is not None and self._cache is not None:
             found = await self._cache.get(key)
             if found is not None:
-                call.cached, call.rows, call.answer = "hit", found["rows"], found["said"]
+                call.cached, call.rows, call.answer, call.said = "hit", found["rows"], found["said"], found.get("text")
                 await reply.json(200, caching.given_again(found["answer"], call.request_id))
                 return None
             call.cached = "miss"
             reply.keep()
         entered = time.perf_counter()
         await self._room.enter()
+        call.begun = time.perf_counter()
         if self.settings.limits is not None:
-            call.waited = time.perf_counter() - entered
+            call.waited = call.begun - entered
         try:
             await self._app(scope, _replay(call.body, receive), reply)
         finally:
@@ -181,9 +193,9 @@ class Middleware:
         answer = None if kept is None or not call.lasting else caching.keepable(kept, call.request_id)
         if answer is not None and self._cache is not None:
             rows = [{**row, "features": None} for row in call.rows]
-            await self._cache.put(key, {"answer": answer, "rows": rows, "said": reply.said(self.settings.prompts)})
+            await self._cache.put(key, {"answer": answer, "rows": rows, "said": reply.said(), "text": call.said})
 
-    def _account(self, call: Call, reply: Reply) -> None:
+    def _account(self, call: Call, reply: Reply, path: str) -> None:
         """Count the request, and log it."""
         seconds = call.seconds or time.perf_counter() - call.started
         counted = self.tally.variant(call.variant, call.shadow)
@@ -197,12 +209,23 @@ class Middleware:
                 counted.scored(call.scores)
             for name in call.missing:
                 counted.missing[name] = counted.missing.get(name, 0) + 1
-            call.answer = reply.said(self.settings.prompts)
+            call.answer = reply.said()
             if call.answer is not None:
                 counted.answered(call.answer, seconds)
-        if self._log is not None:
-            for row in log_rows(call, self.settings, seconds, reply.language):
-                self._log.write(row)
+        sampled = self._spans is not None and call.trace.sampled
+        if sampled:
+            counted.exemplar(seconds, call.trace.trace_id)
+        content = Content(call.body, call.said, self.settings.capture) if reply.language else None
+        if self._log is not None and content is not None:
+            row = partial(answer_row, call, self.settings, seconds, content, record.now())
+            self._log.write(row, content.size)
+        elif self._log is not None:
+            for line in log_rows(call, self.settings, seconds):
+                self._log.write(line)
+        if self._spans is not None and sampled:
+            epoch = time.time_ns() - time.perf_counter_ns()
+            size = 0 if content is None else content.size
+            self._spans.send(partial(spans.spans_of, call, self.settings, path, seconds, epoch, content), size)
 
     def _authorized(self, scope: Scope) -> bool:
         """Whoever has the token. It is compared in a time that says nothing of it."""
@@ -211,6 +234,20 @@ class Middleware:
             if name == b"authorization":
                 given = value
         return hmac.compare_digest(given, self._secret or b"")
+
+    def _open_exporter(self) -> Exporter | None:
+        traces, tally = self.settings.traces, self.tally
+        if traces is None:
+            return None
+
+        def sent(number: int) -> None:
+            tally.spans_sent += number
+
+        def dropped(number: int) -> None:
+            tally.spans_dropped += number
+
+        who, scope = spans.resource(self.settings), (spans.SCOPE, self.settings.version)
+        return Exporter(traces.endpoint, traces.headers, who, scope, sent, dropped)
 
     def _open_cache(self) -> caching.Store | None:
         settings = self.settings
@@ -277,12 +314,17 @@ def _too_large(most: int, *, close: bool = True) -> Refused:
     return Refused(413, "predict.too-large", f"the body is larger than {most} bytes", close=close)
 
 
-def _prepare(scope: Scope, call: Call) -> None:
-    """The request as the application is to see it: with its id, and for the adapter that the gateway chose."""
+def _prepare(scope: Scope, call: Call, *, traced: bool) -> None:
+    """The request as the application is to see it: with its id, in its trace, and for the adapter that the gateway chose."""
     headers = scope["headers"]
     named = call.request_id.encode()
     if (REQUEST_ID_HEADER, named) not in headers:
         headers = [*((name, value) for name, value in headers if name != REQUEST_ID_HEADER), (REQUEST_ID_HEADER, named)]
+    if traced:
+        headers = [
+            *((name, value) for name, value in headers if name != trace.HEADER),
+            (trace.HEADER, call.trace.header),
+        ]
     if call.adapter is not None:
         try:
             asked = json.loads(call.body)

@@ -18,8 +18,13 @@ from typing import Any
 
 _FLUSH_SECONDS = 0.5
 _CAPACITY = 10_000
-_LATE: Mapping[str, Any] = {}
+_MOST_BYTES = 64 * 1024 * 1024  # of prompts and answers that wait to be written
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # made once, not for each row
+
+
+Row = Mapping[str, Any]
+_Item = tuple[Row | Callable[[], Row], int]
+_LATE: _Item = ({}, 0)
 
 
 class PredictionWriter:
@@ -28,16 +33,22 @@ class PredictionWriter:
     def __init__(self, folder: Path, on_drop: Callable[[int], None], capacity: int = _CAPACITY) -> None:
         self._folder = folder
         self._on_drop = on_drop
-        self._queue: queue.Queue[Mapping[str, Any] | None] = queue.Queue(capacity)
+        self._queue: queue.Queue[_Item | None] = queue.Queue(capacity)
+        self._put = self._taken = 0  # bytes; each is counted by one thread alone
         self._failing = False
         folder.mkdir(parents=True, exist_ok=True)
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Queue a row; its `ts` says which day's file it goes to. Never blocks and never raises."""
+    def write(self, row: Row | Callable[[], Row], size: int = 0) -> None:
+        """Queue a row, or what makes one and holds so many bytes; its `ts` says which day's file it goes to. Never blocks and
+        never raises."""
+        if self._put + size - self._taken > _MOST_BYTES:
+            self._on_drop(1)
+            return
         try:
-            self._queue.put_nowait(row)
+            self._queue.put_nowait((row, size))
+            self._put += size
         except queue.Full:
             self._on_drop(1)
 
@@ -61,7 +72,7 @@ class PredictionWriter:
             if item is _LATE:
                 item = self._queue.get()
 
-    def _next(self, deadline: float) -> Mapping[str, Any] | None:
+    def _next(self, deadline: float) -> _Item | None:
         """The next row, None at the end, `_LATE` when it is time to write what there is."""
         left = deadline - time.monotonic()
         try:
@@ -69,11 +80,18 @@ class PredictionWriter:
         except queue.Empty:
             return _LATE
 
-    def _encode(self, row: Mapping[str, Any], rows: dict[str, list[str]]) -> None:
+    def _encode(self, item: _Item, rows: dict[str, list[str]]) -> None:
+        given, size = item
+        self._taken += size
         try:
+            row = given() if callable(given) else given
             line = _ENCODER.encode(row)
         except (TypeError, ValueError):  # a row that JSON cannot hold must not end the log
             self._on_drop(1)
+            return
+        except Exception as error:  # nor one that cannot be made
+            self._on_drop(1)
+            print(f"a row of the prediction log could not be made: {type(error).__name__}: {error}", flush=True)
             return
         rows.setdefault(row["ts"][:10], []).append(line)
 

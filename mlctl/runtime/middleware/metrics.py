@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from .call import CANDIDATE, SHADOW, STABLE
 from .settings import Settings
-from .tally import BOUNDS, ROWS, Json
+from .tally import BOUNDS, ROWS, Json, Tally
 
 _EVERY = 5  # of the 170 bounds: enough for a graph, each 1.6 times the one before
 _LABELS = ("deployment", "model", "version", "variant", "role")
@@ -19,9 +20,10 @@ _LABELS = ("deployment", "model", "version", "variant", "role")
 class Counts(Collector):
     """Collects what a function gives, in the form of `StatsFile.all`."""
 
-    def __init__(self, settings: Settings, read: Callable[[], Json]) -> None:
+    def __init__(self, settings: Settings, read: Callable[[], Json], tally: Tally) -> None:
         self._who = [settings.deployment, settings.model, settings.version]
         self._read = read
+        self._tally = tally  # of this process, for its exemplars
 
     def describe(self) -> list[Metric]:
         """Nothing is known before it is asked for."""
@@ -31,7 +33,7 @@ class Counts(Collector):
         """Every metric, with all processes of the server added up."""
         counts = self._read()
         variants = [
-            (self._labels(name, "canary" if name == CANDIDATE else STABLE), values)
+            (self._labels(name, "canary" if name == CANDIDATE else STABLE), self._with_exemplars(name, values))
             for name, values in counts["variants"].items()
         ]
         if counts["shadow"]["requests"]:
@@ -39,6 +41,10 @@ class Counts(Collector):
         yield from _of_requests(variants)
         yield from _of_answers(variants)
         yield from _of_server(self._who, counts)
+
+    def _with_exemplars(self, name: str, values: Json) -> Json:
+        own = self._tally.variants.get(name)
+        return {**values, "exemplars": {} if own is None else dict(own.exemplars)}
 
     def _labels(self, variant: str, role: str) -> list[str]:
         return [*self._who, variant, role]
@@ -87,6 +93,8 @@ def _of_server(who: list[str], counts: Json) -> Iterator[Metric]:
         ("mlctl_unauthorized", "Requests without the right token", "unauthorized"),
         ("mlctl_cache_errors", "Times the cache could not be asked", "cache_errors"),
         ("mlctl_features_defaulted", "Rows predicted from defaults, since the feature store was away", "defaulted"),
+        ("mlctl_spans_sent", "Spans that a receiver took", "spans_sent"),
+        ("mlctl_spans_dropped", "Spans that found no room, or no receiver", "spans_dropped"),
     ):
         yield _single(CounterMetricFamily(name, text, labels=labels), who, server[field])
     cpu = CounterMetricFamily("mlctl_cpu_seconds", "CPU time of the server's processes", labels=labels)
@@ -118,8 +126,25 @@ def _counter(name: str, text: str, variants: Variants, field: str) -> Metric:
 def _times(name: str, text: str, variants: Variants, field: str) -> Metric:
     family = HistogramMetricFamily(name, text, labels=_LABELS)
     for who, values in variants:
-        family.add_metric(who, _cumulative(values[field]["counts"], BOUNDS, _EVERY), values[field]["total"])
+        exemplars = values.get("exemplars", {}) if field == "seconds" else {}
+        buckets = _cumulative(values[field]["counts"], BOUNDS, _EVERY)
+        family.add_metric(who, _exemplified(buckets, exemplars), values[field]["total"])
     return family
+
+
+def _exemplified(buckets: list[tuple[str, float]], exemplars: Mapping[int, tuple[str, float, float]]) -> list[Any]:
+    """Buckets, each with the newest of its traces. They are told only to who asks for the OpenMetrics format."""
+    newest: dict[int, tuple[str, float, float]] = {}
+    for place, found in exemplars.items():
+        bucket = min(place // _EVERY, len(buckets) - 1)
+        newest[bucket] = max(newest.get(bucket, found), found, key=lambda item: item[2])
+    return [
+        (
+            *pair,
+            Exemplar({"trace_id": newest[place][0]}, newest[place][1], newest[place][2]) if place in newest else None,
+        )
+        for place, pair in enumerate(buckets)
+    ]
 
 
 def _cumulative(counts: Sequence[int], bounds: Sequence[float], every: int) -> list[tuple[str, float]]:

@@ -8,11 +8,13 @@ import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from . import trace
 from .answers import Answer
 from .call import REQUEST_ID_HEADER, Call
 
 Message = MutableMapping[str, Any]
 
+_OURS = (REQUEST_ID_HEADER, trace.HEADER)
 _MOST_KEPT = 1024 * 1024  # bytes of an answer that the cache takes
 
 
@@ -55,13 +57,13 @@ class Reply:
         """The whole answer, if it is one that may be given again."""
         return b"".join(self._kept) if self._kept and self.call.code == 200 else None
 
-    def said(self, prompts: bool) -> dict[str, Any] | None:
-        """What a language model answered."""
+    def said(self) -> dict[str, Any] | None:
+        """What a language model answered; its text goes into the call."""
         if self._answer is not None:
-            self._said = self._answer.result(prompts)
+            self._said = self._answer.result()
+            if self._said is not None:
+                self.call.said = self._answer.text()
             self._answer = None
-            if self._said is not None and prompts:
-                self._said["prompt"] = self.call.body.decode("utf-8", "replace")
         return self._said
 
     async def json(self, code: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
@@ -102,8 +104,8 @@ class Reply:
                 self._kept = None
             if call.code == 200 and (streamed or kind.startswith(b"application/json")):
                 self._answer = Answer(streamed, call.started)
-            headers = [item for item in headers if item[0].lower() != REQUEST_ID_HEADER]
-        headers.append((REQUEST_ID_HEADER, call.request_id.encode()))
+            headers = [item for item in headers if item[0].lower() not in _OURS]
+        headers += ((REQUEST_ID_HEADER, call.request_id.encode()), (trace.HEADER, call.trace.header))
         if self._closing and all(name.lower() != b"connection" for name, _ in headers):
             headers.append((b"connection", b"close"))
         if call.cached is not None:

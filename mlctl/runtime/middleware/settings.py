@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .content import CAPTURES, HASH
+
 ENVIRONMENT = "MLCTL_MIDDLEWARE"
 
 # Requests that are predictions: logged, counted, cached and limited. Everything else is only asked for the token.
@@ -41,15 +43,31 @@ class Cache:
 
 
 @dataclass(frozen=True)
+class Traces:
+    """Where spans are sent (a receiver of OTLP over HTTP), with what headers, and the share of the traces that begin here."""
+
+    endpoint: str
+    sample: float = 1.0
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of it. Paths are absolute, or relative to where the server runs."""
 
     deployment: str
     model: str
     version: str
+    # Whether all requests come through a gateway of ours: then, and only then, what their headers say of variants is believed.
+    behind_gateway: bool = False
     folder: str | None = None  # of the release: statistics are kept in `stats/` below it
     log_folder: str | None = None  # of the prediction log; without one nothing is logged
-    prompts: bool = False  # whether the log of a language model has its prompts and answers
+    capture: str = (
+        HASH  # what is kept of a language model's prompts and answers, in the log and in spans (`content.CAPTURES`)
+    )
+    unit_header: str | None = None  # names the unit of a request: the one that a gateway splits by
+    feature_ref: dict[str, str] | None = None  # the versions of the feature views that rows come from, by name
+    traces: Traces | None = None
     cache: Cache | None = None
     limits: Limits | None = None
     max_body_bytes: int = 1024 * 1024
@@ -69,6 +87,10 @@ class Settings:
             given["cache"] = Cache(**given["cache"])
         if given.get("limits") is not None:
             given["limits"] = Limits(**given["limits"])
+        if given.get("traces") is not None:
+            given["traces"] = Traces(**given["traces"])
+        if given.get("capture", HASH) not in CAPTURES:
+            raise ValueError(f"{ENVIRONMENT} has an unknown `capture`")
         if "paths" in given:
             given["paths"] = tuple(given["paths"])
         return cls(**given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
@@ -42,8 +43,22 @@ class Variant:
     """What one variant did."""
 
     __slots__ = (
-        "codes", "decoding_seconds", "errors", "hits", "misses", "missing", "predictions", "prompt_tokens", "queue", "requests",
-        "scores", "seconds", "tokens", "tpot", "ttft",
+        "codes",
+        "decoding_seconds",
+        "errors",
+        "exemplars",
+        "hits",
+        "misses",
+        "missing",
+        "predictions",
+        "prompt_tokens",
+        "queue",
+        "requests",
+        "scores",
+        "seconds",
+        "tokens",
+        "tpot",
+        "ttft",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -52,6 +67,9 @@ class Variant:
         self.codes: dict[str, int] = {}
         self.missing: dict[str, int] = {}
         self.seconds, self.ttft, self.tpot, self.queue = Buckets(), Buckets(), Buckets(), Buckets()
+        self.exemplars: dict[
+            int, tuple[str, float, float]
+        ] = {}  # by place in `seconds`: a trace, its seconds, and when
         self.scores: list[int] | None = []  # in equal buckets from 0 to 1; None once one was no probability
 
     def request(self, code: int, seconds: float, queued: float) -> None:
@@ -64,6 +82,10 @@ class Variant:
         self.seconds.add(seconds)
         if queued:
             self.queue.add(queued)
+
+    def exemplar(self, seconds: float, trace_id: str) -> None:
+        """A request that can be looked up as a trace. The last one of each bucket is kept."""
+        self.exemplars[bisect_left(BOUNDS, seconds)] = (trace_id, seconds, time.time())
 
     def scored(self, scores: Iterable[float]) -> None:
         """Scores of a model, for as long as all of them can be probabilities."""
@@ -107,6 +129,7 @@ class Tally:
         self.variants: dict[str, Variant] = {}
         self.shadow = Variant()  # requests whose answers reach nobody
         self.dropped = 0  # rows of the prediction log
+        self.spans_sent = self.spans_dropped = 0
         self.rejected = 0  # requests that found no room
         self.unauthorized = 0
         self.cache_errors = 0
@@ -133,7 +156,8 @@ class Tally:
             "shadow": self.shadow.to_json(),
             "server": {
                 "dropped": self.dropped, "rejected": self.rejected, "unauthorized": self.unauthorized, "cache_errors": self.cache_errors,
-                "defaulted": self.defaulted, "batches": self.batches.to_json(),
+                "defaulted": self.defaulted, "spans_sent": self.spans_sent, "spans_dropped": self.spans_dropped,
+                "batches": self.batches.to_json(),
             },
             "now": {"running": self.running, "waiting": self.waiting},
         }  # fmt: skip

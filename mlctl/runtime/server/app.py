@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import choose_encoder
 
+from mlctl.runtime import logs
 from mlctl.runtime.middleware import STATE, Call, Row
 from mlctl.runtime.server.batcher import Overloaded
 from mlctl.runtime.server.openapi import document
@@ -45,7 +47,7 @@ class ModelServer:
         self._pages: dict[str, Page] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
-            "/metrics": lambda: (200, generate_latest(self._registry), _TEXT),
+            "/metrics": lambda: (200, generate_latest(self._registry), _TEXT),  # to who asks for no other format
             "/openapi.json": lambda: (200, _encoded(self._openapi), _JSON),
         }
 
@@ -54,6 +56,9 @@ class ModelServer:
         path, method = scope["path"], scope["method"]
         if path == "/predict" and method == "POST":
             await self._predict(scope["state"][STATE], send)
+        elif path == "/metrics" and method == "GET" and (wanted := _accepted(scope["headers"])) is not None:
+            encode, kind = choose_encoder(wanted)  # OpenMetrics has exemplars: traces of requests that took so long
+            await self._send(send, 200, encode(self._registry), kind.encode())
         elif path in self._pages and method in ("GET", "HEAD"):
             await self._send(send, *self._pages[path]())
         elif path == "/predict" or path in self._pages:
@@ -71,9 +76,11 @@ class ModelServer:
         headers: tuple[tuple[bytes, bytes], ...] = ()
         answer: dict[str, Any]
         asked: Asked | None = None
+        logs.request.set((call.trace.trace_id, call.request_id))  # of this task alone
         try:
             asked = self._reader.read(call.body)
             predicted = await self._predictor.predict(asked)
+            call.stages = predicted.stages
             self._account(call, asked, predicted)
             code, answer = 200, self._answer(asked, predicted)
         except Refused as refused:
@@ -162,6 +169,12 @@ class ModelServer:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": code, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _accepted(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """What a client takes, where that is OpenMetrics."""
+    accepted = next((value.decode("latin-1") for name, value in headers if name == b"accept"), "")
+    return accepted if "openmetrics" in accepted else None
 
 
 def _encoded(value: Mapping[str, Any]) -> bytes:

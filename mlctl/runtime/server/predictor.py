@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mlctl.runtime.features.transform import Loaded
+from mlctl.runtime.middleware import Stage
 from mlctl.runtime.server.batcher import Batcher
 from mlctl.runtime.server.payload import Asked, KeyRow, Refused, Row, Values
 from mlctl.types.diagnostic import MlctlError
@@ -48,6 +50,7 @@ class Predicted:
     predictions: Sequence[Any]
     missing: Sequence[Sequence[str]]
     defaulted: Sequence[bool]
+    stages: Sequence[Stage] = ()
 
 
 class Predictor:
@@ -75,9 +78,15 @@ class Predictor:
     async def predict(self, asked: Asked) -> Predicted:
         """Raises Refused, Overloaded, and whatever the model raises."""
         values, defaulted = asked.values, _NONE
+        began = time.perf_counter()
+        stages: list[Stage] = []
         if values is None:
             values, defaulted = await self._features(asked)
+            looked_up = time.perf_counter()
+            stages.append(("features.lookup", began, looked_up))
+            began = looked_up
         outputs = await self._batcher.submit([_model_row(row) for row in values])
+        stages.append(("model.predict", began, time.perf_counter()))  # waiting for its batch is in it
         missing = [_missing(row) for row in values]
         scores = [_score(output) for output in outputs]
         for index, score in enumerate(scores):
@@ -88,7 +97,7 @@ class Predictor:
                     f"the model gave no finite score for row {index}; features without a value: {', '.join(missing[index]) or 'none'}",
                 )
         predictions = [self._decision.decide(output) for output in outputs]
-        return Predicted(values, scores, predictions, missing, defaulted or [False] * len(values))
+        return Predicted(values, scores, predictions, missing, defaulted or [False] * len(values), stages)
 
     async def _features(self, asked: Asked) -> tuple[list[Row], list[bool]]:
         """The model's columns for each row, in a thread beside the event loop, and which rows are defaults."""

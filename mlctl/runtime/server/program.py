@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
+from mlctl.runtime import logs
+from mlctl.runtime.explain.beside import Beside
 from mlctl.runtime.report import Report
 from mlctl.runtime.server.handover import Handover, bind_failed, obtain
 from mlctl.types import job as contract
@@ -20,6 +23,8 @@ def main(params: dict[str, object], report: Report) -> JobResult:
     folder = report.folder.absolute()
     atomic.write_json(folder / contract.PROCESS_FILE, {"pid": os.getpid(), "started": time.time()})
     job = ServerJob.model_validate(params)
+    if job.observe.json_logs:
+        logs.as_json("server")
     handover = Handover(folder)
     listener = obtain(folder, job.host, job.port)  # first: a taken port is told at once and not after all the imports
     port = listener.getsockname()[1]
@@ -29,7 +34,11 @@ def main(params: dict[str, object], report: Report) -> JobResult:
         "url": server_url(job.host, port), "host": job.host, "port": port,
     }  # fmt: skip
 
+    beside = None if job.observe.explain is None or job.log is None else Beside(folder, Path(job.log.folder))
+
     def ready() -> None:
+        if beside is not None:
+            beside.start()
         handover.open(listener)
         atomic.write_json(folder / READY_FILE, ready_file)
         say(f"ready on {ready_file['url']} after {time.monotonic() - began:.1f} s")
@@ -49,6 +58,9 @@ def main(params: dict[str, object], report: Report) -> JobResult:
             supervise(job, folder, listener, ready, drain)
     except OSError as error:
         raise bind_failed(job.host, port, error) from None
+    finally:
+        if beside is not None:
+            beside.close()
     say("all requests are answered and the log is written")
     return JobResult(JobStatus.DONE)
 

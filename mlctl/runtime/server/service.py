@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from mlctl.runtime.middleware import Cache, Limits, Middleware, Settings
+from mlctl.runtime.middleware import Cache, Limits, Middleware, Settings, Traces
 from mlctl.runtime.server.app import ModelServer
 from mlctl.runtime.server.batcher import Batcher
 from mlctl.runtime.server.predictor import Lookup, Predictor
@@ -58,11 +58,12 @@ def serve(
 def settings_of(job: ServerJob, folder: Path) -> Settings:
     """What the middleware is told."""
     admission = job.admission
-    limit, cache = admission.concurrency, admission.cache
+    limit, cache, traces = admission.concurrency, admission.cache, job.observe.traces
     return Settings(
         deployment=job.deployment,
         model=job.model.name,
         version=job.model.version,
+        behind_gateway=job.behind_gateway,
         folder=str(folder),
         log_folder=None if job.log is None else job.log.folder,
         cache=None if cache is None else Cache(cache.ttl_seconds, cache.max_entries, cache.url, _answers_of(job)),
@@ -72,7 +73,16 @@ def settings_of(job: ServerJob, folder: Path) -> Settings:
         timeout_seconds=job.timeout_seconds,
         token=admission.token,
         paths=("/predict",),
+        unit_header=job.observe.unit_header,
+        feature_ref=feature_ref(job),
+        traces=None if traces is None else Traces(traces.endpoint, traces.sample, dict(traces.headers)),
     )
+
+
+def feature_ref(job: ServerJob) -> dict[str, str]:
+    """Which definition of each feature view a row was made by."""
+    views = {view.view: digest(view.model_dump(mode="json"))[:12] for view in job.serving.views}
+    return views | {item.view: item.code_digest[:12] for item in job.serving.transformations}
 
 
 def _answers_of(job: ServerJob) -> str:

@@ -49,5 +49,5 @@ def _watch(life: int) -> None:
 
 
 if __name__ == "__main__":
-    process.begin()
+    process.begin("server")
     process.leave(main(Path(sys.argv[1]), *(int(text) for text in sys.argv[2:])))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from mlctl.types.jobs.server import Admission, PredictionLog, ServedModel, ServerJob
+from mlctl.types.jobs.server import Admission, Observed, PredictionLog, ServedModel, ServerJob
 from mlctl.types.value import digest
 
 ENGINE_FILE = "engine.json"
@@ -55,7 +55,7 @@ class EngineJob(_Part):
     start_seconds: float = 600.0
 
 
-class LlmJob(_Part):
+class LlmJob(Observed):
     """Everything that makes one server of a language model what it is: two equal jobs are the same release."""
 
     deployment: str

@@ -6,6 +6,7 @@ All paths are relative to the project. The controller's folder holds, besides wh
     orders/         one file for each thing a person asked for (`Order`), taken in order of their names and then removed
     rollout.json    the state of the rollout (`mlctl.rollout.state`), the only truth, swapped in whole and fsync'd
     history.jsonl   what happened, one event a line, only for people
+    looks.jsonl     what the gate of the step had to go by at each look, for the ledger of decisions
     live.json       what is measured now, for those who watch; nothing depends on it
     end.json        that everything is to end: gateway, releases and the controller itself
     releases/N/     the folder of release N: its worker's files, and `stats/*.json` of the middleware in it
@@ -23,6 +24,7 @@ ORDERS_FOLDER = "orders"
 ROLLOUT_FILE = "rollout.json"
 HISTORY_FILE = "history.jsonl"
 LIVE_FILE = "live.json"
+LOOKS_FILE = "looks.jsonl"
 END_FILE = "end.json"
 RELEASES_FOLDER = "releases"
 GATEWAY_FOLDER = "gateway"
@@ -34,6 +36,9 @@ MODEL_HEADER = "x-mlctl-model"  # set by the gateway when several variants are a
 UNIT_BUCKET_HEADER = (
     "x-mlctl-bucket"  # set by the gateway: the unit's place, 0 to 9999 (`mlctl.stats.assignment.bucket`)
 )
+
+
+RECEIVED_HEADER = "x-mlctl-received"  # set by a gateway that is traced: when it got the request, in Unix seconds
 
 
 class _Part(BaseModel):
@@ -139,6 +144,7 @@ class GatewaySpec(_Part):
     port: int
     timeout_seconds: float
     max_body_bytes: int
+    traced: bool = False  # whether servers are told when a request came (`RECEIVED_HEADER`), for their spans
 
 
 class Wanted(_Part):
@@ -153,6 +159,7 @@ class Wanted(_Part):
     strategy: Strategy
     gates: dict[str, GateRule] = {}
     rewards_port: int | None = None  # of the endpoint that takes rewards (bandits)
+    json_logs: bool = False
 
 
 class ControllerJob(_Part):
@@ -160,6 +167,7 @@ class ControllerJob(_Part):
 
     deployment: str
     folder: str  # where wanted.json is
+    home: str = ""  # of the environment, whose ledger of decisions it writes to; without it none are kept
 
 
 class Order(_Part):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from mlctl.types.jobs.features import Key, OnlineView, Store, Transformation
+from mlctl.types.jobs.observe import UNOBSERVED, Observation
 
 READY_FILE = (
     # written by the server once it takes requests: {"deployment", "release", "model", "version", "url", "host", "port"}
@@ -75,7 +78,23 @@ class Admission(_Part):
     token: str | None = None  # a secret: who has it may ask; without one, everybody may
 
 
-class ServerJob(_Part):
+class Observed(_Part):
+    """A server that can be observed; one that is not is told nothing of it, and stays the release that it was."""
+
+    observe: Observation = UNOBSERVED
+    behind_gateway: bool = False  # whether all requests come through a gateway of ours, whose headers can be believed
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, given: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        stored: dict[str, Any] = given(self)
+        if self.observe == UNOBSERVED:
+            stored.pop("observe", None)
+        if not self.behind_gateway:
+            stored.pop("behind_gateway", None)
+        return stored
+
+
+class ServerJob(Observed):
     """Everything that makes one server what it is: two equal jobs are the same release."""
 
     deployment: str

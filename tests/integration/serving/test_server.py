@@ -219,8 +219,11 @@ def test_prediction_log(served: Project) -> None:
     logged = rows["logged"]
     assert abs((datetime.now(UTC) - datetime.fromisoformat(logged.pop("ts"))).total_seconds()) < 60
     assert 0 < logged.pop("latency_seconds") < 5
+    assert len(logged.pop("trace_id")) == 32
+    assert set(logged.pop("feature_ref")) == {"spending"}
     assert logged == {
-        "request_id": "logged", "deployment": "api", "model": "shops", "version": "3", "role": "stable", "variant": "stable", "key": {"household_id": 3},
+        "request_id": "logged", "schema_version": 2, "deployment": "api", "model": "shops", "version": "3", "role": "stable", "variant": "stable",
+        "key": {"household_id": 3},
         "features": {"amount": None, "visits": 2.0}, "score": pytest.approx(expected("one", None, 2), abs=1e-6), "prediction": 0, "code": 200,
     }  # fmt: skip
     refused = rows["refused"]

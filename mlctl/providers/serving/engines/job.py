@@ -13,6 +13,7 @@ from mlctl.provider import Context, Desired
 from mlctl.providers.serving.admission import admission
 from mlctl.providers.serving.engines.capability import Machine, interpreter, refuse, this_machine
 from mlctl.providers.serving.engines.render import Facts, render
+from mlctl.providers.serving.observing import observation
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.spec.engines import LlmEngine, LoraSpec, TorchEngine, VllmEngine
 from mlctl.types.diagnostic import MlctlError
@@ -119,6 +120,7 @@ def llm_job(
         admission=admission(spec.serve),
         timeout_seconds=spec.serve.timeout,
         log=PredictionLog(folder=predictions, features=False) if spec.log.predictions else None,
+        observe=observation(spec, predictions),
     )
 
 

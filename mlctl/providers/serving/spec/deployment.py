@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from mlctl.provider import Block, Provided, Spec
 from mlctl.providers.serving.spec.gates import GateSpec
 from mlctl.providers.serving.spec.model import registered
+from mlctl.providers.serving.spec.observe import ObserveSpec
 from mlctl.providers.serving.spec.rollout import Rollout
 from mlctl.providers.serving.spec.serve import ServeSpec
 from mlctl.providers.serving.spec.target import Machine, Target
@@ -48,6 +49,9 @@ class DeploymentSpec(Spec):
     serve: ServeSpec
     target: Annotated[Target, Field(description="Where it runs; on this machine if not given")] = Machine()
     log: LogSpec = LogSpec()
+    observe: Annotated[ObserveSpec, Field(description="Traces, what is kept of texts, explanations, logs")] = (
+        ObserveSpec()
+    )
     require: Annotated[
         RequireSpec | None,
         Field(description="A gate in front of each release; what runs goes on when it does not pass"),

@@ -59,7 +59,7 @@ async def ask(
 
 
 def settings(**changed: Any) -> Settings:
-    return Settings(deployment="api", model="shops", version="3", **changed)
+    return Settings(**{"deployment": "api", "model": "shops", "version": "3", "behind_gateway": True, **changed})
 
 
 def around(app: Any, **changed: Any) -> Middleware:

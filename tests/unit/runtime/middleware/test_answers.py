@@ -68,24 +68,28 @@ def test_without_usage_pieces_are_counted_wherever_the_network_cuts() -> None:
         answer = Answer(streamed=True, started=0.0)
         for start in range(0, len(whole), size):
             answer.feed(whole[start : start + size])
-        found = answer.result(prompts=True)
+        found = answer.result()
         assert found is not None
-        assert (found["completion_tokens"], found["finish_reason"], found["answer"]) == (3, "length", "Hello there")
+        assert (found["completion_tokens"], found["finish_reason"], answer.text()) == (3, "length", "Hello there")
 
 
-def test_texts_are_logged_only_when_asked_for_and_their_digest_always(tmp_path: Path) -> None:
-    digests = []
-    for name, prompts in (("plain", False), ("prompts", True)):
-        app = around(streaming(events(usage=True)), log_folder=str(tmp_path / name), prompts=prompts)
-        run(ask(app, b'{"messages": ["secret plans"]}', path=CHAT))
+def test_texts_are_logged_as_far_as_is_asked_for_and_the_answers_digest_always(tmp_path: Path) -> None:
+    asked = {
+        "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "I am ann@shop.example"}]
+    }
+    found = {}
+    for capture in ("none", "hash", "redacted", "full"):
+        app = around(streaming(events(usage=True)), log_folder=str(tmp_path / capture), capture=capture)
+        run(ask(app, json.dumps(asked).encode(), path=CHAT, headers=[("x-mlctl-template", "support@3")]))
         app.close()
-        [row] = rows(tmp_path / name)
-        assert ("secret plans" in row.get("prompt", ""), row.get("answer")) == (
-            prompts,
-            "Hello there" if prompts else None,
-        )
-        digests.append(row["answer_digest"])
-    assert digests[0] == digests[1]
+        [found[capture]] = rows(tmp_path / capture)
+    assert [found[name].get("prompt") for name in found] == [None, None, "I am [email]", "I am ann@shop.example"]
+    assert [found[name].get("answer") for name in found] == [None, None, "Hello there", "Hello there"]
+    assert ["prompt_digest" in found[name] for name in found] == [False, True, True, True]
+    assert (found["hash"]["answer_characters"], found["hash"]["answer_json"]) == (11, False)
+    assert len({row["answer_digest"] for row in found.values()}) == 1
+    assert {row["template"] for row in found.values()} == {"support@3"}
+    assert (found["full"]["system"], "system" in found["hash"]) == ("Be kind.", False)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +107,9 @@ def test_texts_are_logged_only_when_asked_for_and_their_digest_always(tmp_path: 
 def test_whole_answers_of_every_api(body: Any, tokens: int, reason: str | None, text: str) -> None:
     answer = Answer(streamed=False, started=0.0)
     answer.feed(json.dumps(body).encode())
-    found = answer.result(prompts=True)
+    found = answer.result()
     assert found is not None
-    assert (found["completion_tokens"], found["finish_reason"], found["answer"], found["ttft_seconds"]) == (
+    assert (found["completion_tokens"], found["finish_reason"], answer.text(), found["ttft_seconds"]) == (
         tokens,
         reason,
         text,
@@ -119,4 +123,4 @@ def test_whole_answers_of_every_api(body: Any, tokens: int, reason: str | None, 
 def test_what_is_no_answer_is_left_alone(body: bytes) -> None:
     answer = Answer(streamed=False, started=0.0)
     answer.feed(body)
-    assert answer.result(prompts=False) is None
+    assert answer.result() is None

@@ -20,7 +20,9 @@ def test_a_prediction_is_logged_with_its_variant_bucket_and_propensity(tmp_path:
     [row] = rows(tmp_path)
     assert row.pop("latency_seconds") >= 0
     assert row.pop("ts") is not None
+    assert row.pop("trace_id") == answer.headers["traceparent"].split("-")[1]
     assert row == {
+        "schema_version": 2,
         "request_id": "mine", "deployment": "api", "model": "shops", "version": "3", "role": "canary", "variant": "candidate",
         "bucket": 1234, "propensity": 0.25, "key": {"id": 1}, "features": {"a": 2.0}, "score": 0.25, "prediction": 0, "code": 200,
     }  # fmt: skip
@@ -36,7 +38,7 @@ def test_what_comes_without_headers_is_stable_and_gets_an_id(tmp_path: Path) -> 
     assert all(len(answer.headers["x-request-id"]) == 36 for answer in answers)
 
 
-@pytest.mark.parametrize("host", ["api-shadow", "127.0.0.1-shadow:8080"])
+@pytest.mark.parametrize("host", ["api-shadow", "127.0.0.1-shadow:8080", "[::1]-shadow:8080", "[::1]-shadow"])
 def test_a_copy_is_counted_apart_whatever_variant_its_original_went_to(tmp_path: Path, host: str) -> None:
     app = around(echo(), log_folder=str(tmp_path))
     run(ask(app, headers=[("host", host), ("x-mlctl-variant", "stable")]))

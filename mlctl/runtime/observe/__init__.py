@@ -1,0 +1,1 @@
+"""Looks up what belongs to one request."""
