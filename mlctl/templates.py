@@ -33,6 +33,11 @@ def files(starter: str) -> dict[str, bytes]:
     }
 
 
+def demo() -> bytes:
+    """The project of `mlctl demo`, with its placeholders."""
+    return (root() / "demo" / "mlctl.yaml").read_bytes()
+
+
 def pipelines() -> list[str]:
     """The hosts that there is a CI pipeline for."""
     return sorted(path.stem for path in (root() / "ci").glob("*.yml"))

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         print("\npassed only when run alone:", *passed, sep="\n  ", flush=True)
     if again:
         print("\nfailed twice:", *again, sep="\n  ", flush=True)
-    return code
+    return code or (FAILED if again else 0)  # one that was not found again, by another name, has not passed
 
 
 def _pytest(*arguments: str) -> int:

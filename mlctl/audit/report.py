@@ -14,6 +14,7 @@ from mlctl.types.diagnostic import Diagnostic, Severity
 
 Check = Callable[[Case], Iterable[Finding]]
 OVERDUE = Pattern("A0", "waiver over", "what was let pass for a while has become how things are")
+AIMLESS = Pattern("A0", "waiver of nothing", "whoever wrote it believes that something is let pass")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def audit(case: Case) -> Audit:
     """Ask everything. Quick: it reads the state, the ledger, and a few small files beside."""
     found = [item for _, check in CHECKS for item in check(case)]
     laid = [_waive(item, case) for item in found]
-    return Audit(tuple(pattern for pattern, _ in CHECKS), (*laid, *_overdue(case)))
+    return Audit(tuple(pattern for pattern, _ in CHECKS), (*laid, *_overdue(case), *_aimless(case)))
 
 
 def diagnostics(made: Audit, case: Case) -> list[Diagnostic]:
@@ -67,8 +68,12 @@ def _waive(finding: Finding, case: Case) -> Finding:
 
 
 def _covers(waiver: Waiver, finding: Finding) -> bool:
+    return _matches(waiver, str(finding.address or ""))
+
+
+def _matches(waiver: Waiver, address: str) -> bool:
     parts = (".*" if letter == "*" else "." if letter == "?" else re.escape(letter) for letter in waiver.address)
-    return re.fullmatch("".join(parts), str(finding.address or ""), re.DOTALL) is not None
+    return re.fullmatch("".join(parts), address, re.DOTALL) is not None
 
 
 def _overdue(case: Case) -> Sequence[Finding]:
@@ -84,4 +89,20 @@ def _overdue(case: Case) -> Sequence[Finding]:
         )
         for index, waiver in enumerate(case.settings.waive)
         if waiver.until < today
+    ]
+
+
+def _aimless(case: Case) -> Sequence[Finding]:
+    """Waivers for resources that the project does not have: mistyped, or of what was removed."""
+    names = ["", *map(str, case.subjects)]
+    return [
+        Finding(
+            AIMLESS,
+            Severity.WARNING,
+            f"the waiver of {waiver.id} is for `{waiver.address}`, which is the address of no resource",
+            (f"audit.waive[{index}]: by {waiver.by}: {waiver.why}",),
+            "correct its `address`, for example `deployments.*`, or remove it",
+        )
+        for index, waiver in enumerate(case.settings.waive)
+        if not any(_matches(waiver, name) for name in names)
     ]

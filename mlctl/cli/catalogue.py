@@ -21,6 +21,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "console": "Evaluate expressions over the project and what was made",
         "graph": "Print the graph of resources, or a page of it",
         "logs": "Print the log of a resource",
+        "decisions": "List what was decided by figures, or show one decision",
+        "replay": "Make a decision again from what is kept with it, and compare",
         "runs": "List what was applied, when, by whom, and how it ended",
         "attach": "Follow a run that goes on without a terminal",
         "cancel": "End a run at its next checkpoint, or at once",
@@ -30,6 +32,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "env": "Environments: list, show, new, delete",
         "state": "Look into the state, move or forget objects, go back, check it",
         "force-unlock": "Take the lock of the state away from a holder that is gone",
+        "audit": "Look for the ten anti-patterns of machine learning in production",
+        "maturity": "Tell the level of MLOps maturity, and what keeps it from the next",
         "schema": "Print the JSON Schema of project files, or of the lines of --json",
         "doctor": "Check this machine: packages, disk, tools",
         "version": "Print the version",
@@ -42,11 +46,15 @@ GROUPS: dict[str, dict[str, str]] = {
         "predict": "Ask a deployment for a prediction",
         "rollout": "Rollouts: status, promote, abort, pause, resume, retry, undo, history",
         "deploy": "Deployments: units for systemd, objects for Kubernetes",
+        "explain-request": "Show all that is known of one request, by its id or its trace",
+        "metrics": "Metrics: show, write, serve, lint",
+        "observe": "Dashboards and alert rules for what is deployed: dashboard, alerts",
         "bench": "Put a load on a deployment: latency, throughput, a gate",
-        "experiment": "Experiments: size, assign",
-        "monitor": "Monitors: run, history",
-        "retrain": "Train again if data or project changed, and deploy within the gates",
-        "schedule": "Schedules: render the crontab",
+        "experiment": "Experiments: size, certify, assign, verify-hash, analyze, promote",
+        "monitor": "Monitors: run, report, backtest, history, label-budget",
+        "retrain": "Train again if there is a reason, and deploy within the gates",
+        "schedule": "Schedules: render a crontab, or timers of systemd",
+        "demo": "See the closed loop at work: drift, alarm, retraining, canary",
         "engine": "Tools in environments of their own: install, list",
     },
 }
@@ -79,6 +87,7 @@ def help_text() -> str:
         "evaluation, deployment, experiments and drift monitors from one YAML project.",
         "",
     ]
+    wide = max(len(name) for name in commands())
     for group, members in GROUPS.items():
-        lines += [f"{group}:", *(f"  {name:<12} {text}" for name, text in members.items()), ""]
+        lines += [f"{group}:", *(f"  {name:<{wide}} {text}" for name, text in members.items()), ""]
     return "\n".join(lines) + "\n" + _OPTIONS + f"\nmlctl {__version__}. Begin with: mlctl init\n"

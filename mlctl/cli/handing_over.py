@@ -64,10 +64,14 @@ def start_detached(workspace: Workspace, request: Request) -> int:
         if not request.unhold:
             rollback.refuse_held(plan, ledger.held, guarded(workspace, ledger.held))
         if plan.empty:
+            if request.agreed is not None:
+                request.agreed(plan, ledger)
             return ExitCode.OK
         if not request.approved and not confirm(request.question, as_json=request.as_json):
             print("Nothing was changed.")
             return ExitCode.ERROR
+        if request.agreed is not None:
+            request.agreed(plan, ledger)
         saved = planfile.save(operation.name, plan, request.project, ledger, context.secrets, operation.extra())
     elif request.as_json:
         emit_json(json_view.header())

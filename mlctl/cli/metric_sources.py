@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -35,7 +36,7 @@ def pages(workspace: Workspace, source: str | None, token_env: str) -> Iterator[
                 except MlctlError as error:
                     print(f"{address}: {error.diagnostics[0].summary}; skipped", file=sys.stderr)
     elif source == "-":
-        yield "standard input", sys.stdin.read()
+        yield "standard input", sys.stdin.buffer.read().decode("utf-8", "replace")
     elif source.startswith(("http://", "https://")):
         yield source, _fetched(source, token)
     else:
@@ -80,11 +81,13 @@ def _token(name: str) -> str | None:
 
 
 def _fetched(url: str, token: str | None) -> str:
-    headers = {"Accept": "text/plain;version=0.0.4", **({} if token is None else {"Authorization": f"Bearer {token}"})}
     try:
-        with urlopen(Request(url, headers=headers), timeout=_SECONDS) as answer:  # noqa: S310 (http and https only)
+        request = Request(url, headers={"Accept": "text/plain;version=0.0.4"})  # noqa: S310 (http and https only)
+        if token is not None:  # for this server alone: not for whoever it sends us on to
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
+        with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 (http and https only)
             data: bytes = answer.read(_MOST_BYTES)
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, OSError, ValueError, http.client.HTTPException) as error:
         raise _unreadable(url, str(getattr(error, "reason", error))) from None
     return data.decode("utf-8", "replace")
 

@@ -105,12 +105,12 @@ def addresses(texts: list[str] | None) -> tuple[Address, ...]:
         ) from None
 
 
-def seconds_of(text: str) -> float:
+def seconds_of(text: str, option: str = "--lock-timeout") -> float:
     """The seconds of a duration such as `60s`; `0s` is not to wait. Raises MlctlError."""
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise MlctlError.of("cli.usage", str(error), "", "for example `--lock-timeout 60s`") from None
+        raise MlctlError.of("cli.usage", str(error), "", f"for example `{option} 60s`") from None
 
 
 def pick(records: dict[str, Record], section: str, name: str | None) -> Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -48,6 +48,7 @@ class Request:
     saved: SavedPlan | None = None
     joined: RunFolder | None = None
     rest: bool = False
+    agreed: Callable[[Plan, Ledger], None] | None = None  # told of what is about to be done, before anything is
 
 
 def history(workspace: Workspace) -> Runs:

@@ -69,6 +69,10 @@ def run(workspace: Workspace, request: Request) -> int:
         work.recorder.end(work.applied)
     with aloud():
         _conclude(work, work.applied)
+    if request.joined is not None and request.operation.name == "retrain":
+        from mlctl.cli.retraining import finish
+
+        finish(workspace, work.applied.exit_code)  # whoever began it is gone
     return work.applied.exit_code
 
 
@@ -89,6 +93,8 @@ def _locked(work: _Work) -> int:
         if asks and not request.approved and not confirm(request.question, as_json=request.as_json):
             print("Nothing was changed.")
             return ExitCode.ERROR
+        if request.agreed is not None:
+            request.agreed(plan, session.ledger)
         if moves or joined is not None:
             work.recorder = _recorder(work, plan, session, context)
         _set_hold(work, session)

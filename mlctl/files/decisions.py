@@ -69,13 +69,20 @@ def find(home: Path, name: str) -> tuple[Decision, Path]:
 
 def kept(home: Path) -> Iterator[Decision]:
     """All decisions that can be read, oldest first: by their moments, of which names hold the seconds alone."""
-    found = []
-    for folder in _folders(home):
-        try:
-            found.append(Decision.from_json(json.loads((folder / _FILE).read_bytes())))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    yield from sorted(found, key=lambda item: item.at)
+    found = (_read(folder) for folder in _folders(home))
+    yield from sorted((item for item in found if item is not None), key=lambda item: item.at)
+
+
+def unreadable(home: Path) -> list[Path]:
+    """Folders of the ledger that hold no decision that can be read: whoever counts on all of them must not go on without."""
+    return [folder for folder in _folders(home) if _read(folder) is None]
+
+
+def _read(folder: Path) -> Decision | None:
+    try:
+        return Decision.from_json(json.loads((folder / _FILE).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _folders(home: Path) -> list[Path]:

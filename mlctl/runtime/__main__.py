@@ -35,7 +35,12 @@ PROGRAMS = {
     "controller": "mlctl.runtime.controller.program",
     "gateway": "mlctl.runtime.gateway.python.program",
     "bench": "mlctl.runtime.bench.program",
+    "experiment": "mlctl.runtime.experiment.program",
     "monitor": "mlctl.runtime.monitor.program",
+    "certify": "mlctl.runtime.certify.program",
+    "monitor_reference": "mlctl.runtime.monitor.freeze",
+    "backtest": "mlctl.runtime.monitor.backtest",
+    "label_lookup": "mlctl.runtime.observe.label",
     "stream": "mlctl.runtime.stream.program",
     "stream_predictions": "mlctl.runtime.stream_predictions.program",
     "batch": "mlctl.runtime.batch.program",
@@ -93,7 +98,12 @@ def missing_package(program: str, error: ModuleNotFoundError) -> Diagnostic:
         "controller": "serve",
         "gateway": "serve",
         "bench": "serve",
+        "experiment": "data",
         "monitor": "data",
+        "certify": "stats",
+        "monitor_reference": "data,train",
+        "label_lookup": "data",
+        "backtest": "data",
         "stream": "features,stream",
         "stream_predictions": "serve,stream",
         "batch": "features,train",
@@ -109,5 +119,5 @@ def missing_package(program: str, error: ModuleNotFoundError) -> Diagnostic:
 
 
 if __name__ == "__main__":
-    process.begin()
+    process.begin(sys.argv[1])
     process.leave(main(sys.argv[1], Path(sys.argv[2])))

@@ -156,18 +156,26 @@ def _look(
     counts = {arm: sum(day.get(arm, 0) for day in moments["days"].values()) for arm in design.rules.shares}
     seconds, window = _seconds(moments), max(one.window_seconds for one in design.metrics)
     over = design.max_seconds is not None and seconds >= design.max_seconds + window
-    last, early = final or over, seconds - window < design.min_seconds
-    due = (last and not (looks and looks[-1].last)) or _due(design, moments, looks, read)
-    anytime = design.rules.sequential == "always_valid"
-    if early and not (last or anytime) and _fraction(design, read) >= 1:
+    over, early = final or over, seconds - window < design.min_seconds
+    anytime, whole = design.rules.sequential == "always_valid", _fraction(design, read) >= 1
+    ended = not anytime and _ended(design, looks)
+    due = not ended and ((over and not (looks and looks[-1].last)) or _due(design, moments, looks, read))
+    if early and whole and not (over or anytime):
         due = False  # it would spend all that is left of alpha on a week that is not whole
+    # with all units of the primary metric it is the end for the others too, which may never have as many
+    last = over or ended or (due and whole and not anytime)
     readings = tuple(
         Reading(one.arm, one.metric.name, one.metric.guardrail, one.contrast.control.units + one.contrast.treatment.units, one.z)
         for one in read
     )  # fmt: skip
     grown = _grown(readings, looks)
-    due = due and (grown or last) and bool(readings)
+    due = due and (grown or over) and bool(readings)
     return Look(moments["until"], readings if due else (), counts, last, early), due
+
+
+def _ended(design: Design, looks: Sequence[Look]) -> bool:
+    """Whether a look has spent all that was left of alpha: at the end of the time, or of the planned units."""
+    return any(look.last or (not look.early and _share(design, look.readings) >= 1) for look in looks)
 
 
 def _grown(readings: Sequence[Reading], looks: Sequence[Look]) -> bool:
@@ -191,8 +199,8 @@ def _next(design: Design, moments: Mapping[str, Any], looks: Sequence[Look], rea
     """When the next look is made, for a person."""
     planned = design.rules.sequential not in ("always_valid", "fixed")
     before = max((_share(design, look.readings) for look in looks), default=0.0)
-    if planned and (before >= 1 or (looks and looks[-1].last)):
-        return "never: the planned end was looked at, and no alpha is left"
+    if design.rules.sequential != "always_valid" and _ended(design, looks):
+        return "never: the end was looked at, and no alpha is left"
     if planned and _fraction(design, read) >= 1:
         return f"{design.min_seconds / _DAY:g} days after the first exposure"
     if planned and design.every_seconds is not None:

@@ -204,13 +204,17 @@ def _critical(rules: Rules, arm: str, series: _Series, level: float) -> list[flo
     """The critical value of each look for one side."""
     planned = rules.planned[arm]
     fractions = [one.units / planned for _, one, *_ in series]
-    ended = bool(series) and series[-1][2]
     if rules.sequential == "always_valid":
         return [always_valid.critical_one_sided(one.units, level, planned) for _, one, *_ in series]
+    # the first last look spends all that is left: whatever is looked at later finds nothing any more
+    ended = next((index for index, (*_, last, _) in enumerate(series) if last), None)
     if rules.sequential == "fixed":
-        end = next((index for index, share in enumerate(fractions) if share >= 1), len(series) - 1 if ended else None)
+        end = next((index for index, share in enumerate(fractions) if share >= 1 or index == ended), None)
         return [_NORMAL.inv_cdf(1 - level) if index == end else math.inf for index in range(len(series))]
-    return bounds(fractions, level, rules.sequential, ended=ended) if series else []
+    if ended is not None:
+        after = [math.inf] * (len(series) - ended - 1)
+        return [*bounds(fractions[: ended + 1], level, rules.sequential, ended=True), *after]
+    return bounds(fractions, level, rules.sequential) if series else []
 
 
 def _finding(

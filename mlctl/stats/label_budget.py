@@ -35,10 +35,18 @@ def labels_needed(rate: float, drop: float, alpha: float, wanted: float) -> int:
     about = ((normal.inv_cdf(1 - alpha) * spread[0] + normal.inv_cdf(wanted) * spread[1]) / drop) ** 2
     if about > _MOST_LABELS:
         raise ValueError(f"that takes about {about:,.0f} labels")
-    first, last = max(1, int(0.6 * about) - 30), int(1.4 * about) + 60
-    sizes = np.arange(first, last + 1, max(1, (last - first) // _LOOKED_AT))
-    lacking = np.nonzero(_powers(sizes, rate, drop, alpha) < wanted)[0]  # it goes up in a sawtooth
-    return int(sizes[lacking[-1] + 1]) if len(lacking) else first
+    # Of rare errors, one more is allowed about every 1 / rate labels, and the power falls back each time.
+    last = int(2 * about + 60 + 10 / rate)
+    first = 1 if last <= _LOOKED_AT else max(1, int(0.6 * about) - 30)
+    while last <= 10 * _MOST_LABELS:
+        sizes = np.arange(first, last + 1, max(1, (last - first) // _LOOKED_AT))
+        lacking = np.nonzero(_powers(sizes, rate, drop, alpha) < wanted)[0]  # it goes up in a sawtooth
+        if not len(lacking):
+            return first
+        if lacking[-1] + 1 < len(sizes):
+            return int(sizes[lacking[-1] + 1])
+        last *= 2
+    raise ValueError(f"that takes more than {_MOST_LABELS:,} labels")
 
 
 def explained(scores: Sequence[float], targets: Sequence[float]) -> float:

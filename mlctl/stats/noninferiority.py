@@ -53,12 +53,17 @@ def guardrail(kind: Kind, control: Moments, treatment: Moments, margin: Margin) 
     """A guardrail with moments: the arms beside each other, and the z of being within the margin.
 
     Shares are tested by the likelihood ratio, which holds where few units or none have said yes: there Wald's statistic would
-    call two arms without a single error surely alike. Ratios of counts without any event get one more unit with one, for the
-    same reason.
+    call two arms without a single error surely alike. So are ratios that are rates, such as errors for each request, with as
+    many requests as would tell as much if those of a unit were independent (the design effect: Kish 1965, Survey sampling).
+    Other ratios of counts without any event get one more unit with one, for the same reason.
     """
     found = contrast(kind, control, treatment)
     if kind == "proportion":
         return found, _of_shares(control, treatment, margin)
+    if kind == "ratio" and _is_rate(control) and _is_rate(treatment):
+        effect = _design_effect(control + treatment)
+        left, right = ((arm.y / effect, arm.d / effect) for arm in (control, treatment))
+        return found, _test(left, right, margin)
     if kind == "ratio" and not (found.control.error and found.treatment.error):
         one = Moments(1, 1.0, 1.0, 1.0, 1.0, 1.0)
         return found, within(estimate(kind, control + one), estimate(kind, treatment + one), margin)
@@ -89,6 +94,18 @@ def _expected(baseline: float, margin: Margin, control: float, ratio: float) -> 
 
 def _of_shares(control: Moments, treatment: Moments, margin: Margin) -> float:
     return _test((round(control.y), control.n), (round(treatment.y), treatment.n), margin)
+
+
+def _is_rate(moments: Moments) -> bool:
+    """Whether a ratio is of hits among tries: both are counts, and no unit has more hits than tries, as far as the sums tell."""
+    counts = all(float(one).is_integer() for one in (moments.y, moments.yy, moments.d, moments.yd))
+    return counts and 0 <= moments.y < moments.d and moments.yy <= moments.yd <= moments.dd
+
+
+def _design_effect(both: Moments) -> float:
+    """How many times the variance of independent tries a rate has, since those of one unit are alike; at least once."""
+    rate = both.y / both.d
+    return max(1.0, estimate("ratio", both).error ** 2 * both.d / (rate * (1 - rate))) if both.y else 1.0
 
 
 def _test(control: tuple[float, float], treatment: tuple[float, float], margin: Margin) -> float:

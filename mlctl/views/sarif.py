@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -15,8 +15,13 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
 
 
-def render(diagnostics: Sequence[Diagnostic], file: str = "mlctl.yaml") -> dict[str, Any]:
-    """One run of mlctl. A diagnostic that has no place is put at the head of `file`, since hosts show only what has one."""
+def render(
+    diagnostics: Sequence[Diagnostic], file: str = "mlctl.yaml", waived: Mapping[int, str] | None = None
+) -> dict[str, Any]:
+    """One run of mlctl. A diagnostic that has no place is put at the head of `file`, since hosts show only what has one.
+
+    `waived` says of some, by their index, who lets them pass and why: they are suppressed, which is not to be gone.
+    """
     codes = list(dict.fromkeys(item.code for item in diagnostics))
     driver = {
         "name": "mlctl",
@@ -30,7 +35,10 @@ def render(diagnostics: Sequence[Diagnostic], file: str = "mlctl.yaml") -> dict[
             {
                 "tool": {"driver": driver},
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(item, codes.index(item.code), file) for item in diagnostics],
+                "results": [
+                    _result(item, codes.index(item.code), file) | _suppressed((waived or {}).get(index))
+                    for index, item in enumerate(diagnostics)
+                ],
             }
         ],
     }
@@ -70,6 +78,10 @@ def _result(item: Diagnostic, rule: int, file: str) -> dict[str, Any]:
         # the same problem on another line is the same alert
         "partialFingerprints": {"mlctl/v1": digest([item.code, item.address, item.summary])},
     }
+
+
+def _suppressed(why: str | None) -> dict[str, Any]:
+    return {} if why is None else {"suppressions": [{"kind": "external", "justification": why}]}
 
 
 def _artifact(file: str) -> dict[str, Any]:

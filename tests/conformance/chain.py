@@ -57,7 +57,7 @@ class Chain:
         (root / "src").mkdir()
         (root / "src" / "shares.py").write_text(SHARES)
         _write_labels(root / "labels.csv", range(8, 14))
-        _write_labels(root / "holdout.csv", range(15, 19))
+        _write_labels(root / "holdout.csv", range(15, 21))
 
     def make(self, address: str, values: Mapping[str, Any], *inputs: Record) -> Record:
         """Apply one block with its real tool."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.nursery import Nursery, commands
+from tests.nursery import Born, Nursery, commands
 
 SLEEP = "import time; print('here', flush=True); time.sleep(600)"
 
@@ -57,6 +58,23 @@ def test_nothing_outlives_the_nursery(tmp_path: Path, end: str) -> None:
         nursery._process.kill()
     nursery.close()
     assert _soon(lambda: not any(_lives(item) for item in both))
+
+
+def test_one_that_has_just_ended_is_killed_without_an_error(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    Born(ended.pid, ["true"], tmp_path / "not noted yet", None).kill()
+
+
+def test_nobody_waits_for_a_nursery_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.nursery._NOTING_SECONDS", 0.2)
+    nursery = Nursery("json")
+    born = nursery.start("", environment=os.environ, folder=tmp_path, before=SLEEP)
+    nursery._process.kill()
+    nursery._process.wait()
+    with pytest.raises(RuntimeError, match="the nursery has ended"):
+        born.wait()
+    nursery.close()
 
 
 def test_a_rank_that_fails_ends_the_others(tmp_path: Path) -> None:

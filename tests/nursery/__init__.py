@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +30,7 @@ from mlctl.processes.environment import worker_environment
 
 _ROOM = 4000  # bytes of a command line: what a fork shows of its own in /proc has to fit into the nursery's
 _POLL_SECONDS = 0.01
+_NOTING_SECONDS = 20.0  # from the end of a process until it is noted how it ended
 
 
 class Born:
@@ -49,7 +50,12 @@ class Born:
     def wait(self, timeout: float | None = None) -> int:
         """How it ended, once it has."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        seen = time.monotonic()
         while self.poll() is None:
+            if Path(f"/proc/{self.pid}").exists():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > _NOTING_SECONDS:  # nobody is left who would tell
+                raise RuntimeError(f"the nursery has ended, and {self.args} with it")
             if deadline is not None and time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
             time.sleep(_POLL_SECONDS)
@@ -64,7 +70,8 @@ class Born:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)

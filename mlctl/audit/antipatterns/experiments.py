@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from mlctl.audit.case import Case, Subject
 from mlctl.audit.finding import Finding, Pattern
@@ -11,7 +12,7 @@ from mlctl.types.diagnostic import Severity
 
 PATTERN = Pattern("A5", "single-metric A/B test", "one figure improves at the cost of all others, or by chance")
 _OPERATIONAL = ("error_rate", "_seconds", "latency", "cost", "tokens")
-_WEEK = 7 * 86400
+_WEEK_DAYS = 7
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -44,8 +45,9 @@ def _decided(experiment: Subject, made: Decision) -> Iterator[Finding]:
             experiment.address,
         )
         return
-    units, planned = made.outputs.get("units"), experiment.output("n_total")
-    early = isinstance(units, int) and isinstance(planned, int) and units < planned
+    arms, planned = made.outputs.get("units"), experiment.output("n_total")
+    units = sum(arms.values()) if isinstance(arms, dict) else 0
+    early = isinstance(planned, int) and units < planned
     if early and made.verdict in ("ship", "stop") and experiment.get("design.sequential") == "fixed":
         yield Finding(
             PATTERN,
@@ -55,13 +57,21 @@ def _decided(experiment: Subject, made: Decision) -> Iterator[Finding]:
             "let it run to its size, or design it with `sequential: obrien_fleming`",
             experiment.address,
         )
-    seconds = made.outputs.get("seconds")
-    if isinstance(seconds, int | float) and made.verdict == "ship" and seconds < _WEEK:
+    days = _days(made)
+    if made.verdict == "ship" and days is not None and days < _WEEK_DAYS:
         yield Finding(
             PATTERN,
             Severity.ERROR,
-            f"{experiment.address} was shipped after {seconds / 86400:.1f} days",
-            (f"decision {made.id}",),
+            f"{experiment.address} was shipped after {days:.1f} days",
+            (f"decision {made.id}: from {made.outputs['first']} until {made.outputs['until']}",),
             "let it run for whole weeks: weekdays differ",
             experiment.address,
         )
+
+
+def _days(made: Decision) -> float | None:
+    """From the first exposure to the last that counted."""
+    first, until = made.outputs.get("first"), made.outputs.get("until")
+    if not isinstance(first, str) or not isinstance(until, str):
+        return None
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(first)).total_seconds() / 86400

@@ -59,13 +59,13 @@ def _ungated(deployment: Subject, strategy: str) -> Iterator[Finding]:
 
 
 def _way_back(case: Case, deployment: Subject) -> Iterator[Finding]:
-    if deployment.record is None or case.last("rollout", deployment.address, "undone", "rolled_back") is not None:
+    if deployment.record is None or case.last("rollout", deployment.address, "undone", "rolled back") is not None:
         return
     yield Finding(
         PATTERN,
         Severity.WARNING,
         f"the way back of {deployment.address} was never tried",
-        ("decisions of kind rollout with `undone` or `rolled_back`: none",),
+        ("decisions of kind rollout with `undone` or `rolled back`: none",),
         f"mlctl rollout undo {deployment.address.name}, on a quiet day",
         deployment.address,
     )

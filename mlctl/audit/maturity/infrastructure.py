@@ -76,7 +76,7 @@ def drilled(case: Case) -> Seen:
     """The way back of each living deployment was taken lately, on purpose or not."""
 
     def lately(deployment: Subject) -> bool:
-        made = case.last("rollout", deployment.address, "undone", "rolled_back")
+        made = case.last("rollout", deployment.address, "undone", "rolled back")
         return made is not None and case.days_since(made.at) <= _DRILL_DAYS
 
     return every(live(case), lately, f"deployments rolled back in {_DRILL_DAYS} days")

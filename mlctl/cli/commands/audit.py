@@ -46,9 +46,11 @@ def audit(
     if as_sarif:
         from mlctl.views.sarif import render
 
-        print(json.dumps(render(list(placed.values()), displayed(workspace.main)), indent=2, ensure_ascii=False))
+        waived = {index: item.waived for index, item in enumerate(placed) if item.waived}
+        found = render(list(placed.values()), displayed(workspace.main), waived)
+        print(json.dumps(found, indent=2, ensure_ascii=False))
     elif as_json:
-        from mlctl.views.json.audit_events import finding_line, summary_line
+        from mlctl.views.json.audit import finding_line, summary_line
 
         for finding, diagnostic in placed.items():
             emit_json(finding_line(finding, diagnostic))

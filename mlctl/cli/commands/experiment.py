@@ -74,11 +74,11 @@ def certify(
 ) -> int:
     """Play it before anybody sees it."""
     from mlctl.cli.experimenting import run_certify
-    from mlctl.providers.ab_test.certify import certify_text, exit_code, to_json
+    from mlctl.providers.ab_test.certify import certify_text, exit_code
 
     report = run_certify(workspace, name, runs, seed)
     if as_json:
-        emit_json(to_json(report))
+        emit_json({"type": "experiment_certificate", **report})
     else:
         print(certify_text(report))
     return exit_code(report)

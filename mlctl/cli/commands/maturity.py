@@ -38,7 +38,7 @@ def maturity(
     case = case_of(workspace)
     scales, points = [reached(case, name) for name in SCALES], score(case)
     if as_json:
-        from mlctl.views.json.audit_events import maturity_line
+        from mlctl.views.json.audit import maturity_line
 
         emit_json(maturity_line(scales, points))
     else:

@@ -55,6 +55,7 @@ def analyse(
     spec = applied_spec(record)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder, address):
+        _whole(ctx.home)
         last = last_decision(ctx.home, address, design_of(record).digest)
         looks = [] if last is None else [Look.from_json(one) for one in last.outputs["looks"]]
         if looks and until < datetime.fromisoformat(looks[-1].at):
@@ -93,6 +94,18 @@ def last_decision(home: Path, address: str, design: str) -> Decision | None:
     known = [item for item in decisions.kept(home) if item.kind == "experiment" and item.address == address]
     mine = [item for item in known if _design(item) == design]
     return mine[-1] if mine else None
+
+
+def _whole(home: Path) -> None:
+    """A decision that cannot be read may hold a look, and its alpha would be spent again. Raises MlctlError."""
+    broken = decisions.unreadable(home)
+    if broken:
+        raise MlctlError.of(
+            "decision.broken",
+            f"the decision {broken[0].name} cannot be read",
+            "if it is one of this experiment, a look that was made would be forgotten, and what it spent of alpha be spent again",
+            f"put {broken[0]} back from a copy; or remove it, when it is not of an experiment that goes on",
+        )
 
 
 def _design(item: Decision) -> str | None:

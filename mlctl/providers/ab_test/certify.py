@@ -15,7 +15,6 @@ from mlctl.providers.ab_test.spec import CONTROL, ExperimentSpec
 from mlctl.stats.group_sequential import equal_looks
 from mlctl.types.diagnostic import ExitCode
 from mlctl.types.jobs.certify import CertifyJob, PlayedMetric
-from mlctl.types.value import Json
 
 _ANY_TIME = 14  # looks that are played of a design that may be looked at whenever one likes
 FOLDER = "certify"
@@ -160,8 +159,3 @@ def _share(found: Mapping[str, float]) -> str:
 
 def _broken(report: Mapping[str, Any], bar: str) -> str:
     return "" if report["holds"][bar] else "   <- not kept"
-
-
-def to_json(report: Mapping[str, Any]) -> dict[str, Json]:
-    """For `--json`."""
-    return {"type": "experiment_certificate", **report}

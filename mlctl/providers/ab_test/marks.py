@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
+_OLD_SECONDS = 86_400.0  # between the newest outcome and the end of the data: then some are probably still to come
 _MANY_CROSSED = 0.01  # of the units: then whoever splits them does not keep them apart
 
 _EXPOSURES = {
@@ -30,7 +32,14 @@ _OUTCOMES = {
 
 def marks(moments: Mapping[str, Any], outputs: Mapping[str, Any]) -> list[str]:
     """All of them, the gravest first."""
-    return [*_crossed(moments["exposures"]), *_arms(outputs), *_values(moments), *_left_out(moments)]
+    return [
+        *_crossed(moments["exposures"]),
+        *_gone(moments, outputs),
+        *_arms(outputs),
+        *_old(moments),
+        *_values(moments),
+        *_left_out(moments),
+    ]
 
 
 def _crossed(exposures: Mapping[str, int]) -> Iterator[str]:
@@ -42,6 +51,14 @@ def _crossed(exposures: Mapping[str, int]) -> Iterator[str]:
         yield f"{crossed:,} of {units:,} units were in more than one arm, and count in none{many}"
 
 
+def _gone(moments: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterator[str]:
+    """Units only come, but for those that were seen in a second arm since."""
+    before = max((sum(look["counts"].values()) for look in outputs.get("looks", [])), default=0)
+    gone = before - sum(outputs["units"].values()) - moments["exposures"]["crossed"]
+    if gone > 0:
+        yield f"{gone:,} units of an earlier look are gone: were days of the prediction log, or rows of the exposures, removed?"
+
+
 def _arms(outputs: Mapping[str, Any]) -> Iterator[str]:
     empty = [arm for arm, count in outputs["units"].items() if not count]
     if empty:
@@ -49,6 +66,18 @@ def _arms(outputs: Mapping[str, Any]) -> Iterator[str]:
     for one in outputs["missing"]:
         if one["arm"] not in empty:
             yield f"`{one['metric']}` has too few values to compare {one['arm']}"
+
+
+def _old(moments: Mapping[str, Any]) -> Iterator[str]:
+    newest, until = moments.get("newest_outcome"), moments.get("until")
+    if newest is None or until is None:
+        return
+    seconds = (datetime.fromisoformat(until) - datetime.fromisoformat(newest)).total_seconds()
+    if seconds > _OLD_SECONDS:
+        yield (
+            f"the newest outcome is of {newest[:16].replace('T', ' ')} UTC, {seconds / 86_400:.1f} days before the end of the data: units count "
+            "as if they had done nothing since (bring the outcomes up to date and run `mlctl apply`, or give `--until`)"
+        )
 
 
 def _values(moments: Mapping[str, Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from mlctl.files import atomic
 from mlctl.processes import worker
 from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
+from mlctl.providers.evidently import action_rules
 from mlctl.providers.evidently.parts import PARTS
 from mlctl.providers.evidently.spec.monitor import MonitorSpec
 from mlctl.types.change import FieldChange, FieldClass
@@ -42,12 +43,18 @@ class Monitor:
                     f"add one of: {', '.join(f'`{part.name}`' for part in PARTS)}",
                 )
             ]
-        return [problem for part in asked for problem in part.check(spec, ctx)]
+        return [
+            *(problem for part in asked for problem in part.check(spec, ctx)),
+            *action_rules.check(spec, ctx),
+        ]
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
         """What was frozen is there, and is what was frozen."""
+        data = (prior.outputs.get("parts") or {}).get("data")
+        if prior.outputs and ("parts" not in prior.outputs or (data is not None and "together" not in data)):
+            return Observed(condition=Condition.BROKEN, detail="it was frozen by an older mlctl")
         folder = ctx.folder(prior.key)
-        files: Mapping[str, str] = prior.outputs.get("files", {})
+        files: Mapping[str, str] = prior.outputs.get("files") or {}
         for name, known in files.items():
             try:
                 if ctx.digests.file(folder / name) != known:
@@ -85,7 +92,7 @@ class Monitor:
             "parts": {name: dict(made.job) for name, made in frozen.items()},
             "files": files,
         }
-        return Outcome(str(desired.address), {**outputs, "digest": digest(outputs)})
+        return Outcome(str(desired.address), {**outputs, "digest": digest(ctx.secrets.masked(outputs))})
 
     def delete(self, prior: Record, ctx: Context) -> None:
         """Remove what was frozen and the past runs. The predictions belong to the deployment."""
@@ -96,5 +103,5 @@ class Monitor:
 
     def describe(self, prior: Record) -> str:
         """What is watched how."""
-        parts: Mapping[str, Any] = prior.outputs.get("parts", {})
+        parts: Mapping[str, Any] = prior.outputs.get("parts") or {}
         return "; ".join(part.describe(parts[part.name]) for part in PARTS if part.name in parts)

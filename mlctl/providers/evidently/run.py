@@ -10,19 +10,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlctl.files import atomic
 from mlctl.launch import job
 from mlctl.provider import Context
+from mlctl.providers.evidently import evidence
 from mlctl.providers.evidently.monitor import RUNS_FOLDER
 from mlctl.providers.evidently.parts import PARTS
 from mlctl.stats.drift import Verdict
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.job import RESULT_FILE, JobResult, JobStatus
-from mlctl.types.jobs.monitor import MonitorJob, Parts
+from mlctl.types.jobs.monitor import MonitorJob, Parts, remembered
 from mlctl.types.state import Record
 from mlctl.types.value import Json
 
 KEPT_RUNS = 30
 REPORT_FILE = "report.html"
+TREND_FILE = "trend.html"  # in the monitor's folder
+LOG_FILE = "log.json"  # in a run's: how much of the prediction log there was when it began
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,13 @@ class MonitorResult:
         return {"monitor": self.monitor, "run": self.run, **self.outputs}
 
 
-def run_monitor(record: Record, ctx: Context, now: datetime | None = None) -> MonitorResult:
-    """Compare the deployment's latest predictions with the reference. Raises MlctlError when that could not be done."""
+def run_monitor(record: Record, ctx: Context, now: datetime | None = None, *, acts: bool = False) -> MonitorResult:
+    """Compare the deployment's latest predictions with the reference. Raises MlctlError when that could not be done.
+
+    `acts` says that what follows an alarm is to follow (`actions.settle`), by whatever command if this one is killed.
+    """
     outputs = record.outputs
-    if "parts" not in outputs:
-        raise MlctlError.of(
-            "monitor.not-applied",
-            f"{record.key.address} was not applied yet",
-            "a monitor compares with what `apply` freezes",
-            "run `mlctl apply`",
-        )
+    refuse_unapplied(record)
     until = now or datetime.now(UTC)
     runs = ctx.folder(record.key) / RUNS_FOLDER
     folder = _fresh(runs, until)
@@ -69,7 +70,11 @@ def run_monitor(record: Record, ctx: Context, now: datetime | None = None) -> Mo
         report=os.path.relpath(folder / REPORT_FILE, ctx.root),
         until=until.isoformat(),
         parts=Parts.model_validate(outputs["parts"]),
+        min_impact=min_impact(record),
+        memory=_memory(record, ctx, until),
+        acts=acts,
     )
+    atomic.write_json(folder / LOG_FILE, evidence.sizes(ctx.root / params.predictions, outputs["parts"], until))
     try:
         result = job.run("monitor", params.model_dump(mode="json"), folder, ctx)
     except MlctlError:
@@ -84,6 +89,33 @@ def run_monitor(record: Record, ctx: Context, now: datetime | None = None) -> Mo
         raise
     _prune(runs)
     return MonitorResult(record.key.address.name, folder.name, result.outputs)
+
+
+def _memory(record: Record, ctx: Context, until: datetime) -> dict[str, Any]:
+    """What the parts of earlier runs have this one know."""
+    memory: dict[str, Any] = {}
+    for result in history(record, ctx):
+        if datetime.fromisoformat(str(result.outputs["until"])) <= until:
+            memory |= remembered(result.outputs)
+    return memory
+
+
+def refuse_unapplied(record: Record) -> None:
+    """Raise MlctlError for a monitor that has nothing frozen."""
+    if "parts" not in record.outputs:
+        raise MlctlError.of(
+            "monitor.not-applied",
+            f"{record.key.address} was not applied yet",
+            "a monitor compares with what `apply` freezes",
+            "run `mlctl apply`",
+        )
+
+
+def min_impact(record: Record) -> dict[str, float]:
+    """What the project does not mind of each metric."""
+    asked = record.spec.get("on_alarm")
+    limits = asked.get("min_impact") if isinstance(asked, Mapping) else None
+    return dict(limits) if isinstance(limits, Mapping) else {}
 
 
 def history(record: Record, ctx: Context) -> list[MonitorResult]:
@@ -106,9 +138,23 @@ def result_text(result: MonitorResult) -> str:
     for part in PARTS:
         if part.name in outputs["parts"]:
             lines += [f"  {line}" for line in part.text(outputs["parts"][part.name])]
+    lines += [f"  {line}" for line in alarm_lines(outputs)]
     if outputs["report"] is not None:
         lines.append(f"  report   {outputs['report']}")
     return "\n".join(lines)
+
+
+def alarm_lines(outputs: Mapping[str, Any]) -> list[str]:
+    """Alarms in the order of what they may cost, then what is harmless."""
+    lines = [f"alarm {number}  {item['says']}{_cost(item)}" for number, item in enumerate(outputs["alarms"], start=1)]
+    return lines + [f"digest   {item['says']}{_cost(item)}" for item in outputs.get("digest", ())]
+
+
+def _cost(alarm: Mapping[str, Any]) -> str:
+    impact = alarm.get("impact")
+    if impact is None:
+        return ""
+    return f"; may cost {impact['change']:.3g} of {impact['metric']} ({impact['low']:.3g} to {impact['high']:.3g}, {impact['basis']})"
 
 
 def _fresh(runs: Path, moment: datetime) -> Path:

@@ -1,4 +1,4 @@
-"""The kind `schedules`: what runs at what time. mlctl has no daemon; `render` gives the line for the machine's own cron."""
+"""The kind `schedules`: what runs at what time. mlctl has no daemon: `render` gives the line for the machine's own cron, `timers.py` a timer of systemd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.state import Record
 from mlctl.types.value import digest
 
-_SECTIONS = {"retrain": "training", "monitor": "monitors", "materialize": "feature_views"}
+_SECTIONS = {
+    "retrain": "training", "retrain_on_alarm": "training", "monitor": "monitors", "materialize": "feature_views",
+}  # fmt: skip
 _THERE = Observed()
 
 
@@ -28,7 +30,7 @@ class ScheduleSpec(Spec):
     """When (`cron`, in the machine's local time) to do what (`run`) to which resources (`targets`)."""
 
     cron: str
-    run: Literal["retrain", "monitor", "materialize"]
+    run: Literal["retrain", "retrain_on_alarm", "monitor", "materialize"]
     targets: Annotated[list[str], Field(min_length=1)]
 
     def links(self) -> Iterable[Link]:
@@ -131,8 +133,8 @@ def _chosen(environment: str) -> list[str]:
 
 def arguments(run: str, targets: Sequence[str]) -> list[str]:
     """The arguments of the `mlctl` command that a schedule runs. Nobody is there to be asked."""
-    if run == "retrain":
-        return ["retrain", *targets, "--auto-approve"]
+    if run in ("retrain", "retrain_on_alarm"):
+        return ["retrain", *targets, *(["--on-alarm"] if run == "retrain_on_alarm" else []), "--auto-approve"]
     names = [Address.parse(target).name for target in targets]
     return ["features", "materialize", *names] if run == "materialize" else ["monitor", "run", *names]
 

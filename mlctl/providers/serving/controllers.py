@@ -64,8 +64,7 @@ def tell_wanted(wanted: Wanted, folder: Path, ctx: Context) -> int:
 
 def have_running(folder: Path, deployment: str, ctx: Context) -> None:
     """Make sure that the controller runs, and can read what it is told. Its gateway and servers do not notice it."""
-    job = ControllerJob(deployment=deployment, folder=os.path.relpath(folder, ctx.root))
-    service.start(PROGRAM, job.model_dump(mode="json"), folder, ctx)
+    service.start(PROGRAM, _job(folder, deployment, ctx), folder, ctx)
     service.wait_ready(folder, ctx, _START_SECONDS)
 
 
@@ -136,8 +135,7 @@ def end(folder: Path, deployment: str, drain_seconds: float, ctx: Context) -> No
         atomic.write_json(folder / END_FILE, {"drain_seconds": drain_seconds})
         ctx.progress(Progress("the gateway and the servers finish what is under way"))
         if not services.find(folder).running:  # it knows how to end a gateway, so it is started to do that
-            job = ControllerJob(deployment=deployment, folder=os.path.relpath(folder, ctx.root))
-            service.start(PROGRAM, job.model_dump(mode="json"), folder, ctx)
+            service.start(PROGRAM, _job(folder, deployment, ctx), folder, ctx)
         deadline = time.monotonic() + 2 * drain_seconds + _START_SECONDS
         while services.find(folder).running and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
@@ -149,6 +147,12 @@ def end(folder: Path, deployment: str, drain_seconds: float, ctx: Context) -> No
 def text_of(values: Mapping[str, Any]) -> bytes:
     """As JSON, in the order as it is."""
     return json.dumps(values, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+
+
+def _job(folder: Path, deployment: str, ctx: Context) -> dict[str, Any]:
+    """What the controller is started with."""
+    places = {"folder": os.path.relpath(folder, ctx.root), "home": os.path.relpath(ctx.home, ctx.root)}
+    return ControllerJob(deployment=deployment, **places).model_dump(mode="json")
 
 
 def _sweep(folder: Path) -> None:

@@ -17,7 +17,9 @@ from mlctl.types.jobs.observe import EXPLANATIONS_FOLDER, Explaining, Observatio
 from mlctl.types.secret import HIDDEN, sealed_names
 
 _BY_SHAP = ("tree", "permutation")
-_SECRET_HEADER = re.compile(r"(?i)authorization|api[-_]?key|token|secret|password|cookie|^x-honeycomb-team$")
+_SECRET_HEADER = re.compile(
+    r"(?i)(?:^|[-_])auth(?:orization)?$|authorization|key$|token|secret|password|cookie|dsn$|^x-honeycomb-team$"
+)
 _NEVER = "nothing of a request leaves the server in another way"
 
 

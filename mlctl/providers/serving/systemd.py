@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlctl.processes.environment import QUIET
+from mlctl.processes.systemd import plain, quoted
 from mlctl.types import job as contract
-from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.rollout import WANTED_FILE
 from mlctl.types.secret import ENVIRONMENT
 
@@ -36,18 +36,18 @@ def unit(address: str, folder: Path, root: Path, *, user: bool, secrets: Sequenc
     environment = {"PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "TZ": "UTC", **QUIET}
     lines = [
         "[Unit]",
-        f"Description=mlctl controller of {_text(address)}",
+        f"Description=mlctl controller of {plain(address)}",
         "After=network.target",
-        f"ConditionPathExists={_text(str(folder / WANTED_FILE))}",  # after `mlctl destroy` there is nothing to start
+        f"ConditionPathExists={plain(str(folder / WANTED_FILE))}",  # after `mlctl destroy` there is nothing to start
         "StartLimitIntervalSec=0",
         "",
         "[Service]",
         "Type=exec",
-        f"WorkingDirectory={_text(str(root))}",
-        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(environment.items())),
+        f"WorkingDirectory={plain(str(root))}",
+        *(f"Environment={quoted(f'{name}={value}')}" for name, value in sorted(environment.items())),
         *_secrets(secrets),
-        f"ExecStart={' '.join(_quoted(part, command=True) for part in command)}",
-        f"StandardOutput=append:{_text(str(folder / contract.LOG_FILE))}",
+        f"ExecStart={' '.join(quoted(part, command=True) for part in command)}",
+        f"StandardOutput=append:{plain(str(folder / contract.LOG_FILE))}",
         "StandardError=inherit",
         "Restart=always",
         "RestartSec=2",
@@ -67,21 +67,3 @@ def _secrets(names: Sequence[str]) -> list[str]:
         f'# A file with one line, {ENVIRONMENT}={{"NAME": "VALUE", ...}}, of mode 0600, for: {", ".join(sorted(names))}',
         "EnvironmentFile=%h/.config/mlctl/secrets.env",
     ]
-
-
-def _quoted(text: str, *, command: bool = False) -> str:
-    """A word as systemd reads it: `%` begins a specifier everywhere, `$` a variable in commands."""
-    text = _text(text).replace("\\", "\\\\").replace('"', '\\"')
-    text = text.replace("$", "$$") if command else text
-    return f'"{text}"' if any(char in text for char in " \t'\";") else text
-
-
-def _text(text: str) -> str:
-    if any(ord(char) < 32 for char in text):
-        raise MlctlError.of(
-            "deploy.unit-path",
-            "a path with a line break cannot stand in a unit of systemd",
-            f"it is {text!r}",
-            "move the project to a folder without one in its name",
-        )
-    return text.replace("%", "%%")

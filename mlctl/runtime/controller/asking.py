@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mlctl.rollout.counting import counts_from, counts_to
 from mlctl.rollout.evidence import Counts
 from mlctl.rollout.seen import Answer, Question
 from mlctl.rollout.state import RolloutState
-from mlctl.runtime.controller.evidence import counts_from, counts_to
 from mlctl.runtime.controller.metering import Metering, copies_of
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a gate had to go by at one look, which is the `number`th of its step. `clock` is that of the state."""
+
+    token: int
+    number: int
+    clock: float
+    candidate: Mapping[str, Any]
+    baseline: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +30,7 @@ class Asked:
 
     state: RolloutState
     answer: Answer | None
+    look: Look | None = None
 
 
 def ask(state: RolloutState, question: Question | None, metering: Metering) -> Asked:
@@ -41,8 +53,11 @@ def ask(state: RolloutState, question: Question | None, metering: Metering) -> A
     candidate, baseline = (since_begin(memory, name, metering) for name in _sides(question))
     judge = Judge(question.rule, memory["judge"])
     verdict = judge.look(candidate or Counts(), baseline, state.clock)
-    memory = {**memory, "judge": judge.memory(), "looked": state.clock}
-    return Asked(replace(state, memory=memory), Answer(question.token, verdict))
+    number = int(memory.get("looks", 0)) + 1
+    memory = {**memory, "judge": judge.memory(), "looked": state.clock, "looks": number}
+    told = None if baseline is None else counts_to(baseline)
+    look = Look(question.token, number, state.clock, counts_to(candidate or Counts()), told)
+    return Asked(replace(state, memory=memory), Answer(question.token, verdict), look)
 
 
 def since_begin(memory: Mapping[str, Any], name: str | None, metering: Metering) -> Counts | None:

@@ -16,6 +16,7 @@ from mlctl.rollout.seen import Action, Answer, Note, Question, Route, Seen, Star
 from mlctl.rollout.state import Phase, RolloutState
 from mlctl.runtime import secrets
 from mlctl.runtime.controller.asking import ask
+from mlctl.runtime.controller.deciding import Deciding
 from mlctl.runtime.controller.evidence import Meter
 from mlctl.runtime.controller.fleet import Fleet
 from mlctl.runtime.controller.front import Front
@@ -36,8 +37,9 @@ _BUSY = (Phase.STARTING, Phase.STEPPING)
 class Controller:
     """Everything of one deployment. Made anew after any kill, from its folder."""
 
-    def __init__(self, folder: Path, root: Path) -> None:
+    def __init__(self, folder: Path, root: Path, home: Path | None = None) -> None:
         self._folder = folder
+        self._deciding = Deciding(folder, home, secrets.known())
         self._notebook = Notebook(folder, secrets.known())
         self._inbox = Inbox(folder, secrets.known())
         # all can be ended whatever became of the state: what runs is found by its folders
@@ -76,6 +78,8 @@ class Controller:
             shares=self._rewarding.shares(self._state, wanted),
         )
         state, actions = advance(self._state, wanted, now, seen)
+        notes = [item for item in actions if isinstance(item, Note)]
+        self._deciding.keep(self._state, state, wanted, self._answer, notes)
         self._keep(state)
         self._answer = None
         self._tell(actions)  # whoever gave an order looks for a refusal once its file is gone
@@ -140,6 +144,8 @@ class Controller:
         self._metering.mirrored = None if routes is None or routes.mirror is None else routes.mirror.variant
         question = asks(state, wanted, routes)
         asked = ask(self._shadowing.follow(question, state, self._metering), question, self._metering)
+        if asked.look is not None:
+            self._deciding.look(asked.look)
         if asked.state is not state:
             self._keep(asked.state)
         if asked.answer is not None:

@@ -77,7 +77,7 @@ class Fleet:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept = revision.model_dump(mode="json", exclude={"params"})
         atomic.write_json(path / REVISION_FILE, {"revision": kept, "release": path.name})
-        params: dict[str, Any] = {**revision.params, "host": "127.0.0.1", "port": 0}
+        params: dict[str, Any] = {**revision.params, "host": "127.0.0.1", "port": 0, "behind_gateway": True}
         service.start(revision.program, params, path, self.root, self.secrets, environment={"OMP_NUM_THREADS": "1"})
         life.started, life.starting = time.monotonic(), True
         say(f"release {number}: {revision.model} v{revision.version}, its log is {path / contract.LOG_FILE}")

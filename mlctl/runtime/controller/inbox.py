@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mlctl.processes import worker
+from mlctl.runtime import logs
 from mlctl.runtime.controller.saying import say
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.rollout import END_FILE, ORDERS_FOLDER, WANTED_FILE, Order, Wanted
@@ -52,6 +53,8 @@ class Inbox:
             return self._wanted
         if self._wanted is None or found.serial >= self._wanted.serial:
             self._wanted = found
+        if found.json_logs:
+            logs.as_json("controller")
         return self._wanted
 
     def orders(self) -> list[tuple[Path, Order]]:

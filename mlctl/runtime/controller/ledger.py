@@ -1,6 +1,7 @@
 """Which rewards came, and which request, arm and propensity each belongs to. Survives any kill.
 
-    rewards/YYYY-MM-DD.jsonl   every reward that was taken, one a line, on the disk before its sender is told: the truth
+    rewards/YYYY-MM-DD.jsonl   every reward that was taken, one a line, on the disk before its sender is told: the truth;
+                               packed (`.gz`) once the day and the one after it are over
     rewards/index.sqlite       made of that and of the prediction log: what belongs together, and sums by arm
 
 The index knows how far it has read both, in the same transaction as what it made of them. If it is lost or broken it is
@@ -15,10 +16,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlctl.runtime.controller.packing import name_of, pack, records, unread
 from mlctl.runtime.controller.tail import Tail
 from mlctl.stats.bandit import ArmRewards
 
@@ -60,7 +62,9 @@ class Ledger:
         self._window = window_seconds
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._database = _open(folder / "index.sqlite")
+        self._packed = ""  # the day up to which that was done
         with self._database:
+            self._replay_packed()
             self._replay()
 
     def take(self, rewards: Sequence[Reward]) -> list[str]:
@@ -88,6 +92,10 @@ class Ledger:
                     self._count(state)
             self._database.execute("DELETE FROM requests WHERE at < ?", (oldest,))
             self._database.execute("DELETE FROM rewards WHERE at < ? AND state <> 'waiting'", (oldest,))
+        yesterday = f"{datetime.fromtimestamp(now, UTC) - timedelta(days=1):%Y-%m-%d}"
+        if self._packed != yesterday:  # once a day: nobody writes into the file of a day before that any more
+            pack(self._folder, yesterday, self._offsets("rewards "))
+            self._packed = yesterday
 
     def by_version(self) -> dict[tuple[str, str], ArmRewards]:
         """What came back of each arm and version of it: an arm with a new model begins anew."""
@@ -150,6 +158,14 @@ class Ledger:
         for path, offset in tail.offsets.items():
             self._set_read(f"rewards {Path(path).name}", offset)
         return states
+
+    def _replay_packed(self) -> None:
+        """Enter the days that are packed, when the index is made again."""
+        for path in unread(self._folder, self._offsets("rewards ")):
+            for record in records(path):
+                with suppress(KeyError, TypeError, ValueError):
+                    self._enter(Reward(str(record["request_id"]), float(record["reward"]), float(record["at"])))
+            self._set_read(f"rewards {name_of(path)}", 0)  # that it was read; nobody asks how far, since it never grows
 
     def _read_requests(self, oldest: float) -> bool:
         """Note which arm each request went to, as far as the prediction log has grown: some of it, when that is much.

@@ -35,15 +35,17 @@ def main(params: dict[str, object], report: Report) -> JobResult:
     job = ControllerJob.model_validate(params)
 
     from mlctl.runtime.controller.controller import Controller
+    from mlctl.runtime.controller.logs import Logs
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    controller = Controller(folder, Path.cwd())
+    controller = Controller(folder, Path.cwd(), (Path.cwd() / job.home) if job.home else None)
     atomic.write_json(folder / READY_FILE, {"deployment": job.deployment})
     _say(f"controller of {job.deployment}, pid {os.getpid()}")
-    failing = ""
+    failing, logs = "", Logs(folder)
     while not stop.is_set():
+        logs.look()
         try:
             ending = controller.turn()
         except (OSError, MlctlError) as error:  # a full disk, say: nothing was done by a state that is not kept

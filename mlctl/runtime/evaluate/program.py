@@ -166,6 +166,7 @@ def _outputs(
         "champion_metrics": results["champion_metrics"],
         **({"base_metrics": results["base_metrics"]} if results["base_metrics"] is not None else {}),
         "rows": results["rows"],
+        **({"held_out": results["held_out"]} if "held_out" in results else {}),  # of the candidate, as `metrics` are
         "passed": gate.passed,
         "candidate": failed,
         "digest": digest([name, version] if name is not None else [None, shown.digest if shown is not None else None]),

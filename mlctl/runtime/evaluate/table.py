@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mlctl.runtime.evaluate import metrics, registry
+from mlctl.runtime.evaluate import held_out, metrics, registry
 from mlctl.runtime.evaluate.measured import Measured
 from mlctl.runtime.evaluate.rows import find_leakage, join_for_champion, join_rows, judged_target, score_rows
 from mlctl.runtime.report import Report
@@ -28,6 +28,7 @@ def measure(
     report.progress("scoring the candidate", 0, rows.count, "rows")
     score = score_rows(Path(candidate.model), candidate.serving["columns"], rows)
     found = metrics.score_metrics(candidate.task, target, score)
+    facts = {"held_out": held_out.keep(folder, candidate.task, target, score)}
     curves = _curves(candidate.task, target, score, "candidate")
     champion = None
     if rival is not None and rows.count:
@@ -47,7 +48,7 @@ def measure(
     for name in ("rows", "champion-rows"):
         shutil.rmtree(folder / name, ignore_errors=True)
     leaked = 0 if leakage is None else leakage.count
-    return Measured(rows.count, found, champion, None, obstacles, leaked, curves)
+    return Measured(rows.count, found, champion, None, obstacles, leaked, curves, facts)
 
 
 def _alike(rival: Candidate) -> TableCandidate:

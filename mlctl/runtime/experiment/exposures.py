@@ -54,7 +54,8 @@ def read_exposures(connection: Any, job: ExperimentJob, folder: Path, of_outcome
     first = "".join(
         f", arg_min(coalesce({_SUBGROUP}{index}, '(none)'), happened) AS {_SUBGROUP}{index}" for index in own
     )
-    covariates = "".join(f", arg_min({name}, happened) AS {name}" for name in covariate_columns(job).values())
+    # of the first exposure, even when it has none: a later one may have been changed by the arm
+    covariates = "".join(f", arg_min_null({name}, happened) AS {name}" for name in covariate_columns(job).values())
     connection.execute(
         f"CREATE TEMP TABLE {UNITS} AS SELECT unit, arg_min(arm, happened) AS arm, min(happened) AS first, count(DISTINCT arm) AS arms{first}{covariates} "
         f"FROM {seen} WHERE why IS NULL GROUP BY unit"

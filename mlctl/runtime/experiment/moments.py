@@ -39,6 +39,7 @@ def collect(job: ExperimentJob, folder: Path) -> dict[str, Any]:
             "until": job.until,
             "first": _iso(first),
             "last": _iso(last),
+            "newest_outcome": _iso(joined.newest),
             "days": _units_by_day(connection, job),
             "segments": {name: _units_by_value(connection, subgroup_column(job, name)) for name in job.subgroups},
             "metrics": {**metrics, **operations},

@@ -32,6 +32,7 @@ class Joined:
     rows: int
     counts: dict[str, int]
     not_numbers: dict[str, int]  # by metric
+    newest: int | None  # microseconds of the last row that counts, by the end of the data
 
 
 def read_outcomes(connection: Any, job: ExperimentJob, folder: Path) -> Joined:
@@ -46,8 +47,10 @@ def read_outcomes(connection: Any, job: ExperimentJob, folder: Path) -> Joined:
         f"""SELECT count(*) FILTER (unit IS NULL OR unit = '') AS without_unit, count(*) FILTER (happened IS NULL) AS without_time,
         count(*) FILTER (happened > {until}) AS after_the_end, count(*) FILTER (first IS NULL AND unit <> '' AND happened <= {until}) AS of_no_exposed_unit,
         count(*) FILTER (happened < first AND happened >= first - {_SKEW_SECONDS * SECOND}) AS clock_skew,
-        count(*) FILTER (happened < first - {_SKEW_SECONDS * SECOND}) AS before_exposure FROM ({joined})""",
+        count(*) FILTER (happened < first - {_SKEW_SECONDS * SECOND}) AS before_exposure,
+        max(happened) FILTER (happened <= {until}) AS newest FROM ({joined})""",
     )
+    newest = told.pop("newest")
     columns = [part for index, metric in enumerate(job.metrics) for part in _aggregated(index, metric)]
     connection.execute(
         f"CREATE TEMP TABLE {VALUES} AS WITH joined AS ({joined} WHERE u.first IS NOT NULL AND e.happened <= {until}), "
@@ -55,6 +58,7 @@ def read_outcomes(connection: Any, job: ExperimentJob, folder: Path) -> Joined:
         f"SELECT u.unit, {', '.join(_value(job, index, metric, until) for index, metric in enumerate(job.metrics))} "
         f"FROM {UNITS} AS u LEFT JOIN summed AS s ON s.unit = u.unit"
     )
+    _refuse_neither_yes_nor_no(connection, job)
     bad = one_row(
         connection,
         f"SELECT {', '.join(f'sum(bad{index}) AS n{index}' for index in range(len(job.metrics)))} FROM {VALUES}",
@@ -63,7 +67,25 @@ def read_outcomes(connection: Any, job: ExperimentJob, folder: Path) -> Joined:
         rows,
         {"repeated": repeated, **{name: int(count) for name, count in told.items()}},
         {metric.name: int(bad[f"n{index}"] or 0) for index, metric in enumerate(job.metrics)},
+        newest,
     )
+
+
+def _refuse_neither_yes_nor_no(connection: Any, job: ExperimentJob) -> None:
+    """A proportion counts zeros and ones: by `any` it always does, else the column has to hold them. Raises MlctlError."""
+    for index, metric in enumerate(job.metrics):
+        if metric.type != "proportion":
+            continue
+        found = connection.execute(
+            f"SELECT count(*), any_value(y{index}) FROM {VALUES} WHERE y{index} NOT IN (0, 1)"
+        ).fetchone()
+        if found[0]:
+            raise MlctlError.of(
+                "experiment.not-yes-or-no",
+                f"`{metric.column}` of `{job.outcomes.name}` makes {found[1]:g} of a unit, and the proportion `{metric.name}` counts 0 and 1",
+                f"{found[0]:,} units have a value that is neither",
+                "write `aggregate: any` for whether there was one above 0, or `type: mean`",
+            )
 
 
 def _write_events(connection: Any, job: ExperimentJob, outcomes: Outcomes, folder: Path) -> tuple[int, int]:

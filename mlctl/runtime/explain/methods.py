@@ -92,7 +92,7 @@ class Tree:
         parts = values.reshape(len(self._columns), -1)  # (1, features) or (1, features, outputs)
         found = [
             Explained(float(base), dict(zip(self._columns, map(float, parts[:, place]), strict=True)), link)
-            for place, base in enumerate(bases[: parts.shape[1]])
+            for place, base in reversed(list(enumerate(bases[: parts.shape[1]])))  # of 0.5 and 0.5 it is the second
             for link in (IDENTITY, LOGIT)
         ]
         return min(found, key=lambda item: abs(item.sum - score))

@@ -15,18 +15,24 @@ _KEY = re.compile(
     r"|\b(?:sk|pk|rk|ghp|gho|ghs|github_pat|glpat|hf|xox[abprs]|npm|pypi)[-_][\w-]{16,}"
 )
 _NAMED_KEY = re.compile(
-    r"(?i)\b(bearer\s{1,3}|(?:api[-_ ]?key|access[-_ ]?token|auth[-_ ]?token|secret|passw(?:or)?d|pwd)\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
-    r"([^\s\"',;]{6,})"
-)
+    r"(?i)(\bbearer\s{1,3}|\bauthorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?basic\s{1,3}"
+    r"|(?:(?:api|access|private|secret)[-_ ]?key|token|secret|passw(?:or)?d|passphrase|pwd)\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
+    r"(?!(?:bearer|basic)\s)([^\s\"',;&]{6,})"
+)  # at the end of a name too, as in `DB_PASSWORD=`
+_IN_ADDRESS = re.compile(r"(?<=://)([^\s/:@]{0,64}:)[^\s/@]{3,128}(?=@)")
 _EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
-_DIGITS = re.compile(r"(?<![\w.])(?:\d{2,4}(?:\.\d{2,4}){2,5}|(?:\+|\()?\d(?:[ ()\-/]{0,2}\d){8,18})(?![\w]|\.\d)")
+_DIGITS = re.compile(
+    r"(?<![\w.])(?!\d{4}-\d\d-\d\d[ T]\d\d:)"  # a moment
+    r"(?:\d{2,4}(?:\.\d{2,4}){2,5}|(?:\+|\()?\d(?:[ ()\-/]{0,2}\d){8,18})(?![\w]|\.\d)"
+)
 
 
 def masked(text: str) -> str:
     """The text without them."""
     text = _KEY.sub("[key]", text)
     text = _NAMED_KEY.sub(lambda found: f"{found[1]}[key]", text)
+    text = _IN_ADDRESS.sub(lambda found: f"{found[1]}[key]", text)
     text = _EMAIL.sub("[email]", text)
     text = _IBAN.sub("[account]", text)
     return _DIGITS.sub(_number, text)

@@ -30,6 +30,8 @@ _ASKED = {
 }  # fmt: skip
 _CLOCKS_SECONDS, _LONGEST_SECONDS = 0.01, 3600.0
 _WHOLE = ("max_tokens", "seed", "top_k")
+_LARGEST = 2.0**63  # what an attribute holds
+_TEXTS, _FLAGS = ("stop_sequences",), ("stream",)  # all others are numbers
 
 
 def resource(settings: Settings) -> dict[str, Any]:
@@ -118,8 +120,8 @@ def _of_language(call: Call, settings: Settings, path: str, content: Content) ->
     model = asked.get("model")
     yield "gen_ai.request.model", model if isinstance(model, str) and model else settings.model
     for field, name in _ASKED.items():
-        if (value := _plain(asked.get(field))) is not None:
-            yield f"gen_ai.request.{name}", int(value) if name in _WHOLE and isinstance(value, float) else value
+        if (value := _plain(name, asked.get(field))) is not None:
+            yield f"gen_ai.request.{name}", value
     yield "gen_ai.response.model", said.get("response_model")
     yield "gen_ai.response.id", said.get("response_id")
     yield "gen_ai.response.finish_reasons", [said["finish_reason"]] if said.get("finish_reason") else None
@@ -133,10 +135,13 @@ def _of_language(call: Call, settings: Settings, path: str, content: Content) ->
     yield from content.attributes(said.get("finish_reason")).items()
 
 
-def _plain(value: Any) -> Any:
-    """What the conventions have a place for: numbers, flags, texts and lists of texts."""
-    if isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return value or None
-    return None
+def _plain(name: str, value: Any) -> Any:
+    """What the conventions have for a parameter; anything else is a client's mistake, or its text in the wrong place."""
+    if name in _TEXTS:
+        texts = [value] if isinstance(value, str) else value
+        return texts if isinstance(texts, list) and texts and all(isinstance(item, str) for item in texts) else None
+    if isinstance(value, bool) or name in _FLAGS:
+        return value if isinstance(value, bool) and name in _FLAGS else None
+    if not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
+        return None
+    return int(value) if name in _WHOLE else float(value)

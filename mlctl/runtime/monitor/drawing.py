@@ -13,28 +13,48 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlctl.runtime.monitor.compare import present, reference_counts
+from mlctl.files import atomic
+from mlctl.runtime.monitor.compare import present
 from mlctl.runtime.monitor.window import Categories, Numbers
-from mlctl.types.jobs.monitor import SCORE, DataPart, Profile, ProfileColumn
+from mlctl.stats.sketch import spread
+from mlctl.types.jobs.monitor import ALL, SCORE, DataPart
+from mlctl.types.jobs.reference import CategoricalColumn, FrozenReference, NumericColumn
 
+EVIDENTLY_FILE = "evidently.json"
 _DRAWN_ROWS = 5000
 _SEED = 7
-_METHODS = {"ks": "ks", "psi": "psi", "wasserstein": "wasserstein", "chi_square": "chisquare"}
+_METHODS = {
+    "ks": "ks",
+    "psi": "psi",
+    "wasserstein": "wasserstein",
+    "chi_square": "chisquare",
+    "jensen_shannon": "jensenshannon",
+}
+_OTHER = "(other)"
+_BY_DISTANCE = ("psi", "wasserstein", "jensen_shannon")
 
 
 def data_section(
-    part: DataPart, profile: Profile, columns: Mapping[str, Numbers | Categories], figures: Mapping[str, Any]
+    part: DataPart,
+    reference: FrozenReference,
+    columns: Mapping[str, Numbers | Categories],
+    figures: Mapping[str, Any],
+    folder: Path | None,
 ) -> str:
-    """Draw the columns that have data. Raises whatever Evidently does."""
+    """Draw the columns that have data, and put Evidently's own figures into the folder. Raises whatever Evidently does."""
     drawn = {name: column for name, column in columns.items() if figures["columns"][name]["verdict"] != "no_data"}
-    html = _evidently(part, profile, drawn)
+    if not drawn:
+        return _table(figures, part)
+    html = _evidently(part, reference, drawn, folder)
     head, body, rest = html.partition("<body>")
     if not body:
         raise ValueError("Evidently's page has no <body>")
     return head + body + _table(figures, part) + rest
 
 
-def _evidently(part: DataPart, profile: Profile, columns: Mapping[str, Numbers | Categories]) -> str:
+def _evidently(
+    part: DataPart, frozen: FrozenReference, columns: Mapping[str, Numbers | Categories], folder: Path | None
+) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own deprecations, none of them ours to act on
         from evidently import DataDefinition, Dataset, Report
@@ -42,13 +62,13 @@ def _evidently(part: DataPart, profile: Profile, columns: Mapping[str, Numbers |
 
         reference, current, metrics = {}, {}, []
         for name, column in columns.items():
-            source = profile.score if name == SCORE else profile.columns[name]
-            before, now = _values(profile, source, column)
+            source = frozen.score if name == SCORE else frozen.columns[name]
+            before, now = _values(source, column)
             if not before or not now:  # Evidently refuses a column without any value
                 continue
             reference[name], current[name] = before, now
             for method in part.tests[name]:
-                threshold = part.margins[method] if method in ("psi", "wasserstein") else part.alpha
+                threshold = part.margins[method] if method in _BY_DISTANCE else part.alpha
                 metrics.append(ValueDrift(column=name, method=_METHODS[method], threshold=threshold))
         numeric = [name for name in reference if isinstance(columns[name], Numbers)]
         definition = DataDefinition(
@@ -58,6 +78,8 @@ def _evidently(part: DataPart, profile: Profile, columns: Mapping[str, Numbers |
             Dataset.from_pandas(_frame(values, numeric), data_definition=definition) for values in (current, reference)
         ]
         snapshot = Report(metrics).run(frames[0], frames[1])
+        if folder is not None:
+            atomic.write_bytes(folder / EVIDENTLY_FILE, snapshot.json().encode())
         handle, temporary = tempfile.mkstemp(suffix=".html")
         os.close(handle)
         try:
@@ -68,26 +90,23 @@ def _evidently(part: DataPart, profile: Profile, columns: Mapping[str, Numbers |
 
 
 def _values(
-    profile: Profile, source: ProfileColumn | None, column: Numbers | Categories
+    source: NumericColumn | CategoricalColumn | None, column: Numbers | Categories
 ) -> tuple[list[Any], list[Any]]:
-    """Values of the reference and of the window to draw: a few thousand of each at most."""
-    if source is None:
-        return [], []
-    if isinstance(column, Numbers):
+    """Values of the reference, made of its sketch, and of the window to draw: a few thousand of each at most."""
+    if isinstance(source, NumericColumn) and isinstance(column, Numbers):
         values = present(column)
         if len(values) > _DRAWN_ROWS:
             values = np.random.default_rng(_SEED).choice(values, _DRAWN_ROWS, replace=False)
-        return list(source.sample), values.tolist()
-    return _expanded(reference_counts(profile, source)), _expanded(
-        {name: float(count) for name, count in column.counts.items()}
-    )
+        return spread(source.sketch, min(_DRAWN_ROWS, source.sketch.rows)), values.tolist()
+    if isinstance(source, CategoricalColumn) and isinstance(column, Categories):
+        now = {name: float(count) for name, count in column.counts.items()}
+        return _expanded(dict(source.counts) | {_OTHER: source.other}), _expanded(now)
+    return [], []
 
 
-def _expanded(counts: Mapping[str | None, float]) -> list[str]:
+def _expanded(counts: Mapping[str, float] | Mapping[str | None, float]) -> list[str]:
     """One value for each row of a table of counts, scaled down when there are many."""
-    known = {
-        ("(other)" if name.startswith("\0") else name): count for name, count in counts.items() if name is not None
-    }
+    known = {name: count for name, count in counts.items() if name is not None}
     scale = min(1.0, _DRAWN_ROWS / max(sum(known.values()), 1))
     return [name for name, count in sorted(known.items()) for _ in range(round(count * scale))]
 
@@ -117,5 +136,27 @@ def _table(figures: Mapping[str, Any], part: DataPart) -> str:
     return (
         f"<p>An alarm needs an adjusted p-value below {part.alpha:g} ({escape(part.correction)} over {figures['tests']} tests) "
         "and an effect of at least its margin. The plots below are Evidently's; each of its flags looks at one test alone.</p>"
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>{_together(figures)}"
     )
+
+
+def _together(figures: Mapping[str, Any]) -> str:
+    """What the tests of all features tell besides: the features that the two sets are told apart by, and the errors."""
+    details = figures["columns"].get(ALL, {}).get("details", {})
+    bars = "".join(
+        f'<tr><td>{escape(item["feature"])}</td><td>{item["area_lost"]:.3f}</td><td style="width:60%">'
+        f'<svg width="100%" height="12"><rect width="{min(100.0, 200 * item["area_lost"]):.1f}%" height="12" fill="#b00020"/></svg></td></tr>'
+        for item in details.get("features", ())
+    )
+    told = [
+        f"<p>{escape(name)}: rows of the window are reconstructed with a mean error of {found['error']:.4g}, "
+        f"those of the reference with {found['reference_error']:.4g}.</p>"
+        for name, found in details.items()
+        if name != "features"
+    ]
+    if bars:
+        told.append(
+            "<p>Features that tell the window from the reference, by how much of the area is lost without each:</p>"
+            f"<table><tbody>{bars}</tbody></table>"
+        )
+    return "".join(told)

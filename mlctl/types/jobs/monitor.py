@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlctl.types.jobs.labels import EstimatedPart, LabelsPart, ProxiesPart
+from mlctl.types.jobs.monitor_llm import CostPart, JudgePart, PromptsPart, ResponsesPart
+from mlctl.types.jobs.reference import Sketch
+
+ALL = "(all features)"  # under which tests that look at all features together are told
 SCORE = "prediction score"  # stands beside the features as one more column; the space keeps it apart from all of their names
 MODEL_CODES = (200,)  # answers that hold a prediction
 
 
 class ProfileColumn(BaseModel):
-    """One column of a training profile, as far as a comparison needs it: values drawn from it, or the share of each category."""
+    """One column of a training profile, as far as a comparison needs it: a sketch of its numbers, or the share of each category.
+
+    A profile of an older version has a sample of the numbers, and no sketch.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     kind: Literal["numeric", "categorical"]
     nulls: int = Field(default=0, ge=0)
+    sketch: Sketch | None = None
     sample: list[Any] = []
     categories: dict[str, float] = {}
 
@@ -31,6 +41,16 @@ class Profile(BaseModel):
     score: ProfileColumn | None = None
 
 
+class TogetherPart(BaseModel):
+    """Tests of all features together: which, and the two files that were frozen for them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    methods: list[str]
+    encoding: str
+    tensors: str
+
+
 class DataPart(BaseModel):
     """Compare features and scores of the last `window_seconds` with a frozen reference. Paths are project-relative."""
 
@@ -39,6 +59,7 @@ class DataPart(BaseModel):
     reference: str
     tests: dict[str, list[str]]  # column to methods
     untested: dict[str, str] = {}  # column to why it has no test
+    together: TogetherPart | None = None
     alpha: float
     correction: Literal["holm", "bh"]
     margins: dict[str, float]
@@ -52,6 +73,13 @@ class Parts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data: DataPart | None = None
+    labels: LabelsPart | None = None
+    estimated: EstimatedPart | None = None
+    proxies: ProxiesPart | None = None
+    prompts: PromptsPart | None = None
+    responses: ResponsesPart | None = None
+    cost: CostPart | None = None
+    judge: JudgePart | None = None
 
 
 class MonitorJob(BaseModel):
@@ -61,9 +89,30 @@ class MonitorJob(BaseModel):
 
     monitor: str
     predictions: str
-    report: str
+    report: str | None = None  # where the page goes; without it none is drawn
     until: str
     parts: Parts
+    min_impact: dict[str, float] = {}  # by metric: alarms that surely mean less than that go to the digest
+    memory: dict[str, Any] = {}  # of the run before, by part: what it has to know to go on
+    asks: bool = True  # whether parts may ask others, such as a judge; else what those said before is all there is
+    acts: bool = False  # whether somebody is told of an alarm: what a killed command left undone is made up for
+
+
+def remembered(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the parts of a run, by its outputs, have the next one know."""
+    return {name: part["memory"] for name, part in outputs["parts"].items() if "memory" in part}
+
+
+class BacktestJob(BaseModel):
+    """Watch as it would have been watched at each of several moments. Paths are project-relative."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    monitor: str
+    predictions: str
+    moments: list[str]
+    parts: Parts
+    min_impact: dict[str, float] = {}
 
 
 class Impact(BaseModel):

@@ -29,10 +29,11 @@ def _audit(made: Audit, places: Mapping[Finding, str], paint: Paint) -> Iterator
         yield f"{paint(mark, style)} {pattern.id:<3} {paint(pattern.name, 'bold')}: {pattern.harm}"
         for item in found:
             yield from _finding(item, places.get(item, ""), paint)
-    overdue = [item for item in made.findings if item.pattern not in made.patterns]
-    if overdue:
-        yield f"{paint('✗', 'red')} {'':<3} {paint('waivers', 'bold')}: {overdue[0].pattern.harm}"
-    for item in overdue:
+    waivers = [item for item in made.findings if item.pattern not in made.patterns]
+    if waivers:
+        mark, style = _MARKS[_worst(waivers)]
+        yield f"{paint(mark, style)} {'':<3} {paint('waivers', 'bold')}: {waivers[0].pattern.harm}"
+    for item in waivers:
         yield from _finding(item, places.get(item, ""), paint)
     clean = sum(made.clean(pattern) for pattern in made.patterns)
     waived = sum(bool(item.waived) for item in made.findings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from mlctl.views.json.audit_events import AUDIT_EVENTS
 from mlctl.views.json.data_events import DATA_EVENTS
+from mlctl.views.json.decision_events import DECISION_EVENTS
 from mlctl.views.json.event_type import (
     COUNT,
     FLAG,
@@ -17,7 +19,11 @@ from mlctl.views.json.event_type import (
     Event,
     ref,
 )
+from mlctl.views.json.experiment_events import EXPERIMENT_EVENTS
+from mlctl.views.json.loop_events import LOOP_EVENTS
 from mlctl.views.json.model_events import MODEL_EVENTS
+from mlctl.views.json.monitor_events import MONITOR_EVENTS
+from mlctl.views.json.observability_events import OBSERVABILITY_EVENTS
 from mlctl.views.json.serving_events import SERVING_EVENTS
 
 _STEP = {"address": TEXT, "action": ref("action"), "reason": ref("reason")}
@@ -260,13 +266,6 @@ _STAGES = {
         "The crontab line of a schedule and when it runs next (`schedule render`).",
         {"address": TEXT, "line": TEXT, "next": TEXTS},
     ),
-    "experiment_size": Event(
-        "How many units an experiment needs (`experiment size`).", {"experiment": TEXT, "n_total": COUNT}, open=True
-    ),
-    "assignment": Event(
-        "The arm of one unit, null when it is not in the experiment (`experiment assign`).",
-        {"unit": TEXT, "arm": MAYBE_TEXT},
-    ),
 }
 
 # In the order in which the documentation tells them.
@@ -279,4 +278,10 @@ EVENTS: dict[str, Event] = {
     **DATA_EVENTS,
     **MODEL_EVENTS,
     **SERVING_EVENTS,
+    **EXPERIMENT_EVENTS,
+    **DECISION_EVENTS,
+    **MONITOR_EVENTS,
+    **LOOP_EVENTS,
+    **OBSERVABILITY_EVENTS,
+    **AUDIT_EVENTS,
 }

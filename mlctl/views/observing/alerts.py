@@ -76,6 +76,14 @@ def _monitor(item: Monitored) -> Iterator[Rule]:
         "MlctlMonitorStale", f"time() - mlctl_monitor_last_run_timestamp_seconds{{{who}}} > {_STALE_SECONDS}", "1h", "warning",
         f"{item.name} has not run for {{{{ $value | humanizeDuration }}}}", f"run `mlctl monitor run {item.name}`, and look at its schedule", item.deployment,
     )  # fmt: skip
+    yield _made(
+        "MlctlMonitorUnknown", f"absent(mlctl_monitor_last_run_timestamp_seconds{{{who}}})", "1h", "warning", f"{item.name} has never run, or nobody reads its metrics",
+        f"run `mlctl monitor run {item.name}`, and see that Prometheus reads what `mlctl metrics write` or `serve` tells", item.deployment,
+    )  # fmt: skip
+    yield _made(
+        "MlctlMonitorNoData", f'mlctl_monitor_verdict{{{who},verdict="no_data"}} > 0', "1h", "warning", f"{item.name} had too little to test",
+        f"no alarm of it is no sign that all is well; see `mlctl monitor report {item.name}`", item.deployment,
+    )  # fmt: skip
     if "labels" in item.parts:
         yield _made(
             "MlctlLabelsMissing", f"mlctl_label_coverage_ratio{{{who}}} < {_COVERAGE}", "1h", "warning", f"{item.name}: labels are missing",

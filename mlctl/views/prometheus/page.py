@@ -60,7 +60,7 @@ def render(families: Iterable[Family]) -> str:
 def read(text: str) -> Page:
     """Read a page, of this format or of OpenMetrics."""
     page = Page()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.startswith(("# HELP ", "# TYPE ")):
             what, _, rest = line[2:].partition(" ")
             name, _, told = rest.partition(" ")

@@ -57,7 +57,6 @@ class Server:
     def stall(self, seconds: float) -> None:
         """Answer nobody for a while."""
 
-
         def close() -> None:
             now = self.loop.time()
             self.open_from, self.stalled = now + seconds, (now, now + seconds)

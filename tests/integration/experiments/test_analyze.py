@@ -84,6 +84,21 @@ def test_a_kept_decision_that_was_changed_or_lost_its_data_is_told(
     assert shop.mlctl("replay", "2031") == ExitCode.ERROR
 
 
+def test_a_look_that_cannot_be_read_is_not_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shop = Shop(tmp_path, users=1200, days=11).make()
+    shop.apply()
+    shop.analyze(12)
+    (decision,) = ledger(shop)
+    kept = tmp_path / ".mlctl/default/decisions" / decision.id / "decision.json"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:100])
+    capsys.readouterr()
+    assert shop.analyze(13) == ExitCode.ERROR
+    assert "decision.broken" in capsys.readouterr().err
+    kept.write_bytes(whole)
+    assert shop.analyze(13) == ExitCode.OK
+
+
 def test_without_an_effect_nothing_is_shipped_and_the_end_stops_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

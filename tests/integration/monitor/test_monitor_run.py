@@ -14,7 +14,7 @@ from mlctl.providers.evidently.run import KEPT_RUNS, history, result_text, run_m
 from mlctl.stats.drift import Verdict
 from mlctl.testing.harness import apply_once, make_context
 from mlctl.types.address import Address, ObjectKey
-from mlctl.types.diagnostic import ExitCode
+from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.state import Record
 
 pytestmark = pytest.mark.tools
@@ -121,6 +121,8 @@ def test_same_distribution_is_ok_and_a_page_is_drawn(ctx: Context) -> None:
     assert re.search(r"<link[^>]+href=.?https?:", page) is None
     assert '<section class="mlctl" id="mlctl"><h1>shops_drift: ok</h1>' in page
     assert "ValueDrift" in page or "plotly" in page  # Evidently's part is there too
+    own = json.loads((ctx.root / str(result.outputs["evidently"])).read_text())
+    assert {metric["config"]["column"] for metric in own["metrics"]} == set(result.outputs["parts"]["data"]["columns"])
     assert "no drift in 5 columns" in result_text(result)
 
 
@@ -138,6 +140,86 @@ def test_a_shift_alarms_on_the_shifted_feature_alone(ctx: Context) -> None:
     assert age["wasserstein"]["effect"] == pytest.approx(0.5, abs=0.12)
     assert "age" in result_text(result).splitlines()[1]
     assert [item.verdict for item in history(record, ctx)] == [Verdict.ALARM]
+
+
+def write_rows(root: Path, rows: int = 2000) -> None:
+    """Rows of the reference as a file, some without an age: features of one row go together, as `turned` ones do not."""
+    import duckdb
+
+    draw = random.Random(4)
+    data = [linked(draw) for _ in range(rows)]
+    (root / "rows.json").write_text(json.dumps(data))
+    duckdb.sql(f"COPY (FROM read_json('{root}/rows.json')) TO '{root}/rows.parquet'")
+
+
+def linked(draw: random.Random, turned: bool = False) -> dict[str, object]:
+    age = draw.gauss(0, 1)
+    amount = (-0.8 if turned else 0.8) * age + 0.6 * draw.gauss(0, 1)
+    old = (age < 0) if turned else (age > 0)
+    city = draw.choices(CITIES, [1, 3, 6] if old else [6, 3, 1])[0]
+    return {
+        "age": None if draw.random() < 0.05 else 40 + 12 * age,
+        "amount": 20 + 5 * amount,
+        "baskets": float(draw.randint(0, 4)),
+        "city": city,
+    }
+
+
+def test_features_that_go_together_otherwise_are_found_by_all_of_them_at_once(ctx: Context) -> None:
+    """Every feature is distributed as before, missing ones and categories too; no row of the reference is kept but for one test."""
+    write_rows(ctx.root)
+    joint = ["domain_classifier", "pca", "autoencoder"]
+    record = apply(ctx, methods=joint, rows="rows.parquet", window="1d")
+    assert "all features by domain_classifier, pca, autoencoder" in Monitor().describe(record)
+    folder = ctx.folder(record.key)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "reference.json", "together.json", "together.safetensors",
+    ]  # fmt: skip
+    for day, turned in (("2026-05-08", False), ("2026-05-09", True)):
+        draw, since = random.Random(5), datetime.fromisoformat(f"{day}T13:00:00+00:00")
+        write_rows_of_a_day(ctx.root, day, [linked(draw, turned) for _ in range(1500)], since)
+    calm = run_monitor(record, ctx, NOW - timedelta(days=1))
+    assert calm.verdict is Verdict.OK, calm.outputs["summary"]
+    assert calm.outputs["summary"] == "no drift in the features together of 1500 predictions"
+    found = run_monitor(record, ctx, NOW)
+    assert (found.verdict, found.exit_code) == (Verdict.ALARM, ExitCode.DRIFT)
+    together = found.outputs["parts"]["data"]["columns"]["(all features)"]
+    assert {name: test["verdict"] for name, test in together["tests"].items()} == dict.fromkeys(joint, "alarm")
+    named = {item["feature"] for item in together["details"]["features"]}
+    assert "age" in named
+    assert "baskets" not in named
+    assert [(alarm["part"], alarm["name"]) for alarm in found.outputs["alarms"]] == [("data", "(all features)")]
+    page = (ctx.root / str(found.outputs["report"])).read_text()
+    assert "rows of the window are reconstructed with a mean error of" in page
+    assert "told apart by age" in result_text(found)
+    again = apply(ctx, methods=joint, rows="rows.parquet", window="1d")
+    assert again.outputs == record.outputs  # what is learnt is the same each time
+    fewer = apply(ctx, methods=["pca"], rows="rows.parquet")
+    assert b"reference" not in (ctx.root / str(fewer.outputs["parts"]["data"]["together"]["tensors"])).read_bytes()
+
+
+def write_rows_of_a_day(root: Path, day: str, rows: list[dict[str, object]], since: datetime) -> None:
+    folder = root / PREDICTIONS
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{day}.jsonl", "a", encoding="utf-8") as stream:
+        for index, values in enumerate(rows):
+            at = (since + timedelta(seconds=index)).isoformat()
+            row = {"ts": at, "version": "1", "role": "stable", "features": values, "score": 0.5, "code": 200}
+            stream.write(json.dumps(row) + "\n")
+
+
+def test_rows_that_are_not_there_are_asked_for(ctx: Context) -> None:
+    with pytest.raises(MlctlError) as caught:
+        apply(ctx, methods=["pca"])
+    (found,) = caught.value.diagnostics
+    assert found.code == "monitor.no-reference-rows"
+    assert "data.rows" in found.fix
+    (ctx.root / "rows.csv").write_text("age,amount\n1,2\n")
+    with pytest.raises(MlctlError) as caught:
+        apply(ctx, methods=["pca"], rows="rows.csv")
+    assert [item.code for item in caught.value.diagnostics] == ["monitor.bad-rows"]
+    assert "`baskets`, `city`" in caught.value.diagnostics[0].summary
+    assert not (ctx.home / "objects" / "monitors.shops_drift" / "self" / "freezing").exists()
 
 
 def test_no_data_is_not_ok(ctx: Context) -> None:

@@ -35,7 +35,7 @@ SHAP = """
 import warnings; warnings.simplefilter("ignore")
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from mlctl.runtime.explain.methods import Permutation, Tree
 rng = np.random.default_rng(0)
 x = rng.normal(size=(200, 3)); y = (x[:, 0] + x[:, 1] > 0).astype(int)
@@ -44,6 +44,9 @@ for model, link in ((RandomForestClassifier(10, random_state=0), "identity"), (G
     model.fit(x, y); score = float(model.predict_proba([row])[0, 1])
     found = Tree(model, ["a", "b", "c"]).explain(row, score)
     assert abs(found.sum - score) < 1e-6 and found.link == link, (found, score)
+half = DecisionTreeClassifier(max_depth=1).fit([[0.0], [0.0], [1.0], [1.0]], [0, 0, 0, 1])
+found = Tree(half, ["a"]).explain([1.0], 0.5)
+assert abs(found.base - 0.25) < 1e-9 and abs(found.values["a"] - 0.25) < 1e-9, found
 tree = DecisionTreeRegressor(random_state=0).fit(x, x[:, 0]); score = float(tree.predict([row])[0])
 found = Tree(tree, ["a", "b", "c"]).explain(row, score)
 assert abs(found.sum - score) < 1e-6 and abs(found.values["a"]) > abs(found.values["c"]), found

@@ -144,18 +144,23 @@ def test_a_monitor_that_missed_its_times(tmp_path: Path) -> None:
     assert "missed" in item.says
 
 
+def after(days: int) -> dict[str, Any]:
+    first, until = "2026-11-01T00:00:00+00:00", f"2026-11-{1 + days:02}T00:00:00+00:00"
+    return {"units": {"control": 50, "treatment": 50}, "first": first, "until": until}
+
+
 @pytest.mark.parametrize(
     ("made", "text", "expected"),
     [
         (decided("experiment", "experiments.offer", "invalid"), GOOD, [("A5", ERROR)]),
-        (decided("experiment", "experiments.offer", "ship", outputs={"units": 100, "seconds": 3 * 86400}), GOOD, [("A5", ERROR)]),
-        (decided("experiment", "experiments.offer", "ship", outputs={"units": 100, "seconds": 14 * 86400}), GOOD, []),
+        (decided("experiment", "experiments.offer", "ship", outputs=after(3)), GOOD, [("A5", ERROR)]),
+        (decided("experiment", "experiments.offer", "ship", outputs=after(14)), GOOD, []),
         (
-            decided("experiment", "experiments.offer", "ship", outputs={"units": 100, "seconds": 14 * 86400}),
+            decided("experiment", "experiments.offer", "ship", outputs=after(14)),
             edited("{daily_units: 1000}", "{daily_units: 1000, sequential: fixed}"),
             [("A5", ERROR)],
         ),
-        (decided("experiment", "experiments.offer", "continue", outputs={"units": 100}), GOOD, []),
+        (decided("experiment", "experiments.offer", "continue", outputs={"units": {"control": 50, "treatment": 50}}), GOOD, []),
     ],
 )  # fmt: skip
 def test_how_an_experiment_was_decided(tmp_path: Path, made: Any, text: str, expected: list[Any]) -> None:
@@ -215,6 +220,15 @@ def test_a_waiver_lets_pass_until_its_day_and_is_an_error_after_it(tmp_path: Pat
         case_of(tmp_path, text + WAIVER.format(until="2026-12-01").replace("deployments.*", "training.*"))
     )
     assert [item.pattern.id for item in elsewhere.warnings] == ["A10"]
+
+
+def test_a_waiver_for_what_the_project_does_not_have_is_told(tmp_path: Path) -> None:
+    waiver = WAIVER.format(until="2026-12-01")
+    mistyped = audit(case_of(tmp_path, GOOD + waiver.replace("deployments.*", "deployment.churn_api")))
+    assert [(item.pattern.id, item.severity) for item in mistyped.findings] == [("A0", WARNING)]
+    assert not mistyped.errors
+    assert audit(case_of(tmp_path, GOOD + waiver)).findings == ()  # what it was for is mended, and it ends by itself
+    assert audit(case_of(tmp_path, GOOD + waiver.replace("deployments.*", "*"))).findings == ()
 
 
 def test_a_finding_has_its_place_in_the_file(tmp_path: Path) -> None:

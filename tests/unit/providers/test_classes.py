@@ -34,11 +34,15 @@ TABLE: dict[str, dict[str, FieldClass]] = {
         **dict.fromkeys(("engine", "strategy", "micro_batch_size", "memory", "checkpoint", "executor"), METADATA),
     },
     "evaluations": dict.fromkeys(("model", "dataset", "require", "generation", "register"), EVALUATION),
-    "deployments": dict.fromkeys(("model", "serve", "log", "require", "rollout", "gates", "target"), SERVING),
+    "deployments": dict.fromkeys(("model", "serve", "log", "require", "rollout", "gates", "target", "observe"), SERVING),
     "experiments": dict.fromkeys(
-        ("deployment", "hypothesis", "unit", "arms", "coverage", "primary", "guardrails", "design", "salt"), DESIGN
+        (
+            "deployment", "hypothesis", "unit", "arms", "coverage", "primary", "success_metrics", "guardrails", "exposures", "outcomes",
+            "cuped", "subgroups", "design", "namespace", "holdout", "salt",
+        ),
+        DESIGN,
     ),
-    "monitors": dict.fromkeys(("deployment", "reference", "data"), EVALUATION),
+    "monitors": dict.fromkeys(("deployment", "reference", "evaluation", "data", "labels", "estimated", "proxies", "prompts", "responses", "cost", "judge", "on_alarm"), EVALUATION),
     "schedules": dict.fromkeys(("cron", "run", "targets"), DESIGN),
     "streams": dict.fromkeys(("view", "broker", "topic", "group", "format", "lateness"), SERVING),
     "batch_predictions": {

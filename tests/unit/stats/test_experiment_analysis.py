@@ -230,3 +230,39 @@ def test_the_order_in_which_arms_were_stored_changes_no_bit() -> None:
     other = {**stored, "rules": {**stored["rules"], "shares": dict(sorted(shares.items()))}}
     found = [json.dumps(analyse(Design.from_json(one), data, []), sort_keys=True) for one in (stored, other)]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("sequential", ["obrien_fleming", "pocock", "fixed"])
+def test_after_the_end_of_the_time_there_is_no_more_look_however_many_units_come(sequential: Sequential) -> None:
+    """Each one would spend all of alpha once more: so looked at, experiments without an effect were found better three times as often as asked for."""
+    short = design(sequential=sequential, max_seconds=8 * 86_400.0, min_seconds=0.0, looks=10, planned=8000)
+    end = analyse(short, moments(8, seed=2), [])
+    assert (end["verdict"], end["looked"], end["looks"][-1]["last"]) == ("stop", True, True)
+    later = analyse(short, moments(30, effect=0.2, seed=2), looks(end))
+    assert (later["verdict"], later["looked"], later["looks"]) == ("stop", False, end["looks"])
+    assert later["next_look"] == "never: the end was looked at, and no alpha is left"
+
+
+def test_after_a_final_look_the_verdict_stays_without_the_option() -> None:
+    end = analyse(design(), moments(11, effect=0.02), [], final=True)
+    later = analyse(design(), moments(20, effect=0.2), looks(end))
+    assert (end["verdict"], later["verdict"], later["looked"]) == ("stop", "stop", False)
+
+
+def test_the_end_of_the_primary_metric_is_the_end_for_those_with_fewer_units() -> None:
+    """A guardrail with a longer window, or a percentile of answers that some never got, never has all of the planned units."""
+    data = moments(20, effect=0.1)
+    for days in data["metrics"]["spent"]["days"].values():
+        for day in sorted(days)[15:]:
+            del days[day]
+    found = analyse(design(), data, [])
+    assert (found["verdict"], found["looks"][-1]["last"]) == ("ship", True)
+    slow = {
+        arm: {"value": value, "error": 0.01, "units": 1999} for arm, value in (("control", 0.1), ("treatment", 0.1))
+    }
+    rules = Rules({"control": 0.5, "treatment": 0.5}, "control", {"treatment": 4000}, ("bought",), ("p95_seconds",))
+    metrics = (Judged("bought", "proportion", "higher"), Judged("p95_seconds", "ratio", "lower", True, ratio=1.1))
+    data["metrics"]["p95_seconds"] = {"estimates": slow}
+    stopped = analyse(Design("d", rules, metrics, 0.0, looks=4), data, [])
+    assert stopped["verdict"] == "stop"
+    assert stopped["rule"].startswith("the planned end has come")

@@ -202,3 +202,14 @@ def test_without_an_effect_hardly_anything_is_claimed_and_with_one_it_is_found()
             found += drift > 0 and says == "better"
     assert claims / runs == pytest.approx(0.05, abs=0.017)
     assert found / runs == pytest.approx(0.8, abs=0.031)
+
+
+@pytest.mark.parametrize("sequential", ["obrien_fleming", "pocock", "fixed"])
+def test_a_look_after_the_last_one_shows_nothing_and_does_not_move_its_bound(sequential: str) -> None:
+    rules = replace(RULES, sequential=sequential)
+    at_end = decide(rules, [look(2, 1.97, 1.97, last=True)])
+    assert at_end.verdict == "ship"
+    after = [look(2, 1.97, 1.97, last=True), look(3, 0.5, 0.5, last=True)]
+    assert decide(rules, after).verdict == "ship"  # as it was shown when all of alpha was spent
+    failed = [look(2, 1.9, 1.9, last=True), look(3, 9.0, 9.0, last=True)]
+    assert decide(rules, failed).verdict == "stop"

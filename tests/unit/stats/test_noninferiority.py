@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 
 from mlctl.stats.arm_metrics import Estimate, Moments, estimate
@@ -79,3 +80,46 @@ def test_a_guardrail_that_is_broken_is_shown_to_be() -> None:
     control = Moments.of([source.gauss(1, 0.3) for _ in range(800)])
     treatment = Moments.of([source.gauss(1.3, 0.3) for _ in range(800)])
     assert guardrail("mean", control, treatment, Margin(ratio=1.1))[1] < -5
+
+
+def tries(number: int, hits: int, each: int = 1) -> Moments:
+    """Units with as many tries each, which were all hits or none."""
+    return Moments(number, each * hits, each**2 * hits, each * number, each**2 * number, each**2 * hits)
+
+
+def test_a_rate_of_one_try_a_unit_is_a_share_and_alike_tries_tell_no_more() -> None:
+    margin = Margin(absolute=0.01)
+    share = guardrail("proportion", Moments(2000, 40, 40), Moments(2000, 38, 38), margin)[1]
+    assert guardrail("ratio", tries(2000, 40), tries(2000, 38), margin)[1] == pytest.approx(share, rel=1e-3)
+    assert guardrail("ratio", tries(2000, 40, 7), tries(2000, 38, 7), margin)[1] == pytest.approx(share, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("units", "rate", "margin", "alike"),
+    [(1000, 0.0001, 0.002, 0.0), (200, 0.0005, 0.005, 0.0), (100, 0.01, 0.02, 0.0), (1000, 0.02, 0.02, 0.3)],
+)
+def test_a_treatment_with_too_many_errors_is_hardly_ever_kept_however_few_there_are(
+    units: int, rate: float, margin: float, alike: float
+) -> None:
+    """Wald's statistic kept up to a tenth of them, at a level of 2.5 %."""
+    draw, kept, number = np.random.default_rng(5), 0, 1500
+
+    def arm(chance: float) -> Moments:
+        each = np.maximum(1, draw.poisson(3, units))
+        own = draw.beta(chance * (1 / alike - 1), (1 - chance) * (1 / alike - 1), units) if alike else chance
+        hits = draw.binomial(each, own)
+        return Moments.of([float(one) for one in hits], [float(one) for one in each])
+
+    for _ in range(number):
+        kept += guardrail("ratio", arm(rate), arm(rate + margin), Margin(absolute=margin))[1] > 1.96
+    assert kept / number < 0.025 + 3 * math.sqrt(0.025 * 0.975 / number)
+
+
+def test_a_mean_of_seconds_is_no_rate_and_keeps_its_own_spread() -> None:
+    """Each request takes 0.1 s, give or take 0.01: hits among tries with such a share would spread thirty times as much."""
+    draw = random.Random(3)
+    seconds = [[draw.gauss(0.1, 0.01) for _ in range(300)] for _ in range(2)]
+    left, right = (Moments.of(one, [1.0] * 300) for one in seconds)
+    found, z = guardrail("ratio", left, right, Margin(absolute=0.01))
+    assert z == within(found.control, found.treatment, Margin(absolute=0.01))
+    assert z > 6

@@ -184,6 +184,18 @@ def test_label_budgets_are_those_of_the_exact_test() -> None:
         label_budget.labels_needed(0.15, 0.00001, 0.05, 0.8)
 
 
+@pytest.mark.parametrize(
+    ("rate", "drop", "alpha", "wanted"), [(0.00062, 0.00447, 0.01, 0.8), (0.0087, 0.0022, 0.2, 0.5), (0.0006, 0.018, 0.01, 0.5)]
+)  # fmt: skip
+def test_a_budget_for_errors_that_are_rare_is_the_least_one_whose_power_stays(
+    rate: float, drop: float, alpha: float, wanted: float
+) -> None:
+    needed = label_budget.labels_needed(rate, drop, alpha, wanted)
+    later = np.arange(needed, needed + int(4 / rate))
+    assert label_budget._powers(later, rate, drop, alpha).min() >= wanted
+    assert label_budget.power(needed - 1, rate, drop, alpha) < wanted
+
+
 def test_confidence_saves_about_as_much_as_it_explains_and_that_is_little() -> None:
     score, target, _ = rows(12, 4000, 3.0)
     share = label_budget.explained(score.tolist(), target.tolist())

@@ -57,6 +57,14 @@ _RESULT = {
         "ruleId": {"type": "string"}, "ruleIndex": {"type": "integer", "minimum": 0}, "level": _LEVEL, "message": _TEXT,
         "locations": {"type": "array", "items": _LOCATION},
         "partialFingerprints": {"type": "object", "additionalProperties": {"type": "string"}},
+        "suppressions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"kind": {"enum": ["inSource", "external"]}, "justification": {"type": "string"}},
+                "required": ["kind"], "additionalProperties": False,
+            },
+        },
     },
     "required": ["message", "ruleId", "locations"],
     "additionalProperties": False,
@@ -155,3 +163,11 @@ def test_validate_prints_a_log_and_keeps_its_exit_code(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["-C", str(tmp_path), "--sarif"], standalone_mode=False)
     assert done.return_value == 0
     assert json.loads(done.stdout)["runs"][0]["results"] == []
+
+
+def test_what_somebody_lets_pass_is_suppressed_and_not_gone() -> None:
+    log = render([LOOSE, PLACED], waived={1: "waived by ann until 2027-01-31: moving"})
+    loose, placed = log["runs"][0]["results"]
+    assert "suppressions" not in loose
+    assert placed["suppressions"] == [{"kind": "external", "justification": "waived by ann until 2027-01-31: moving"}]
+    jsonschema.validate(log, _LOG)

@@ -7,14 +7,18 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mlctl.provider import Block
-from mlctl.stats.drift import MARGINS, Method
+from mlctl.stats.drift import MARGINS, TOGETHER, Method
 from mlctl.types.units import Duration
 
 WEEK_SECONDS = 7 * 86400.0
 
 
 class DataDrift(Block):
-    """Tests of each feature and of the score. `margin` is the least effect worth an alarm, `window` how far back rows count."""
+    """Tests of each feature, of the score, and of all features together.
+
+    `margin` is the least effect worth an alarm, `window` how far back rows count. `rows` is a Parquet or CSV file of rows of the
+    reference, for the tests of all features together where the profile is not that of a training of the project.
+    """
 
     methods: Annotated[list[Method], Field(min_length=1)]
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
@@ -22,8 +26,14 @@ class DataDrift(Block):
     margin: dict[Method, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     min_rows: Annotated[int, Field(ge=30)] = 100
     window: Duration = WEEK_SECONDS
+    rows: Annotated[str | None, Field(min_length=1)] = None
 
     @property
     def margins(self) -> dict[Method, float]:
         """The margin of each method that is used."""
         return {method: self.margin.get(method, MARGINS[method]) for method in self.methods}
+
+    @property
+    def together(self) -> list[Method]:
+        """The methods that look at all features together."""
+        return [method for method in self.methods if method in TOGETHER]

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-_SAMPLE = 2000
-_SAMPLE_SEED = 20_240_229
+from mlctl.stats.sketch import sketch
+
 _FEW_VALUES = 50
 
 
 def numeric_profile(values: Any) -> dict[str, Any]:
-    """Count, nulls, moments, 101 quantiles, a sample, and shares between the nine inner decile edges.
+    """Count, nulls, moments, 101 quantiles, a sketch of 1,001, and shares between the nine inner decile edges.
 
     Bin i holds values in [edges[i-1], edges[i]), the first and the last being open to the side: as
     `numpy.searchsorted(edges, value, side="right")` counts. Equal edges are merged, so there may be fewer than ten bins.
@@ -35,17 +35,15 @@ def numeric_profile(values: Any) -> dict[str, Any]:
             "quantiles": [],
             "edges": [],
             "shares": [],
-            "sample": [],
+            "sketch": None,
         }
     quantiles = np.quantile(kept, np.linspace(0, 1, 101))
     edges = np.unique(quantiles[10:100:10])
     counts = np.bincount(np.searchsorted(edges, kept, side="right"), minlength=len(edges) + 1)
-    drawn = kept if len(kept) <= _SAMPLE else np.random.default_rng(_SAMPLE_SEED).choice(kept, _SAMPLE, replace=False)
-    different, frequency = np.unique(drawn, return_counts=True)
-    if len(different) <= _FEW_VALUES:
-        profile["categories"] = {
-            f"{value:g}": float(share) for value, share in zip(different, frequency / len(drawn), strict=True)
-        }
+    frozen = sketch(kept)
+    if len(frozen.values) <= _FEW_VALUES and not any(np.subtract(frozen.below[1:], frozen.upto[:-1])):
+        shares = np.subtract(frozen.upto, frozen.below) / len(kept)
+        profile["categories"] = {f"{value:g}": float(share) for value, share in zip(frozen.values, shares, strict=True)}
     return {
         **profile,
         "mean": float(kept.mean()),
@@ -55,5 +53,5 @@ def numeric_profile(values: Any) -> dict[str, Any]:
         "quantiles": quantiles.tolist(),
         "edges": edges.tolist(),
         "shares": (counts / len(kept)).tolist(),
-        "sample": drawn.tolist(),
+        "sketch": frozen.model_dump(),
     }

@@ -37,3 +37,23 @@ def test_an_empty_arm_is_told_once_and_not_for_each_metric() -> None:
         "missing": [{"metric": "m", "arm": "treatment"}, {"metric": "m", "arm": "b"}],
     }
     assert marks(NOTHING, outputs) == ["no unit was exposed to treatment", "`m` has too few values to compare b"]
+
+
+def test_outcomes_that_end_before_the_data_do_are_told_since_their_units_count_as_if_they_did_nothing() -> None:
+    old = {**NOTHING, "newest_outcome": "2026-01-14T12:00:00+00:00", "until": "2026-01-31T00:00:00+00:00"}
+    (found,) = marks(old, FINE)
+    assert found.startswith("the newest outcome is of 2026-01-14 12:00 UTC, 16.5 days before the end of the data")
+    assert marks({**old, "until": "2026-01-15T11:00:00+00:00"}, FINE) == []
+    assert marks({**old, "newest_outcome": None}, FINE) == []
+
+
+def test_units_that_an_earlier_look_had_and_the_data_have_no_more_are_told() -> None:
+    outputs = {
+        **FINE,
+        "looks": [{"counts": {"control": 7, "treatment": 5}}, {"counts": {"control": 6, "treatment": 3}}],
+    }
+    assert marks(NOTHING, outputs) == [
+        "3 units of an earlier look are gone: were days of the prediction log, or rows of the exposures, removed?"
+    ]
+    crossed = {**NOTHING, "exposures": {"rows": 9, "units": 900, "crossed": 3}}
+    assert len(marks(crossed, outputs)) == 1  # they were seen in a second arm since, and that is told

@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mlctl.provider import Context
+from mlctl.provider import Condition, Context
 from mlctl.providers.evidently.monitor import Monitor
+from mlctl.providers.evidently.reference import frozen
 from mlctl.providers.evidently.run import run_monitor
 from mlctl.providers.evidently.spec.monitor import MonitorSpec
+from mlctl.stats.sketch import sketch
 from mlctl.testing.harness import apply_once, make_context
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs.monitor import Profile
+from mlctl.types.jobs.reference import CategoricalColumn
 from mlctl.types.state import Record
 
 NUMERIC = {"kind": "numeric", "nulls": 0, "mean": 1.0, "sample": [float(value) for value in range(200)]}
@@ -76,6 +80,42 @@ def test_another_reference_is_another_digest(ctx: Context) -> None:
     )  # what is not compared does not count
 
 
+def profile_of(kind: dict[str, Any], rows: int = 1000) -> Profile:
+    return Profile.model_validate({"rows": rows, "columns": {"x": kind}})
+
+
+@pytest.mark.parametrize("shares", [{"1.0": 0.6, "True": 0.4}, {"1": 0.48, "true": 0.32}])
+def test_shares_may_be_of_all_rows_or_of_those_with_a_value(shares: dict[str, float]) -> None:
+    made = frozen(profile_of({"kind": "categorical", "nulls": 200, "categories": shares})).columns["x"]
+    assert isinstance(made, CategoricalColumn)
+    assert made.counts == pytest.approx({"1": 480, "true": 320})
+    assert (made.nulls, made.other) == (200, 0)
+
+
+def test_no_row_of_the_reference_is_frozen(ctx: Context) -> None:
+    """Where values abound, what is kept of a column are its quantiles, how many rows lie between them, and means of those."""
+    numbers = [float(value) + 0.25 for value in range(5000)]
+    kept = sketch(numbers)
+    record = apply(ctx, {"rows": 5000, "columns": {"age": {"kind": "numeric", "sketch": kept.model_dump()}}})
+    stored = json.loads((ctx.root / str(record.outputs["parts"]["data"]["reference"])).read_text())
+    column = stored["columns"]["age"]
+    assert 1001 <= len(column["sketch"]["values"]) <= 1013
+    assert column["sketch"]["upto"][-1] == 5000  # the real number of rows counts, not that of the quantiles
+    assert sum(column["counts"]) == 5000
+    assert "sample" not in column
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [{"reference": "r.json", "tests": {}}, {"parts": {"data": {"reference": "r.json", "tests": {}}}, "files": {}}],
+)
+def test_what_an_older_mlctl_froze_is_frozen_anew(ctx: Context, outputs: dict[str, Any]) -> None:
+    record = Record(ObjectKey(Address("monitors", "m"), ""), outputs=outputs)
+    seen = Monitor().read(record, ctx)
+    assert seen is not None
+    assert (seen.condition, seen.detail) == (Condition.BROKEN, "it was frozen by an older mlctl")
+
+
 def test_columns_that_no_method_fits_are_named(ctx: Context) -> None:
     assert apply(ctx, methods=["ks"]).outputs["parts"]["data"]["untested"] == {
         "city": "none of the methods is for categorical columns"
@@ -96,6 +136,7 @@ def test_columns_that_no_method_fits_are_named(ctx: Context) -> None:
         ({"profile": {"columns": {}}}, "monitor.bad-reference"),
         ({"profile": {**PROFILE, "rows": 0}}, "monitor.bad-reference"),
         ({"profile": {**PROFILE, "columns": {"prediction score": NUMERIC}}}, "monitor.bad-reference"),
+        ({"profile": {**PROFILE, "columns": {"(all features)": NUMERIC}}}, "monitor.bad-reference"),
         (
             {"profile": {"rows": 200, "columns": {"age": NUMERIC}}, "methods": ["ks", "chi_square"]},
             "monitor.idle-method",
@@ -134,6 +175,12 @@ def test_a_reference_that_is_not_there(ctx: Context, reference: str, code: str) 
     [
         ({"methods": ["ks", "psi", "ks"]}, "monitor.method-twice", ("data", "methods", 2)),
         ({"methods": ["ks"], "margin": {"psi": 0.2}}, "monitor.margin-unused", ("data", "margin", "psi")),
+        ({"methods": ["ks"], "rows": "rows.parquet"}, "monitor.rows-unused", ("data", "rows")),
+        (
+            {"methods": ["domain_classifier"], "margin": {"domain_classifier": 0.1}},
+            "monitor.bad-margin",
+            ("data", "margin", "domain_classifier"),
+        ),
     ],
 )
 def test_check(ctx: Context, data: dict[str, Any], code: str, path: tuple[str | int, ...]) -> None:

@@ -98,7 +98,15 @@ def test_a_header_that_lets_one_in_has_to_be_a_secret(tmp_path: Path) -> None:
     def observe(headers: dict[str, str]) -> dict[str, Any]:
         return {"observe": {"traces": {"endpoint": "http://h:1", "headers": headers}}}
 
-    for name in ("Authorization", "x-api-key", "X-Honeycomb-Team", "dd-token"):
+    for name in (
+        "Authorization",
+        "x-api-key",
+        "X-Honeycomb-Team",
+        "dd-token",
+        "x-sentry-auth",
+        "signoz-ingestion-key",
+        "uptrace-dsn",
+    ):
         path = ("observe", "traces", "headers", name)
         assert problems(tmp_path, **observe({name: "Bearer in the clear"})) == [("observe.header-in-the-clear", path)]
     assert problems(tmp_path, **observe({"x-mlflow-experiment-id": "0"})) == []

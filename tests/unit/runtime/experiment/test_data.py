@@ -161,6 +161,20 @@ def test_a_unit_without_a_covariate_counts_with_the_mean_of_all(data: Data) -> N
     assert sums(found, "control")["x"] == 8
 
 
+def test_a_covariate_of_a_later_exposure_is_not_taken_for_one_that_is_missing(data: Data) -> None:
+    """By then the arm may have changed it, and would be taken out of its own effect."""
+    data.columns = ({**EXPOSURES, "before": "double"}, data.columns[1])
+    cuped = SPENT.model_copy(update={"covariate": "before"})
+    rows = [
+        ["a", "control", when(0), "de", ""],
+        ["a", "control", when(2), "de", 90],
+        ["b", "control", when(0), "de", 4],
+    ]
+    found = data.read(rows, [["a", when(1), 1]], [cuped])
+    assert found["metrics"]["value"]["without_covariate"] == 1
+    assert sums(found, "control")["x"] == 8
+
+
 def test_a_subgroup_is_what_was_known_at_the_first_exposure(data: Data) -> None:
     found = data.read([*PAIR, ["a", "control", when(9), "us"]], [["a", when(2), 3]], subgroups=["country"])
     assert found["segments"] == {"country": {"de": {"control": 1}, "fr": {"treatment": 1}}}
@@ -264,3 +278,15 @@ def test_operations_of_units_in_a_dataset_are_found_by_the_hash_of_their_id(data
 def test_a_window_without_any_exposure_has_no_first_day(data: Data) -> None:
     found = data.read([], [["a", when(1), 1]], [BOUGHT])
     assert (found["first"], found["days"], found["outcomes"]["of_no_exposed_unit"]) == (None, {}, 1)
+
+
+def test_the_newest_outcome_by_the_end_of_the_data_is_told(data: Data) -> None:
+    assert data.read(PAIR, [["a", when(2), 1], ["b", when(3), 1], ["b", when(500), 1]])["newest_outcome"] == when(3)
+    assert data.read(PAIR, [])["newest_outcome"] is None
+
+
+def test_a_proportion_of_values_that_are_neither_yes_nor_no_is_refused(data: Data) -> None:
+    largest = BOUGHT.model_copy(update={"aggregate": "max"})
+    assert sums(data.read(PAIR, [["a", when(2), 1], ["a", when(3), 0]], [largest]), "control")["y"] == 1
+    with pytest.raises(MlctlError, match="counts 0 and 1"):
+        data.read(PAIR, [["a", when(2), 1], ["b", when(3), 5]], [largest])

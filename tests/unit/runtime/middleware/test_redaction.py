@@ -24,6 +24,14 @@ from mlctl.runtime.middleware.redaction import masked
         ("Authorization: Bearer abc.def.ghi", "Authorization: Bearer [key]"),
         ('{"api_key": "hunter22"}', '{"api_key": "[key]"}'),
         ("password=correcthorse", "password=[key]"),
+        ("OPENAI_API_KEY=abc123def456", "OPENAI_API_KEY=[key]"),
+        ("export DB_PASSWORD='hunter22'", "export DB_PASSWORD='[key]'"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key = [key]"),
+        ("client_secret: abcdefgh1234", "client_secret: [key]"),
+        ("ACCESS_KEY=abcdefgh1", "ACCESS_KEY=[key]"),
+        ("token=abcdef123456", "token=[key]"),
+        ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "Authorization: Basic [key]"),
+        ("postgres://bob:hunter2pw@localhost/db", "postgres://bob:[key]@localhost/db"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "[key]"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "[key]"),
     ],
@@ -36,6 +44,10 @@ def test_what_tells_who_somebody_is_or_lets_in_is_taken_out(text: str, found: st
     "text",
     [
         "on 2026-11-22 at 16:37",
+        "2026-11-22 16:37:05",
+        "max_tokens: 128000",
+        "at http://localhost:8080/a@b",
+        "a basic understanding",
         "12345678",
         "pi is 3.14159265358979",
         "1,000,000,000 people",
@@ -51,7 +63,17 @@ def test_what_only_looks_like_it_stays(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1 " * 40_000, "a@" * 40_000, "-----BEGIN PRIVATE KEY-----" * 2_000, "bearer " * 10_000, "a." * 40_000]
+    "text",
+    [
+        "1 " * 40_000,
+        "a@" * 40_000,
+        "-----BEGIN PRIVATE KEY-----" * 2_000,
+        "bearer " * 10_000,
+        "a." * 40_000,
+        "secret_" * 10_000,
+        "://a:" * 20_000,
+        "://" + "a" * 80_000,
+    ],
 )
 def test_no_text_takes_long(text: str) -> None:
     began = time.perf_counter()

@@ -227,6 +227,29 @@ def test_content_is_in_spans_only_as_far_as_is_asked_for(capture: str, texts: bo
     assert ("mlctl.prompt.digest" in told) == (capture == "hash")
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ('{"top_k": 1e999, "seed": NaN, "max_tokens": 7}', {"max_tokens": 7}),
+        ('{"temperature": "my diagnosis", "stream": "it", "top_p": ["is"], "seed": true}', {}),
+        ('{"stop": "END", "temperature": 1}', {"stop_sequences": ["END"], "temperature": 1.0}),
+    ],
+)
+def test_parameters_that_are_none_are_left_out_and_cost_no_span(asked: str, found: dict[str, Any]) -> None:
+    """Nothing that a client writes may end the telling, or put its text where `capture: none` lets none through."""
+    with receiving() as receiver:
+        app = around(streaming(events(usage=True)), traces=Traces(receiver.url), capture="none")
+        run(ask(app, asked.encode(), path=CHAT))
+        app.close()
+        told = [plain(span.attributes) for _, _, span in receiver.spans() if span.kind == CLIENT]
+    [attributes] = told
+    prefix = "gen_ai.request."
+    assert {key.removeprefix(prefix): value for key, value in attributes.items() if key.startswith(prefix)} == {
+        "model": attributes["gen_ai.request.model"],
+        **found,
+    }
+
+
 def test_an_answer_out_of_the_cache_is_no_call_of_a_model() -> None:
     from mlctl.runtime.middleware import Cache
 

@@ -55,6 +55,7 @@ def test_torn_and_foreign_lines_are_counted_and_left_out(tmp_path: Path) -> None
         b'{"ts": "2026-05-1\n',
         row(),
         b"[1]\n",
+        b"[" * 100_000 + b"\n",
         b'"text"\n',
         b"\xff\xfe\n",
         b"\n",
@@ -63,7 +64,11 @@ def test_torn_and_foreign_lines_are_counted_and_left_out(tmp_path: Path) -> None
         row(ts=5),
         b'{"ts": "2026-05-10T11:0',
     )
-    assert (window.rows, window.unreadable) == (1, 8)
+    assert (window.rows, window.unreadable) == (1, 9)
+
+
+def test_a_score_that_no_float_holds_is_none(tmp_path: Path) -> None:
+    assert list(read(tmp_path, row(score=10**400), row(score=math.nan), row(score=0.5)).scores) == [0.5]
 
 
 def test_values_that_are_no_numbers_are_missing(tmp_path: Path) -> None:

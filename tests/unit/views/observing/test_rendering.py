@@ -27,6 +27,7 @@ KNOWN = {
     "mlctl_time_to_first_token_seconds_bucket", "mlctl_time_per_output_token_seconds_bucket", "mlctl_prompt_tokens_total",
     "mlctl_generation_tokens_total", "mlctl_drift_alarm", "mlctl_drift_score", "mlctl_drift_margin", "mlctl_label_lag_seconds",
     "mlctl_label_coverage_ratio", "mlctl_estimated_performance", "mlctl_experiment_users", "mlctl_monitor_last_run_timestamp_seconds",
+    "mlctl_monitor_verdict",
 }  # fmt: skip
 
 
@@ -86,6 +87,18 @@ def test_rules_are_yaml_with_a_deployment_and_a_severity_each() -> None:
     )
     slow = next(rule for rule in rules if rule["alert"] == "MlctlSlow" and rule["labels"]["deployment"] == "support")
     assert "> 96" in slow["expr"]
+
+
+def test_a_monitor_that_never_ran_or_finds_nothing_to_test_is_told() -> None:
+    """A series that is not there is greater than nothing, and a monitor without data raises no alarm of its own."""
+    rules = {
+        rule["alert"]: rule["expr"]
+        for group in yaml.safe_load(alerts(WATCHED))["groups"]
+        for rule in group["rules"]
+        if "plain" in group["name"]
+    }
+    assert rules["MlctlMonitorUnknown"] == 'absent(mlctl_monitor_last_run_timestamp_seconds{monitor="plain"})'
+    assert rules["MlctlMonitorNoData"] == 'mlctl_monitor_verdict{monitor="plain",verdict="no_data"} > 0'
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")

@@ -17,7 +17,7 @@ def rules(text: str, *, everything: bool = False) -> list[str]:
 
 
 def test_what_we_write_is_read_back_and_has_no_problem() -> None:
-    odd = 'a "b" \\ c\nd'
+    odd = 'a "b" \\ c\nd\x0ce\u2028f'
     text = render(
         [
             Family("mlctl_x_seconds", "How\nlong", (({"part": odd}, 1.5), ({"part": "n"}, float("nan")))),
