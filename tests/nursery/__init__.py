@@ -52,7 +52,7 @@ class Born:
         deadline = None if timeout is None else time.monotonic() + timeout
         seen = time.monotonic()
         while self.poll() is None:
-            if Path(f"/proc/{self.pid}").exists():
+            if self._lives():
                 seen = time.monotonic()
             elif time.monotonic() - seen > _NOTING_SECONDS:  # nobody is left who would tell
                 raise RuntimeError(f"the nursery has ended, and {self.args} with it")
@@ -61,6 +61,13 @@ class Born:
             time.sleep(_POLL_SECONDS)
         assert self.returncode is not None
         return self.returncode
+
+    def _lives(self) -> bool:
+        """Whether it is there, and is not one that has ended and that nobody asks about."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
 
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
         """What it printed, once it has ended."""

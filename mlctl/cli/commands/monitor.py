@@ -101,7 +101,7 @@ def report(workspace: Workspace, name: Name = None, html: Html = None, as_json: 
 @app.command(
     "backtest",
     help="Tell which alarms would have been raised: the monitor as it is applied, over past windows of the prediction log. "
-    "Nothing is acted upon or kept. Times are ISO 8601, in UTC when they name no zone.\n\n"
+    "Nothing is acted upon, and no run is kept. Times are ISO 8601, in UTC when they name no zone.\n\n"
     "Examples:\n\n  mlctl monitor backtest churn_drift\n\n"
     "  mlctl monitor backtest churn_drift --from 2026-05-01 --to 2026-05-31 --every 6h\n\n"
     "  mlctl monitor backtest --every 1d --json | jq 'select(.verdict == \"alarm\") | .until'",
@@ -118,6 +118,7 @@ def backtest_(
     as_json: AsJson = False,
 ) -> int:
     """Run the past."""
+    from mlctl.cli.check_keeping import keep_check
     from mlctl.cli.watching import watched
     from mlctl.providers.evidently import backtest as past
     from mlctl.views.human import monitor as human
@@ -130,6 +131,13 @@ def backtest_(
     asked = past.span(record, context, _time("--from", since), _time("--to", until), step)
     with interruptible(Ending(workspace.stop, default=Manner.STOP)), watched(context, "backtest") as shown:
         runs = past.backtest(record, shown, asked)
+    seen = [item for item in runs if item["verdict"] != "no_data"]
+    if seen:
+        rule = f"{len(seen)} past windows were watched as the next ones will be"
+        alarmed = sum(item["verdict"] == "alarm" for item in seen)
+        keep_check(
+            context.home, str(record.key.address), "backtest", passed=True, rule=rule, outputs={"alarms": alarmed}
+        )
     called = record.key.address.name
     for item in runs if as_json else ():
         emit_json({"type": "monitor_backtest", "monitor": called, **item})

@@ -67,6 +67,7 @@ def analyse(
             )
         params = job_of(record, records, until, looks, ctx, final=final)
         work = _fresh(folder / ANALYSES_FOLDER, until)
+        _prune(folder / ANALYSES_FOLDER)  # before it can fail: else each failure would leave a folder for good
         result = job.run("experiment", params.model_dump(mode="json"), work, ctx)
         found: Any = result.outputs["analysis"]
         stored = (work / MOMENTS_FILE).read_bytes()
@@ -85,7 +86,6 @@ def analyse(
             {MOMENTS_FILE: stored},
         )  # fmt: skip
         advise(record, spec, records, found, ctx)
-        _prune(folder / ANALYSES_FOLDER)
     return Analysis(record.key.address.name, name, found, replay.moments_of(stored))
 
 

@@ -25,6 +25,14 @@ _DAY = 86_400 * SECOND
 
 def collect(job: ExperimentJob, folder: Path) -> dict[str, Any]:
     """Read the data. Raises MlctlError for what cannot be read; what can is counted, or told why not."""
+    try:
+        return _collected(job, folder)
+    finally:
+        for path in folder.glob("*.parquet"):  # they hold the ids of units, and as much as the data
+            path.unlink()
+
+
+def _collected(job: ExperimentJob, folder: Path) -> dict[str, Any]:
     with database(folder) as connection:
         connection.create_function("unit_hash", unit_hash, ["VARCHAR"], "VARCHAR")
         exposed = read_exposures(connection, job, folder, from_outcomes(job))
@@ -48,8 +56,6 @@ def collect(job: ExperimentJob, folder: Path) -> dict[str, Any]:
         }
     for name, count in joined.not_numbers.items():
         metrics[name]["not_numbers"] = count
-    for path in folder.glob("*.parquet"):
-        path.unlink()
     return found
 
 

@@ -14,7 +14,7 @@ import pytest
 from mlctl.files import decisions
 from mlctl.types.diagnostic import ExitCode
 from mlctl.views.json.schema import events_schema
-from tests.integration.experiments.shop import DAY, START, Shop
+from tests.integration.experiments.shop import DAY, OUTCOMES, START, Shop
 
 pytestmark = pytest.mark.tools
 
@@ -97,6 +97,24 @@ def test_a_look_that_cannot_be_read_is_not_forgotten(tmp_path: Path, capsys: pyt
     assert "decision.broken" in capsys.readouterr().err
     kept.write_bytes(whole)
     assert shop.analyze(13) == ExitCode.OK
+
+
+def test_analyses_that_fail_leave_no_more_folders_than_those_that_do_not(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, users=100, days=2)
+    shop.spec["primary"]["aggregate"] = "max"
+    shop.make()
+    rows = shop.rows("outcomes")
+    rows[0][2] = "5"
+    shop.write("outcomes", OUTCOMES, rows)
+    shop.apply()
+    analyses = tmp_path / ".mlctl/default/objects/experiments.mail/self/analyses"
+    for number in range(12):
+        folder = analyses / f"20260101T0000{number:02}.000000Z"
+        folder.mkdir(parents=True)
+        os.utime(folder, (number, number))
+    assert shop.analyze(5) == ExitCode.ERROR
+    assert len(list(analyses.iterdir())) == 10
+    assert not list(analyses.rglob("*.parquet"))
 
 
 def test_without_an_effect_nothing_is_shipped_and_the_end_stops_it(

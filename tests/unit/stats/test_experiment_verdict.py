@@ -206,7 +206,7 @@ def test_without_an_effect_hardly_anything_is_claimed_and_with_one_it_is_found()
 
 @pytest.mark.parametrize("sequential", ["obrien_fleming", "pocock", "fixed"])
 def test_a_look_after_the_last_one_shows_nothing_and_does_not_move_its_bound(sequential: str) -> None:
-    rules = replace(RULES, sequential=sequential)
+    rules = replace(RULES, sequential=sequential)  # type: ignore[arg-type]
     at_end = decide(rules, [look(2, 1.97, 1.97, last=True)])
     assert at_end.verdict == "ship"
     after = [look(2, 1.97, 1.97, last=True), look(3, 0.5, 0.5, last=True)]

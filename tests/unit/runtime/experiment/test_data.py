@@ -290,3 +290,4 @@ def test_a_proportion_of_values_that_are_neither_yes_nor_no_is_refused(data: Dat
     assert sums(data.read(PAIR, [["a", when(2), 1], ["a", when(3), 0]], [largest]), "control")["y"] == 1
     with pytest.raises(MlctlError, match="counts 0 and 1"):
         data.read(PAIR, [["a", when(2), 1], ["b", when(3), 5]], [largest])
+    assert not list(data.folder.glob("job/*.parquet"))  # of what was read, nothing stays
