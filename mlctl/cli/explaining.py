@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlctl.files.day_logs import Hits, search
+from mlctl.files.day_logs import Hits, first_after, search
 from mlctl.launch import job
 from mlctl.provider import Context
 from mlctl.providers.serving import controllers
@@ -119,7 +120,14 @@ def _labels(
     sources = list(_label_sources(place, records))
     if not sources:
         return []
-    lookup = LabelLookup(request_id=str(row["request_id"]), key=row.get("key"), at=str(row["ts"]), sources=sources)
+    by_key = row.get("key") and any(source.joining.id is None for source in sources)
+    lookup = LabelLookup(
+        request_id=str(row["request_id"]),
+        key=row.get("key"),
+        at=str(row["ts"]),
+        next_at=_next(place, row) if by_key else None,
+        sources=sources,
+    )
     ctx.home.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".label-", dir=ctx.home))
     try:
@@ -129,6 +137,18 @@ def _labels(
         return found
     finally:
         job.discard(folder)
+
+
+def _next(place: Deployed, row: Mapping[str, Any]) -> str | None:
+    """When the next prediction of the same key was made, as the log writes keys."""
+
+    def same(other: Mapping[str, Any]) -> bool:
+        answered = other.get("role", "stable") == "stable" and other.get("code", 200) == 200
+        return bool(answered and other.get("key") == row["key"])
+
+    text = f'"key": {json.dumps(row["key"], ensure_ascii=False)}'
+    found = first_after(place.folder, text, str(row["ts"]), same)
+    return None if found is None else str(found["ts"])
 
 
 def _label_sources(place: Deployed, records: Mapping[str, Record]) -> Iterable[LabelSource]:

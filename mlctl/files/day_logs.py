@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,26 @@ def search(folders: Iterable[Path], ids: Sequence[str], fields: Sequence[str], d
         found_before = bool(hits.rows)
     hits.rows.sort(key=lambda item: str(item[1].get("ts", "")))
     return hits
+
+
+def first_after(folder: Path, text: str, ts: str, wanted: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any] | None:
+    """The earliest line later than a moment that has a text in it and is wanted. Lines of two days may be on either side of midnight."""
+    needle, hits = text.encode("utf-8", "surrogatepass"), Hits()
+    first: dict[str, Any] | None = None
+    for path in sorted(folder.glob(_DAY)):
+        if path.stem < ts[:10]:
+            continue
+        if first is not None:
+            break
+        for line in _lines(path, [needle], hits):
+            row = _object(line)
+            if (
+                row is not None
+                and wanted(row)
+                and ts < str(row.get("ts", "")) < ("~" if first is None else str(first["ts"]))
+            ):
+                first = row
+    return first
 
 
 def _lines(path: Path, needles: Sequence[bytes], hits: Hits) -> Iterator[bytes]:

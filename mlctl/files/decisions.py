@@ -43,6 +43,13 @@ def keep(home: Path, decision: Decision, files: Mapping[str, bytes | Path] | Non
     return decision.id
 
 
+def forget(home: Path, kind: str, address: str, verdict: str, keep_newest: int) -> None:
+    """Remove the oldest decisions that came out so, about one resource: those that nothing follows from would fill the disk."""
+    found = [item.id for item in kept(home) if (item.kind, item.address, item.verdict) == (kind, address, verdict)]
+    for name in found[: max(len(found) - keep_newest, 0)]:
+        shutil.rmtree(home / FOLDER / name, ignore_errors=True)
+
+
 def find(home: Path, name: str) -> tuple[Decision, Path]:
     """A decision by its id, or by as much of it as tells it from the others, with its folder. Raises MlctlError."""
     known = [path.name for path in _folders(home)]

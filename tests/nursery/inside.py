@@ -30,7 +30,7 @@ class Nursery:
     """It forks when asked, and notes how those ended that it has forked."""
 
     def __init__(self, channel: socket.socket, notes: Path) -> None:
-        self._channel, self._notes = channel, notes
+        self._channel, self._notes, self._pid = channel, notes, os.getpid()
         self._lent: dict[int, socket.socket] = {}  # channels of others, by file
         self._wake, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakes = wakes
@@ -106,7 +106,7 @@ class Nursery:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
-        _die_with_parent()
+        _die_with_parent(self._pid)
         os.dup2(files[0], 1)
         os.dup2(files[1], 2)
         for number in set(files[:2]):
@@ -164,11 +164,12 @@ def _spread(asked: dict[str, Any]) -> NoReturn:
             os.kill(pid, number)
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # until there are ranks that it can be passed on to
+    launcher = os.getpid()
     for rank in range(asked["ranks"]):
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            _die_with_parent()
+            _die_with_parent(launcher)
             os.environ.update({"RANK": str(rank), "LOCAL_RANK": str(rank)})
             _run(asked)
         left.add(pid)
@@ -183,8 +184,10 @@ def _spread(asked: dict[str, Any]) -> NoReturn:
     os._exit(failed)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before this was asked for
+        os._exit(1)
 
 
 def _show(command: list[str]) -> None:

@@ -16,11 +16,13 @@ from mlctl.providers.evidently import evidence
 from mlctl.providers.evidently.monitor import RUNS_FOLDER
 from mlctl.providers.evidently.parts import PARTS
 from mlctl.providers.evidently.run import LOG_FILE, MonitorResult
+from mlctl.stats.drift import Verdict
 from mlctl.types.decision import Decision
 from mlctl.types.job import JOB_FILE
 from mlctl.types.state import Record
 
 KIND = "monitor"
+_KEPT_OK = 400  # of one monitor: runs without an alarm lead to nothing
 _DECIDING = ("mlctl.runtime.monitor", "mlctl.stats")
 # What differs from one run to the next without having been decided.
 INCIDENTAL = ("report", "evidently", "seconds")
@@ -34,7 +36,9 @@ def keep(record: Record, result: MonitorResult, ctx: Context, actions: Mapping[s
         if (known.kind, known.address, known.inputs.get("run")) == (KIND, made.address, result.run):
             return known.id  # a kill came between the ledger and the note that it is in there
     evidence.keep_frozen(record, ctx)
-    return decisions.keep(ctx.home, made)
+    name = decisions.keep(ctx.home, made)
+    decisions.forget(ctx.home, KIND, made.address, Verdict.OK, _KEPT_OK)
+    return name
 
 
 def decision(record: Record, result: MonitorResult, ctx: Context, actions: Mapping[str, Any], by: str) -> Decision:

@@ -18,7 +18,7 @@ from mlctl.types.secret import HIDDEN, sealed_names
 
 _BY_SHAP = ("tree", "permutation")
 _SECRET_HEADER = re.compile(
-    r"(?i)(?:^|[-_])auth(?:orization)?$|authorization|key$|token|secret|password|cookie|dsn$|^x-honeycomb-team$"
+    r"(?i)(?:^|[-_])auth(?:orization)?$|authorization|(?:api|access|ingest(?:ion)?|insert|licen[sc]e|auth)[-_]?key|token|secret|password|cookie|dsn$|^x-honeycomb-team$"
 )
 _NEVER = "nothing of a request leaves the server in another way"
 

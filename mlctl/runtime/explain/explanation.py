@@ -29,7 +29,8 @@ class Explained:
 def line(row: Mapping[str, Any], explained: Explained, score: float, tolerance: float) -> dict[str, Any]:
     """What is kept of an explanation of a row of the prediction log."""
     residual = explained.sum - score
-    size = max(abs(score), abs(explained.sum), _SMALLEST)
+    start = explained.base if explained.link == IDENTITY else _probability(explained.base)
+    size = max(abs(score), abs(start), _SMALLEST)  # of a rare event the score is tiny, and the parts lead down to it
     off = not math.isfinite(residual) or abs(residual) > tolerance * size
     told: dict[str, Any] = {
         "request_id": row["request_id"], "trace_id": row.get("trace_id"), "deployment": row.get("deployment"),

@@ -13,6 +13,7 @@ from mlctl.types.job import JobResult, JobStatus
 from mlctl.types.jobs.label_lookup import LabelLookup, LabelSource
 
 _MOST = 10  # labels of one prediction that are told
+_AFTER_ANSWER_SECONDS = 2.0  # as the monitors have it: a label may be quicker than the log
 
 
 def main(params: dict[str, Any], report: Report) -> JobResult:
@@ -22,7 +23,7 @@ def main(params: dict[str, Any], report: Report) -> JobResult:
 
 
 def look(asked: LabelLookup, source: LabelSource, folder: Path) -> dict[str, Any]:
-    """What one monitor would find: all rows of the prediction's id, or of its key the first one after it."""
+    """What one monitor would find: all rows of the prediction's id, or of its key the first one after it and before the next prediction."""
     joining = source.joining
     told: dict[str, Any] = {"monitor": source.monitor, "dataset": joining.dataset, "by": _by(source), "found": []}
     key = asked.key or {}
@@ -34,6 +35,8 @@ def look(asked: LabelLookup, source: LabelSource, folder: Path) -> dict[str, Any
         conditions.append(f"CAST({quote(joining.id)} AS VARCHAR) = ?")
         values.append(asked.request_id)
     moment = f"CAST({quote(joining.timestamp)} AS TIMESTAMP)"
+    if joining.source.columns.get(joining.timestamp) == "date":
+        moment = f"({moment} + INTERVAL 86399 SECOND)"  # what is known on a day is known at its end
     query = (
         f"SELECT {moment} AS moment, {quote(source.label)} AS label FROM {relation(joining.source)} "  # noqa: S608
         f"WHERE {' AND '.join(conditions)} ORDER BY moment"
@@ -41,11 +44,18 @@ def look(asked: LabelLookup, source: LabelSource, folder: Path) -> dict[str, Any
     with database(folder) as connection:
         rows = connection.execute(query, values).fetchall()
     since = datetime.fromisoformat(asked.at)
-    found = []
+    following = None if asked.next_at is None else (datetime.fromisoformat(asked.next_at) - since).total_seconds()
+    found, early, taken = [], 0, 0
     for at, label in rows:
         lag = None if at is None else (at.replace(tzinfo=UTC) - since).total_seconds()
         if joining.id is None and (lag is None or lag < 0):
             continue  # it was about an earlier prediction of the same key
+        if joining.id is None and following is not None and lag is not None and lag >= following:
+            taken += 1  # a later one knew more
+            continue
+        if lag is not None and lag < -_AFTER_ANSWER_SECONDS:
+            early += 1  # nobody predicts what has happened
+            continue
         late = lag is not None and lag > joining.within_window_seconds
         plain = label if isinstance(label, bool | int | float | str) else None if label is None else str(label)
         found.append(
@@ -56,6 +66,10 @@ def look(asked: LabelLookup, source: LabelSource, folder: Path) -> dict[str, Any
                 "late": late,
             }
         )
+    if not found and early:
+        return {**told, "why": "its label is from before the prediction, and does not count"}
+    if not found and taken:
+        return {**told, "why": "the label came after a later prediction of the same key, and is that one's"}
     if not found:
         age = (datetime.now(UTC) - since).total_seconds()
         pending = age <= joining.within_window_seconds

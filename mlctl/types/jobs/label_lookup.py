@@ -27,4 +27,5 @@ class LabelLookup(BaseModel):
     request_id: str
     key: dict[str, Any] | None
     at: str  # ISO 8601
+    next_at: str | None = None  # when the next prediction of the same key was made, whose the labels after it are
     sources: list[LabelSource]

@@ -153,7 +153,11 @@ def _monitor(item: Monitored) -> Iterator[Json]:
     yield _graph("Alarms", [(f"mlctl_drift_alarm{{{who}}}", "{{part}}")], "short")
     yield _graph("Since the last run", [(f"time() - mlctl_monitor_last_run_timestamp_seconds{{{who}}}", "age")], "s")
     if "data" in item.parts:
-        share = f"mlctl_drift_score{{{who}}} / mlctl_drift_margin{{{who}}}"
+        area = f'{who},method="domain_classifier"'  # 0.5 is no drift
+        share = (
+            f'mlctl_drift_score{{{who},method!="domain_classifier"}} / mlctl_drift_margin{{{who}}}'
+            f" or (mlctl_drift_score{{{area}}} - 0.5) / (mlctl_drift_margin{{{area}}} - 0.5)"
+        )
         yield _graph(
             "Drift, as a share of its margin", [(f"topk(10, {share})", "{{feature}} {{method}}")], "percentunit"
         )

@@ -80,7 +80,7 @@ def test_a_deployment_without_a_monitor_is_watched_by_nobody(tmp_path: Path) -> 
     )
     assert found(tmp_path, text) == [("A4", ERROR)]
     never_made = {name: values for name, values in OUTPUTS.items() if name != "deployments.churn_api"}
-    assert found(tmp_path, text, outputs=never_made) == []  # nobody is asking it anything
+    assert found(tmp_path, text, outputs=never_made) == [("A4", ERROR)]  # before it is deployed is when to say so
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,24 @@ def test_a_monitor_that_missed_its_times(tmp_path: Path) -> None:
     (item,) = audit(case).findings
     assert (item.pattern.id, item.severity) == ("A4", ERROR)
     assert "missed" in item.says
+
+
+def test_a_monitor_of_weekdays_misses_nothing_at_the_weekend(tmp_path: Path) -> None:
+    """Last run on Friday morning: on Monday before it is due, that is three days ago, and the next two runs are a day apart."""
+    from datetime import UTC, datetime
+
+    text = edited('cron: "0 * * * *"', 'cron: "0 12 * * 1-5"')
+    monday = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+    runs = tmp_path / "objects/monitors.churn_drift/self/runs"
+    case = case_of(tmp_path, text, now=monday)
+    (only,) = runs.iterdir()
+    only.rename(runs / "20261120T115900.000000Z")
+    assert audit(case).findings == ()
+    late = case_of(tmp_path, text, now=datetime(2026, 11, 25, 13, 0, tzinfo=UTC))
+    for path in runs.iterdir():
+        if not path.name.startswith("20261120"):
+            (path / "result.json").unlink()
+    assert [item.pattern.id for item in audit(late).findings] == ["A4"]
 
 
 def after(days: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mlctl.files.day_logs import search
+from mlctl.files.day_logs import first_after, search
 
 FIELDS = ("request_id", "trace_id")
 
@@ -48,3 +48,20 @@ def test_a_day_may_be_named_and_what_is_no_log_is_left_alone(tmp_path: Path) -> 
     (tmp_path / "2026-11-23.jsonl").write_text("")
     assert [path.stem for path, _ in search([tmp_path], ["a"], FIELDS, "2026-11-21").rows] == ["2026-11-21"]
     assert search([tmp_path / "nowhere"], ["a"], FIELDS).files == 0
+
+
+def test_the_first_line_after_a_moment_is_found_over_days(tmp_path: Path) -> None:
+    def write(day: str, *lines: dict[str, object]) -> None:
+        (tmp_path / f"{day}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    write("2026-11-01", {"ts": "2026-11-01T10", "key": {"a": 1}}, {"ts": "2026-11-01T09", "key": {"a": 1}})
+    write("2026-11-02", {"ts": "2026-11-02T11", "key": {"a": 1}}, {"ts": "2026-11-02T10", "key": {"a": 1}, "no": 1})
+    write("2026-11-03", {"ts": "2026-11-03T11", "key": {"a": 1}})
+
+    def after(ts: str) -> str | None:
+        found = first_after(tmp_path, '"key": {"a": 1}', ts, lambda row: "no" not in row)
+        return None if found is None else str(found["ts"])
+
+    assert [after(ts) for ts in ("2026-11-01T08", "2026-11-01T09", "2026-11-01T10", "2026-11-02T11", "2026-11-03T11")] == [
+        "2026-11-01T09", "2026-11-01T10", "2026-11-02T11", "2026-11-03T11", None,
+    ]  # fmt: skip

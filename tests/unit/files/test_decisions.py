@@ -47,3 +47,17 @@ def test_a_name_that_is_none_or_several_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MlctlError, match=r"decision\.unknown"):
         decisions.find(tmp_path, "2027")
     assert decisions.find(tmp_path, "20260501T100001")[0] == decision()
+
+
+def test_of_what_nothing_follows_from_the_newest_are_kept(tmp_path: Path) -> None:
+    for second in range(1, 6):
+        decisions.keep(tmp_path, decision("ok", second))
+    decisions.keep(tmp_path, decision("alarm", 0))
+    decisions.forget(tmp_path, "experiment", "experiments.offer", "ok", 2)
+    assert [(item.verdict, item.at[17:19]) for item in decisions.kept(tmp_path)] == [
+        ("alarm", "00"),
+        ("ok", "04"),
+        ("ok", "05"),
+    ]
+    decisions.forget(tmp_path, "experiment", "experiments.other", "ok", 0)
+    assert len(list(decisions.kept(tmp_path))) == 3

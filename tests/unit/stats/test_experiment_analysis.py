@@ -166,7 +166,10 @@ def test_an_arm_without_units_is_told_and_nothing_is_decided() -> None:
 
 
 def test_nothing_at_all_goes_on() -> None:
-    empty = {"bought": {"days": {}, "subgroups": {}}, "spent": {"days": {}, "subgroups": {}}}
+    empty: dict[str, dict[str, dict[str, object]]] = {
+        "bought": {"days": {}, "subgroups": {}},
+        "spent": {"days": {}, "subgroups": {}},
+    }
     found = analyse(
         design(), {"first": None, "until": START.isoformat(), "days": {}, "segments": {}, "metrics": empty}, []
     )

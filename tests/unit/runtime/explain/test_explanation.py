@@ -34,6 +34,13 @@ def test_parts_that_do_not_add_up_are_refused_and_not_kept(parts: dict[str, floa
     assert "add up" in found["refused"]
 
 
+def test_a_tiny_score_is_explained_as_well_as_where_it_started_allows() -> None:
+    """Else rare events, whose scores are next to nothing, are explained only where they are likely."""
+    assert line(ROW, Explained(0.003, {"a": -0.00299}), 0.00002, 0.01)["refused"] is None
+    assert line(ROW, Explained(0.003, {"a": -0.0029}), 0.00002, 0.01)["refused"] is not None
+    assert line(ROW, Explained(0.003, {"a": math.inf}), 0.00002, 0.01)["refused"] is not None
+
+
 def test_log_odds_are_held_against_the_probability() -> None:
     found = line(ROW, Explained(0.0, {"a": math.log(7 / 3), "b": 0.0}, LOGIT), 0.7, 1e-9)
     assert (found["refused"], found["link"]) == (None, "logit")

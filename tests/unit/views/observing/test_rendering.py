@@ -76,6 +76,14 @@ def test_each_deployment_and_monitor_has_its_row_with_what_it_has() -> None:
     )
 
 
+def test_a_classifier_that_tells_nothing_apart_has_drifted_by_nothing() -> None:
+    """Its area is 0.5 then, and its margin 0.55: nine tenths of it, if one were divided by the other."""
+    [share] = [text for text in expressions(dashboard(WATCHED)) if "mlctl_drift_score" in text]
+    area = 'monitor="churn_drift",method="domain_classifier"'
+    assert f"(mlctl_drift_score{{{area}}} - 0.5) / (mlctl_drift_margin{{{area}}} - 0.5)" in share
+    assert 'mlctl_drift_score{monitor="churn_drift",method!="domain_classifier"} /' in share
+
+
 def test_rules_are_yaml_with_a_deployment_and_a_severity_each() -> None:
     found = yaml.safe_load(alerts(WATCHED))
     rules = [rule for group in found["groups"] for rule in group["rules"]]
