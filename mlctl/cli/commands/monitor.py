@@ -172,6 +172,13 @@ def label_budget(
     found = budget.budget(record, context, drop, power).to_json()
     drawn = None
     if draw is not None:
+        if draw.exists():
+            raise MlctlError.of(
+                "cli.file-exists",
+                f"{draw} is there already",
+                "it may hold labels that somebody has given",
+                "name another file with `--draw`, or remove it",
+            )
         rows = budget.draw(record, context, found["labels"])
         try:
             atomic.write_bytes(draw, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mlctl.runtime.monitor.compare import as_frozen, compare
 from mlctl.runtime.monitor.figures import alarms_of, column_figures, summary_of
 from mlctl.runtime.monitor.found import Found
 from mlctl.runtime.monitor.marks import marks_of
-from mlctl.runtime.monitor.window import Categories, Numbers, Window, read_window
+from mlctl.runtime.monitor.window import Categories, Numbers, Window, read_window, seconds_before
 from mlctl.runtime.report import Report
 from mlctl.stats.drift import Comparison, Finding, Method, Verdict, column_verdicts, decide, overall
 from mlctl.types.diagnostic import MlctlError
@@ -46,7 +46,7 @@ def watch(job: MonitorJob, part: DataPart, report: Report) -> Found:
     reference = _load(part.reference)
     report.progress("reading the prediction log")
     until = datetime.fromisoformat(job.until)
-    since = until - timedelta(seconds=part.window_seconds)
+    since = seconds_before(until, part.window_seconds)
     window = read(part, reference, Path(job.predictions), since, until)
     report.progress("testing", 0, len(part.tests), "columns")
     judged = judge(part, reference, window)
@@ -92,7 +92,7 @@ def read(part: DataPart, reference: FrozenReference, predictions: Path, since: d
 
         draw = columns_of(part.together)
     known = {*reference.columns, *part.untested}
-    return read_window(predictions, kinds, since, until, draw=draw, known=known)
+    return read_window(predictions, kinds, since, until, draw=draw, known=known, every_row=part.unit == "row")
 
 
 def judge(part: DataPart, reference: FrozenReference, window: Window) -> Judged:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mlctl.runtime.monitor.found import Found
-from mlctl.runtime.monitor.joining import read_predictions, seconds_before
+from mlctl.runtime.monitor.joining import read_predictions
+from mlctl.runtime.monitor.window import seconds_before
 from mlctl.runtime.report import Report
 from mlctl.stats.calibration import CANNOT_SEE, Estimate, estimate, method_for
 from mlctl.stats.drift import Verdict

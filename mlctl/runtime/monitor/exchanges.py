@@ -10,8 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mlctl.runtime.monitor.joining import seconds_before
-from mlctl.runtime.monitor.window import log_rows
+from mlctl.runtime.monitor.window import log_rows, seconds_before
 from mlctl.stats.ratio_change import Ratio
 from mlctl.types.jobs.monitor import MonitorJob
 from mlctl.types.jobs.monitor_llm import GOLDEN_TEMPLATE

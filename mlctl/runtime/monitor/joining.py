@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -201,8 +201,3 @@ def _stamp(moment: datetime) -> str:
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
-
-
-def seconds_before(moment: datetime, seconds: float) -> datetime:
-    """A moment so long before another."""
-    return moment - timedelta(seconds=min(seconds, (moment - datetime(1970, 1, 2, tzinfo=UTC)).total_seconds()))

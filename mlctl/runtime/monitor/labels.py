@@ -14,7 +14,8 @@ from mlctl.runtime.monitor import cohorts
 from mlctl.runtime.monitor.cohorts import Outcomes, Ripe
 from mlctl.runtime.monitor.detection import Detection, detect
 from mlctl.runtime.monitor.found import Found
-from mlctl.runtime.monitor.joining import Finder, Predictions, events, read_predictions, seconds_before
+from mlctl.runtime.monitor.joining import Finder, Predictions, events, read_predictions
+from mlctl.runtime.monitor.window import seconds_before
 from mlctl.runtime.report import Report
 from mlctl.stats import drift
 from mlctl.stats.drift import Comparison, Verdict

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.runtime.monitor.found import Found
-from mlctl.runtime.monitor.joining import Finder, events, observations, read_predictions, seconds_before
+from mlctl.runtime.monitor.joining import Finder, events, observations, read_predictions
+from mlctl.runtime.monitor.window import seconds_before
 from mlctl.runtime.report import Report
 from mlctl.stats.drift import Verdict, overall
 from mlctl.stats.multiple import holm

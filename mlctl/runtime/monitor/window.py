@@ -1,9 +1,13 @@
-"""Read the rows of a prediction log that fall into a window, line by line, into one compact column for each feature."""
+"""Read the rows of a prediction log that fall into a window, line by line, into one compact column for each feature.
+
+It is read backwards, so that of each key the latest row is the one that is seen first.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import re
 import sys
@@ -23,6 +27,7 @@ _SEED = 20_261_122
 MOST_DRAWN = 5000
 _MOST_UNKNOWN = 50
 _LARGEST = sys.float_info.max
+_BLOCK = 1 << 20
 
 
 @dataclass
@@ -64,7 +69,8 @@ class Window:
 
     columns: dict[str, Numbers | Categories]
     scores: array[float] = field(default_factory=lambda: array("d"))
-    versions: array[int] = field(default_factory=lambda: array("l"))  # of each score: its place in `version_names`
+    # of each score, the latest first: its place in `version_names`
+    versions: array[int] = field(default_factory=lambda: array("l"))
     version_names: list[str] = field(default_factory=list)
     rows: int = 0
     with_features: int = 0
@@ -79,11 +85,11 @@ class Window:
     @property
     def version(self) -> str | None:
         """The model version of the latest prediction."""
-        return self.version_names[self.versions[-1]] if self.versions else None
+        return self.version_names[self.versions[0]] if self.versions else None
 
     def latest_scores(self) -> Numbers:
         """Scores of the latest version only: another model's scores may differ without any drift."""
-        now = self.versions[-1] if self.versions else -1
+        now = self.versions[0] if self.versions else -1
         return Numbers(
             array("d", (score for score, version in zip(self.scores, self.versions, strict=True) if version == now))
         )
@@ -97,12 +103,14 @@ def read_window(
     *,
     draw: Sequence[str] = (),
     known: Collection[str] = (),
+    every_row: bool = False,
 ) -> Window:
-    """All rows of the log from `since` to `until`. A folder that is not there yet is an empty log.
+    """The rows of the log from `since` to `until`. A folder that is not there yet is an empty log.
 
     A line that cannot be read (the torn end after a kill) is counted and left out. So are answers without a prediction, and
-    a row that repeats another of the same key to the digit: asking twice tells nothing new about what is asked. The features
-    of `draw` are kept together for up to 5,000 rows, drawn at random; features of no such `known` name are noted.
+    all rows of a key but its latest: tests take rows as independent, and what the same customer looks like day after day is
+    not. With `every_row`, only a row that repeats another of its key to the digit is left out. The features of `draw` are kept
+    together for up to 5,000 rows, drawn at random; features of no such `known` name are noted.
     """
     window = Window({name: Numbers() if kind == "numeric" else Categories() for name, kind in kinds.items()})
     taker = _Taker(window, draw, {*kinds, *draw, *known})
@@ -117,7 +125,7 @@ def read_window(
             continue
         if row.get("code", MODEL_CODES[0]) not in MODEL_CODES:
             window.refused += 1
-        elif row.get("key") is not None and (mark := _mark(row)) in seen:
+        elif row.get("key") is not None and (mark := _mark(row, every_row)) in seen:
             window.repeated += 1
         else:
             if row.get("key") is not None:
@@ -127,19 +135,25 @@ def read_window(
     return window
 
 
-def _mark(row: Mapping[str, Any]) -> int:
-    """The same for rows of the same key, features and score."""
-    key, features = row["key"], row.get("features")
+def seconds_before(moment: datetime, seconds: float) -> datetime:
+    """A moment so long before another."""
+    return moment - timedelta(seconds=min(seconds, (moment - datetime(1970, 1, 2, tzinfo=UTC)).total_seconds()))
+
+
+def _mark(row: Mapping[str, Any], every_row: bool) -> int:
+    """The same for rows of which one counts: of one key, or of one key with the same features and score."""
+    key, features = row["key"], row.get("features") if every_row else None
+    score = row.get("score") if every_row else None
     try:
         return hash(
             (
                 tuple(key.items()) if isinstance(key, dict) else key,
                 tuple(features.items()) if isinstance(features, dict) else features,
-                row.get("score"),
+                score,
             )
         )
     except TypeError:  # a list or a mapping inside
-        return hash(json.dumps([key, features, row.get("score")], sort_keys=True))
+        return hash(json.dumps([key, features, score], sort_keys=True))
 
 
 class _Taker:
@@ -158,7 +172,7 @@ class _Taker:
         window = self._window
         window.rows += 1
         stamp = row["ts"].isoformat()
-        window.first, window.last = window.first or stamp, stamp
+        window.first, window.last = stamp, window.last or stamp
         features = row.get("features")
         if isinstance(features, dict):
             self._features(features)
@@ -209,15 +223,27 @@ class _Taker:
 
 
 def _lines(folder: Path, since: datetime | None, until: datetime) -> Iterator[bytes]:
-    """Lines of the files whose day can hold a row of the window; a day is allowed on both sides for clocks and zones."""
+    """Lines of the files whose day can hold a row of the window, the last first; a day is allowed on both sides for clocks and zones."""
     if not folder.is_dir():
         return
     low = "" if since is None else (since.astimezone(UTC) - timedelta(days=1)).date().isoformat()
     high = (until.astimezone(UTC) + timedelta(days=1)).date().isoformat()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir(), reverse=True):
         if _DAY_FILE.fullmatch(path.name) and low <= path.stem <= high:
-            with open(path, "rb") as stream:
-                yield from (line for line in stream if line.strip())
+            yield from (line for line in _backwards(path) if line.strip())
+
+
+def _backwards(path: Path) -> Iterator[bytes]:
+    """The lines of a file from its end, of which only a block at a time is in memory."""
+    with open(path, "rb") as stream:
+        end, rest = stream.seek(0, os.SEEK_END), b""
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            stream.seek(start)
+            rest, *lines = (stream.read(end - start) + rest).split(b"\n")
+            end = start
+            yield from reversed(lines)
+        yield rest
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

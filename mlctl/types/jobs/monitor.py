@@ -64,6 +64,9 @@ class DataPart(BaseModel):
     correction: Literal["holm", "bh"]
     margins: dict[str, float]
     min_rows: int
+    unit: Literal["key", "row"] = (
+        "key"  # what counts as one: all rows of a key, of which the latest is taken, or each row
+    )
     window_seconds: float
 
 

@@ -105,6 +105,7 @@ class DataDriftPart:
                 "correction": data.correction,
                 "margins": {method.value: margin for method, margin in data.margins.items()},
                 "min_rows": data.min_rows,
+                "unit": data.unit,
                 "window_seconds": data.window,
             },
             files,

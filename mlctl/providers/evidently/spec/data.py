@@ -26,6 +26,12 @@ class DataDrift(Block):
     margin: dict[Method, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     min_rows: Annotated[int, Field(ge=30)] = 100
     window: Duration = WEEK_SECONDS
+    unit: Annotated[
+        Literal["key", "row"],
+        Field(
+            description="What counts as one: all predictions of a key, of which the latest is taken, or each of them"
+        ),
+    ] = "key"
     rows: Annotated[str | None, Field(min_length=1)] = None
 
     @property

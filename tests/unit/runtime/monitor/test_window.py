@@ -36,7 +36,7 @@ def read(folder: Path, *rows: Any, name: str = "2026-05-10.jsonl", days: float |
 def ages(window: Window) -> list[float]:
     column = window.columns["age"]
     assert isinstance(column, Numbers)
-    return list(column.values)
+    return list(reversed(column.values))  # the log is read from its end
 
 
 def cities(window: Window) -> dict[str | None, int]:
@@ -103,12 +103,49 @@ def test_files_of_other_days_are_not_opened(tmp_path: Path) -> None:
     assert read(tmp_path, row()).rows == 1
 
 
-def test_repeats_of_a_key_count_once(tmp_path: Path) -> None:
+def test_of_each_key_the_latest_row_counts(tmp_path: Path) -> None:
     one, other = {"id": 1}, {"id": 2}
-    window = read(
-        tmp_path, row(key=one), row(key=one), row(key=other), row(key=one, features={"age": 5.0}), row(), row()
-    )
-    assert (window.rows, window.repeated) == (5, 1)  # without a key nothing says that two rows are about the same
+    rows = [row(key=one), row(key=one), row(key=other), row(key=one, features={"age": 5.0}), row(), row()]
+    window = read(tmp_path, *rows)
+    assert (window.rows, window.repeated) == (4, 2)  # without a key nothing says that two rows are about the same
+    assert sorted(ages(window)) == [4.0, 4.0, 4.0, 5.0]
+    each = read_window(tmp_path, KINDS, None, NOW, every_row=True)
+    assert (each.rows, each.repeated) == (5, 1)  # one repeats another to the digit
+
+
+def test_a_log_of_several_days_and_blocks_is_read_from_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlctl.runtime.monitor.window._BLOCK", 100)  # less than a line
+    for day in (8, 9, 10):
+        rows = [
+            row(ts=f"2026-05-{day:02}T10:00:{second:02}Z", features={"age": 100 * day + second}) for second in range(9)
+        ]
+        window = read(tmp_path, *rows, name=f"2026-05-{day:02}.jsonl")
+    assert ages(window) == [100.0 * day + second for day in (8, 9, 10) for second in range(9)]
+    assert (window.first, window.last) == ("2026-05-08T10:00:00+00:00", "2026-05-10T10:00:08+00:00")
+
+
+def test_the_same_customers_day_after_day_do_not_alarm(tmp_path: Path) -> None:
+    """300 customers, each with a row a day that hardly changes, drawn as the reference was: no drift."""
+    import numpy as np
+
+    from mlctl.stats.drift_numbers import ks
+
+    draw = np.random.default_rng(5)
+    reference = draw.normal(size=4000)
+    alarms = {False: 0, True: 0}
+    for _ in range(40):
+        levels = draw.normal(size=300)
+        lines = [
+            row(ts=f"2026-05-{day:02}T10:00:00Z", key={"id": customer}, features={"age": level + 0.02 * draw.normal()})
+            for day in range(4, 10)
+            for customer, level in enumerate(levels.tolist())
+        ]
+        read(tmp_path, *lines)
+        for every_row in alarms:
+            values = ages(read_window(tmp_path, KINDS, None, NOW, every_row=every_row))
+            alarms[every_row] += ks(reference, np.asarray(values)).p_value < 0.05
+    assert alarms[False] <= 6  # 5 % of 40, and chance
+    assert alarms[True] > 12
 
 
 def test_scores_are_those_of_the_latest_version(tmp_path: Path) -> None:
@@ -121,7 +158,7 @@ def test_scores_are_those_of_the_latest_version(tmp_path: Path) -> None:
         row(score=None),
     )
     assert window.version == "2"
-    assert list(window.latest_scores().values) == [0.2, 0.4]
+    assert list(window.latest_scores().values) == [0.4, 0.2]
     assert ages(window) == [4.0] * 5
     assert list(Window({}).latest_scores().values) == []
 
