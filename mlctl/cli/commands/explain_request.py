@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -10,12 +11,13 @@ import typer
 from mlctl.cli.explaining import deployed, find, told
 from mlctl.cli.options import AsJson, emit_json, make_app
 from mlctl.cli.project import in_project
-from mlctl.types.diagnostic import ExitCode
+from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.views.human import request as view
 from mlctl.views.human.style import wants_color
 from mlctl.workspace import Workspace
 
 app = make_app()
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @app.command(
@@ -44,6 +46,9 @@ def explain_request(
     records = workspace.records()
     _, context = workspace.reader()
     places = deployed(records, context, deployment)
+    if day and not _DAY.fullmatch(day):
+        why = "logs are kept by days, in UTC"
+        raise MlctlError.of("cli.usage", f"`--day {day}` is no day", why, "write `--day 2026-11-22`")
     hits, found = find(places, id, day)
     for place, row in found:
         known = told(place, row, records, context, labels=labels)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +25,7 @@ app = make_group(
     "Watch what is deployed with your own tools: a dashboard for Grafana, rules of alerts for Prometheus.\n\n"
     "Examples:\n\n  mlctl observe dashboard --out dashboard.json\n\n  mlctl observe alerts --out alerts.yaml"
 )
+_LOOKED_AT, _MISSED = 8, 2.5  # runs of a schedule that come next; so many of its longest gap mean that it does not run
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it there, and not to standard output.")
 ]
@@ -67,7 +71,9 @@ def _give(text: str, out: Path | None) -> int:
 def _watched(workspace: Workspace) -> Watched:
     """What the project says, applied or not. Raises MlctlError when there is nothing to watch."""
     project = workspace.project
-    specs: dict[str, dict[str, object]] = {section: {} for section in ("deployments", "monitors", "experiments")}
+    specs: dict[str, dict[str, object]] = {
+        section: {} for section in ("deployments", "monitors", "experiments", "schedules")
+    }
     for address, resource in sorted(project.resources.items(), key=lambda item: str(item[0])):
         if address.section in specs:
             specs[address.section][address.name] = resource.spec
@@ -82,7 +88,7 @@ def _watched(workspace: Workspace) -> Watched:
         project=project.name,
         environment=workspace.environment,
         deployments=tuple(_deployed(name, spec) for name, spec in specs["deployments"].items()),
-        monitors=tuple(_monitored(name, spec) for name, spec in specs["monitors"].items()),
+        monitors=tuple(_monitored(name, spec, specs["schedules"].values()) for name, spec in specs["monitors"].items()),
         experiments=tuple(specs["experiments"]),
     )
 
@@ -105,10 +111,22 @@ def _deployed(name: str, spec: object) -> Deployed:
     )
 
 
-def _monitored(name: str, spec: object) -> Monitored:
+def _monitored(name: str, spec: object, schedules: Iterable[object]) -> Monitored:
     parts = tuple(
         field
         for field in ("data", "labels", "estimated", "proxies", "prompts", "responses", "cost", "judge")
         if getattr(spec, field, None) is not None
     )
-    return Monitored(name, str(getattr(spec, "deployment", "")), parts)
+    deployment = str(getattr(spec, "deployment", ""))
+    longest = [_longest(item) for item in schedules if f"monitors.{name}" in getattr(item, "targets", ())]
+    if not longest:
+        return Monitored(name, deployment, parts)
+    return Monitored(name, deployment, parts, _MISSED * min(longest))
+
+
+def _longest(schedule: object) -> float:
+    """The longest time between two runs of a schedule, of those that come next, in seconds."""
+    from mlctl.providers.local.schedule import next_runs
+
+    runs = next_runs(str(getattr(schedule, "cron", "")), datetime.now().astimezone(), _LOOKED_AT)
+    return max((later - one).total_seconds() for one, later in pairwise(runs))

@@ -10,7 +10,6 @@ from mlctl.views.observing.watched import Deployed, Monitored, Watched
 
 _ERRORS = 0.05
 _OF_TIMEOUT = 0.8
-_STALE_SECONDS = 2 * 86_400
 _COVERAGE = 0.5
 
 Rule = Mapping[str, Any]
@@ -73,7 +72,7 @@ def _monitor(item: Monitored) -> Iterator[Rule]:
         f"see `mlctl monitor report {item.name}`", item.deployment,
     )  # fmt: skip
     yield _made(
-        "MlctlMonitorStale", f"time() - mlctl_monitor_last_run_timestamp_seconds{{{who}}} > {_STALE_SECONDS}", "1h", "warning",
+        "MlctlMonitorStale", f"time() - mlctl_monitor_last_run_timestamp_seconds{{{who}}} > {item.stale_seconds:.0f}", "1h", "warning",
         f"{item.name} has not run for {{{{ $value | humanizeDuration }}}}", f"run `mlctl monitor run {item.name}`, and look at its schedule", item.deployment,
     )  # fmt: skip
     yield _made(

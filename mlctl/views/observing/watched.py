@@ -19,11 +19,12 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Monitored:
-    """A monitor, with the parts that it has."""
+    """A monitor, with the parts that it has, and after how long without a run somebody should look."""
 
     name: str
     deployment: str
     parts: tuple[str, ...]
+    stale_seconds: float = 2 * 86_400.0
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class ExplainSpec(Block):
         Field(
             gt=0,
             le=1,
-            description="How far the parts may add up to something else than the score, relative to its size",
+            description="How far the parts may add up to something else than the score, relative to the larger of the score and what it starts from",
         ),
     ] = 0.01
 

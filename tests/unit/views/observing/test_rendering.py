@@ -115,3 +115,9 @@ def test_prometheus_itself_takes_the_rules(tmp_path: Path) -> None:
     path.write_text(alerts(WATCHED))
     done = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_monitor_is_stale_by_its_own_schedule() -> None:
+    weekly = Watched("p", "default", (), (Monitored("slow", "api", ("data",), 17.5 * 86_400),), ())
+    (rule,) = [line for line in alerts(weekly).splitlines() if "last_run_timestamp" in line and "time()" in line]
+    assert "> 1512000" in rule
