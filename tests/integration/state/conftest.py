@@ -111,9 +111,12 @@ def _bucket_world(url: str, home: Path) -> BucketWorld:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free, with the one 10000 above, which the server takes for its own protocol."""
+    """Ports that are free, with the one 10000 above, which the server takes for its own protocol.
+
+    All of them lie below those that the system gives to clients, which come and go.
+    """
     found: list[int] = []
-    for port in range(20000 + os.getpid() % 5000, 50000):
+    for port in range(10000 + os.getpid() % 9000, 22000):
         if len(found) == count:
             break
         if all(_free(number) for number in (port, port + 10000)) and all(abs(port - other) > 1 for other in found):
