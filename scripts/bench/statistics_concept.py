@@ -11,13 +11,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from river import drift
 from river.drift import binary
+from statistics_line import Line
 
 from mlctl.stats.calibration import estimate, expected
 from mlctl.stats.e_detector import EDetector
@@ -33,17 +34,6 @@ PEERS: dict[str, Callable[[], Any]] = {
     "HDDM_A": binary.HDDMA,
     "HDDM_W": binary.HDDMW,
 }
-
-
-class Line(NamedTuple):
-    """One figure with its 95 % interval, the bar that it has to keep, as `>= 2`, and what others come to on the same streams."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    bar: str
-    peers: dict[str, float]
 
 
 def run(quick: bool) -> list[Line]:

@@ -18,11 +18,12 @@ import warnings
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
+from statistics_line import Line
 
 from mlctl.runtime.monitor.compare import compare
 from mlctl.runtime.monitor.window import Numbers
@@ -43,17 +44,6 @@ SHAPES: dict[str, Draw] = {
 COLUMNS = [*SHAPES, *SHAPES]
 SEED = 20_261_122
 FEW_ROWS = 2000  # up to which Evidently's tests are quick enough to be made for each run
-
-
-class Line(NamedTuple):
-    """One figure with its 95 % interval, the bar that it has to keep, as `>= 2`, and what others come to on the same streams."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    bar: str
-    peers: dict[str, float]
 
 
 def run(quick: bool) -> list[Line]:

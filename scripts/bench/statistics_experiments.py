@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import NormalDist
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
+from statistics_line import Line
 
 from mlctl.rollout.verdict import Says
 from mlctl.stats import srm
@@ -30,17 +30,6 @@ from tests.simulations import Version, error_gate, step, threshold_rule
 SEED, DAYS, ALPHA, POWER = 20_261_122, 14, 0.05, 0.8
 QUANTILE = NormalDist().inv_cdf
 FIXED = QUANTILE(1 - ALPHA / 2) + QUANTILE(POWER)  # the drift of z that a fixed design has with its power
-
-
-class Line(NamedTuple):
-    """One figure with its 95 % interval, the bar that it has to keep, as `<= 0.05`, and what others come to on the same streams."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    bar: str
-    peers: dict[str, float]
 
 
 def run(quick: bool) -> list[Line]:
