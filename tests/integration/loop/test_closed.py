@@ -44,11 +44,12 @@ def test_an_alarm_on_unchanged_data_trains_nothing_and_is_taken_up_once(loop: Lo
 
     done = loop.run("retrain", "--on-alarm", "--auto-approve", "--json")
     assert done.exit_code == 0, done
-    (line,) = done.of("retrain")
+    # other tests of this project may have had something judged anew, which is told beside
+    (line,) = [item for item in done.of("retrain") if item["kind"] == "retrain"]
     assert (line["verdict"], done.started()) == ("skipped", {})
     assert "data and spec are those of shops v" in line["rule"]
     (begun,) = caused(loop, cause)
-    assert [item.id for item in caused(loop, begun.id)] == [line["id"]]
+    assert line["id"] in [item.id for item in caused(loop, begun.id)]
 
     again = loop.run("retrain", "--on-alarm", "--auto-approve", "--json")
     assert (again.exit_code, again.lines) == (0, [{"type": "retrain_idle", "trainings": [TRAINING]}])
