@@ -65,6 +65,7 @@ def test_outputs(ctx: Context) -> None:
         {"margin": {"ks": 0.2}},
         {"min_rows": 50},
         {"window": "1d"},
+        {"unit": "row"},
     ],
     ids=lambda data: next(iter(data)),
 )
