@@ -108,16 +108,19 @@ class Contrast:
 
     @property
     def relative(self) -> float | None:
-        """The difference as a share of the control, of its size: from -10 to -5 is half of it up. None for a control of 0."""
-        return self.difference / abs(self.control.value) if self.control.value else None
+        """The difference as a share of the control, of its size: from -10 to -5 is half of it up. None for a control of 0, or
+        of next to nothing, of which no number is the share."""
+        return _share(self.difference, abs(self.control.value))
 
     @property
     def relative_error(self) -> float | None:
         """Of `relative`, by the delta method."""
-        base = self.control.value
-        if not base:
+        treatment, control = (_share(arm.error, self.control.value) for arm in (self.treatment, self.control))
+        ratio = _share(self.treatment.value, self.control.value)
+        if treatment is None or control is None or ratio is None:
             return None
-        return math.hypot(self.treatment.error / base, self.treatment.value * self.control.error / base**2)
+        error = math.hypot(treatment, ratio * control)
+        return error if math.isfinite(error) else None
 
     def interval(self, critical: float) -> tuple[float, float]:
         """The difference give or take `critical` standard errors; of two proportions by Newcombe's method (1998, method 10)."""
@@ -129,7 +132,15 @@ class Contrast:
     def relative_interval(self, critical: float) -> tuple[float, float] | None:
         """The same of the relative difference, by the delta method."""
         middle, error = self.relative, self.relative_error
-        return None if middle is None or error is None else (middle - critical * error, middle + critical * error)
+        if middle is None or error is None or not math.isfinite(abs(middle) + critical * error):
+            return None
+        return middle - critical * error, middle + critical * error
+
+
+def _share(value: float, of: float) -> float | None:
+    """A quotient; None where there is none that a computer can write."""
+    found = value / of if of else math.inf
+    return found if math.isfinite(found) else None
 
 
 def estimate(kind: Kind, moments: Moments) -> Estimate:

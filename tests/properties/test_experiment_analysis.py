@@ -38,7 +38,9 @@ def data(draw: st.DrawFn) -> dict[str, Any]:
         }
         for name, kind in kinds.items()
     }
-    estimate = st.fixed_dictionaries({"value": st.floats(0, 10), "error": st.floats(0, 1), "units": st.integers(2, 9)})
+    estimate = st.fixed_dictionaries(
+        {"value": st.one_of(st.floats(0, 10), st.just(5e-324)), "error": st.floats(0, 1), "units": st.integers(2, 9)}
+    )
     metrics["p95_seconds"] = {"estimates": {arm: draw(estimate) for arm in draw(st.sets(st.sampled_from(ARMS)))}}
     days = {day: {arm: draw(st.integers(0, 500)) for arm in ARMS} for day in draw(st.sets(st.sampled_from(DAYS)))}
     first = f"{min(days)}T01:00:00+00:00" if days else None

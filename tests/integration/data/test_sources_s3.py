@@ -169,6 +169,7 @@ def test_a_download_that_was_killed_goes_on_with_the_files_it_had_not_finished(c
     running.communicate()
     kept = {name: (store / name).stat().st_mtime_ns for name in stored(ctx)}
     assert 3 <= len(kept) <= 24
+    (store / min(kept)).unlink()  # as if it had been killed between a file and its place in the store
     made = dataset(ctx, "d", **bucket.block("d/"))
     assert made.outputs["rows"] == 24 << 19
     assert {name: (store / name).stat().st_mtime_ns for name in kept} == kept  # not fetched again

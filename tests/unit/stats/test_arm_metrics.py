@@ -68,6 +68,14 @@ def test_an_improvement_of_something_negative_is_up() -> None:
     assert between(Estimate(0, 1, 100), Estimate(5, 1, 100)).relative is None
 
 
+@pytest.mark.parametrize("control", [Estimate(5e-324, 0.0, 2), Estimate(1e-300, 1e50, 2), Estimate(1e-160, 1.0, 2)])
+def test_a_control_of_next_to_nothing_has_no_relative_difference(control: Estimate) -> None:
+    found = between(control, Estimate(1.0, 1.0, 2))
+    assert found.relative is None or math.isfinite(found.relative)
+    assert found.relative_error is None
+    assert found.relative_interval(1.96) is None
+
+
 @pytest.mark.parametrize(("t", "freedom"), [(0.3, 3), (1.0, 3), (2.1, 5), (-2.5, 12), (3.5, 40), (1.96, 5000)])
 def test_students_t_as_a_normal_z(t: float, freedom: float) -> None:
     special = pytest.importorskip("scipy.special")

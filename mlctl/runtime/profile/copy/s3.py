@@ -67,10 +67,11 @@ def _name(wanted: Download, item: S3Object) -> str:
 
 def _linked(wanted: Download, item: S3Object, file: Path) -> bool:
     """Whether the file is there, by a link to what the store has if need be."""
+    kept = Path(wanted.store) / _name(wanted, item)
     if file.is_file() and file.stat().st_size == item.size:
+        _share(file, kept)  # a program that was killed may not have come to it
         return True
     file.parent.mkdir(parents=True, exist_ok=True)
-    kept = Path(wanted.store) / _name(wanted, item)
     try:
         if kept.stat().st_size != item.size:
             return False
@@ -83,6 +84,10 @@ def _linked(wanted: Download, item: S3Object, file: Path) -> bool:
 def _keep(part: Path, kept: Path, file: Path) -> None:
     """Put a whole file in its place, and into the store for others."""
     os.replace(part, file)
+    _share(file, kept)
+
+
+def _share(file: Path, kept: Path) -> None:
     with suppress(OSError):  # somebody was faster, or the file system has no links: then it is there once
         os.link(file, kept)
 
