@@ -16,6 +16,7 @@ from typing import Any, Literal
 from mlctl.stats.sequential import tail
 
 Kind = Literal["proportion", "mean", "ratio"]
+_LEAST, _MOST = 1e-100, 1e100  # beyond them squares of squares are no numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +179,18 @@ def welch(control: Estimate, treatment: Estimate) -> float:
     if not left + right > 0:
         return 0.0
     t = (treatment.value - control.value) / math.sqrt(left + right)
-    freedom = (left + right) ** 2 / (left**2 / (control.units - 1) + right**2 / (treatment.units - 1))
-    return as_normal(t, freedom)
+    return as_normal(t, freedom(left, right, control.units, treatment.units))
+
+
+def freedom(left: float, right: float, control: int, treatment: int) -> float:
+    """Degrees of freedom of a difference between arms whose means have these variances. Source: Welch 1947, Satterthwaite 1946."""
+    one, other = left / (left + right), right / (left + right)  # shares, since squares of variances may be no numbers
+    return 1 / (one**2 / (control - 1) + other**2 / (treatment - 1))
 
 
 def as_normal(t: float, freedom: float) -> float:
     """The normal z whose tail is that of Student's t. Source: Wallace 1959, right to a hundredth from three degrees on."""
+    t = max(-_MOST, min(t, _MOST))
     z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
     return math.copysign(z, t)
 
@@ -218,7 +225,7 @@ def _adjusted(kind: Kind, moments: Moments, theta: float, centre: float) -> Esti
         raise ValueError(f"an arm has {moments.n} units: a spread takes two")
     value = moments.y / moments.n
     if kind == "ratio":
-        if moments.d <= 0:
+        if moments.d <= _LEAST:
             raise ValueError("an arm has nothing to divide by: the sum of its denominators is not above 0")
         value = moments.y / moments.d
     variance = _variance(kind, moments)
@@ -226,6 +233,8 @@ def _adjusted(kind: Kind, moments: Moments, theta: float, centre: float) -> Esti
         spread = _central(moments.xx, moments.x, moments.x, moments.n) / (moments.n - 1)
         variance += theta * (theta * spread - 2 * _with_covariate(kind, moments) / (moments.n - 1))
         value -= theta * (moments.x / moments.n - centre)
+    if not (abs(value) < _MOST and variance < _MOST):
+        raise ValueError("an arm has values too large to compute with")
     return Estimate(value, math.sqrt(max(variance, 0.0) / moments.n), moments.n)
 
 

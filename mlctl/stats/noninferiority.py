@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from mlctl.stats.arm_metrics import Contrast, Estimate, Kind, Moments, as_normal, contrast, estimate
+from mlctl.stats.arm_metrics import Contrast, Estimate, Kind, Moments, as_normal, contrast, estimate, freedom
 from mlctl.stats.contrast import Line, Sample, excess
 
 Better = Literal["lower", "higher"]
@@ -45,8 +45,7 @@ def within(control: Estimate, treatment: Estimate, margin: Margin) -> float:
         return 0.0  # nothing varies: nothing can be told yet
     room = margin.edge(control.value) - treatment.value
     t = (room if margin.better == "lower" else -room) / math.sqrt(left + right)
-    freedom = (left + right) ** 2 / (left**2 / (control.units - 1) + right**2 / (treatment.units - 1))
-    return as_normal(t, freedom)
+    return as_normal(t, freedom(left, right, control.units, treatment.units))
 
 
 def guardrail(kind: Kind, control: Moments, treatment: Moments, margin: Margin) -> tuple[Contrast, float]:

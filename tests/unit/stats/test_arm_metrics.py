@@ -76,6 +76,14 @@ def test_a_control_of_next_to_nothing_has_no_relative_difference(control: Estima
     assert found.relative_interval(1.96) is None
 
 
+@pytest.mark.parametrize(
+    ("values", "below"), [([7.6e-10, 0.0], [5.3e-161, 0.0]), ([1e90, 0.0], [1e-90, 1e-90]), ([1e80, -1e80], [1.0, 1.0])]
+)
+def test_an_arm_beyond_what_can_be_computed_is_refused_in_words(values: list[float], below: list[float]) -> None:
+    with pytest.raises(ValueError, match="an arm has"):
+        estimate("ratio", Moments.of(values, below))
+
+
 @pytest.mark.parametrize(("t", "freedom"), [(0.3, 3), (1.0, 3), (2.1, 5), (-2.5, 12), (3.5, 40), (1.96, 5000)])
 def test_students_t_as_a_normal_z(t: float, freedom: float) -> None:
     special = pytest.importorskip("scipy.special")
