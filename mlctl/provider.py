@@ -11,13 +11,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
-
+from mlctl.block import Block as Block
+from mlctl.block import Lifecycle as Lifecycle
+from mlctl.block import Link as Link
+from mlctl.block import Metadata as Metadata
+from mlctl.block import Provided as Provided
+from mlctl.block import Reference as Reference
+from mlctl.block import Retries as Retries
+from mlctl.block import Spec as Spec
+from mlctl.estimate.prices import Prices
 from mlctl.files.digests import FileDigests
 from mlctl.types.address import Address, ObjectKey
-from mlctl.types.change import EdgeKind, FieldChange, FieldClass
+from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.estimate import Estimate
 from mlctl.types.event import Progress
@@ -28,8 +35,10 @@ from mlctl.types.leaves import flatten as flatten
 from mlctl.types.leaves import metadata_fields as metadata_fields
 from mlctl.types.secret import Secrets
 from mlctl.types.state import Gate, Record, check_outcome
-from mlctl.types.units import Duration
 from mlctl.types.value import Json, Unknown
+
+if TYPE_CHECKING:
+    from mlctl.estimate.workload import Workload
 
 # Of this module and `mlctl.testing`, as `major.minor`; a package may say by `Kind.api_version` which one it was written for.
 API_VERSION = "1.0"
@@ -41,91 +50,6 @@ class Family(StrEnum):
     BUILD = "build"  # computed once per content key; its identity is that key
     DEFINITION = "definition"  # declared into a tool
     SERVICE = "service"  # runs, and can die
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Marks a text field that names a resource of a section: `dataset: Annotated[str, Reference("datasets")]`.
-
-    With `guards`, the resource is a gate in front of the one it names: whatever else uses that one waits for the verdict.
-    """
-
-    section: str
-    guards: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Provided:
-    """Marks a text field that names something another resource provides (see `Spec.provides`), e.g. `churn@champion`."""
-
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One dependency found in a spec: where it stands in the block, what it points at, and how."""
-
-    path: tuple[str | int, ...]
-    address: Address
-    edge: EdgeKind = EdgeKind.INPUT
-    guards: bool = False
-
-
-Metadata = FieldClass.METADATA
-
-
-class Block(BaseModel):
-    """Base of every mapping inside a spec: unknown fields are refused, so that a typo cannot run with defaults."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
-
-
-class Lifecycle(Block):
-    """How the engine treats the objects of a resource, whatever kind they are of."""
-
-    prevent_destroy: bool = False  # kept in the state: only `false`, applied, lifts it
-    ignore_changes: list[str] = []  # dotted fields whose recorded value stands, whatever the project or the tool says
-    retain: Annotated[int, Field(ge=0, le=1000)] | None = None  # how many older builds are kept
-
-
-_UNTOUCHED = Lifecycle()
-
-
-class Retries(Block):
-    """How often a step that failed is tried again, at most, and how long is waited before that: doubled each time."""
-
-    max: Annotated[int, Field(ge=1, le=20)]
-    backoff: Duration = 10.0
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 20}, handler(core)]}
-
-
-def _most(value: object) -> object:
-    """`retries: 2` is short for `{max: 2}`."""
-    return {"max": value} if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-class Spec(Block):
-    """Base of every resource block. The fields here mean the same for all kinds."""
-
-    description: Annotated[str, Metadata] = ""
-    owner: Annotated[str, Metadata] = ""
-    # a default that is a value is copied for each block, deeply; a factory is not
-    tags: Annotated[dict[str, str], Metadata] = Field(default_factory=dict)
-    depends_on: Annotated[list[str], Metadata] = Field(default_factory=list)
-    lifecycle: Annotated[Lifecycle, Metadata] = Field(default_factory=lambda: _UNTOUCHED)
-    timeout: Annotated[Duration | None, Metadata] = None  # of one attempt; a job is asked to save and stop, then ended
-    retries: Annotated[Retries | None, BeforeValidator(_most), Metadata] = None
-
-    def links(self) -> Iterable[Link]:
-        """Dependencies that no `Reference` marker can state, such as `references: users.user_id`."""
-        return ()
-
-    def provides(self) -> Iterable[str]:
-        """What others may name in a `Provided` field, as `what:name`, for example `model:churn@champion`."""
-        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +141,7 @@ class Context:
     secrets: Secrets = field(default_factory=Secrets)  # never in outputs, files or arguments; see `mlctl.types.secret`
     origins: Mapping[ObjectKey, ObjectKey] = field(default_factory=dict)  # of moved: the key each was made under
     pinned: Mapping[Address, str] = field(default_factory=dict)  # builds a rollback goes back to, whatever their inputs
+    prices: Prices = field(default_factory=Prices)  # of devices by the hour, read when they are first asked for
     deep: bool = False  # `--refresh=deep`: ask the tool itself even when the cheap evidence has not moved
 
     def path(self, text: str) -> Path:
@@ -380,6 +305,15 @@ class Estimates(Protocol):
 
     def estimate(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate | None:
         """Asked in every plan: quick, and of nobody else. `made` are the kind's own objects, oldest first. Raises MlctlError for what cannot fit."""
+        ...
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """A kind whose objects could be made, or run, on other devices than the project says."""
+
+    def workload(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Workload | None:
+        """What it is as far as devices matter; None where too little is known. Asked by `mlctl cost`: quick, and of nobody else."""
         ...
 
 

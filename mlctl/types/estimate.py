@@ -66,6 +66,8 @@ class Estimate:
     parts: Mapping[str, float] = field(default_factory=dict)  # what the likely memory is made of, in bytes
     seconds: Range | None = None
     usd: Range | None = None
+    hourly: Range | None = None  # dollars an hour for all of the devices, while they are at work
+    lasting: bool = False  # a service: it costs by the hour until it is removed
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -79,6 +81,8 @@ class Estimate:
             "parts": {name: round(value) for name, value in self.parts.items()},
             "seconds": None if self.seconds is None else self.seconds.to_json(),
             "usd": None if self.usd is None else self.usd.to_json(),
+            "hourly": None if self.hourly is None else self.hourly.to_json(),
+            "lasting": self.lasting,
             "notes": list(self.notes),
             "warnings": list(self.warnings),
         }
@@ -88,13 +92,14 @@ class Estimate:
         """Read the stored form. Raises KeyError, TypeError or ValueError when it is not one."""
         capacity = stored["capacity"]
         ranges = {
-            name: None if stored[name] is None else Range.from_json(stored[name])
-            for name in ("memory", "seconds", "usd")
+            name: None if stored.get(name) is None else Range.from_json(stored[name])
+            for name in ("memory", "seconds", "usd", "hourly")
         }
         return cls(
             device=str(stored["device"]),
             devices=int(stored["devices"]),
             capacity=None if capacity is None else float(capacity),
+            lasting=bool(stored.get("lasting", False)),
             parts={str(name): float(value) for name, value in stored["parts"].items()},
             notes=tuple(map(str, stored["notes"])),
             warnings=tuple(map(str, stored["warnings"])),
@@ -109,13 +114,14 @@ def total(estimates: list[Estimate]) -> Estimate | None:
     """
     if not estimates:
         return None
-    seconds = [item.seconds for item in estimates]
-    usd = [item.usd for item in estimates]
+    seconds = [item.seconds for item in estimates if not item.lasting]
+    usd = [item.usd for item in estimates if not item.lasting]
     return Estimate(
         device=", ".join(dict.fromkeys(item.device for item in estimates)),
         devices=max(item.devices for item in estimates),
         seconds=_sum(seconds),
         usd=_sum(usd),
+        hourly=_sum([item.hourly for item in estimates if item.lasting]),
     )
 
 

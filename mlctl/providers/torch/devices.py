@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlctl.estimate.devices import DEVICE_VARIABLE, Device, here, named
-from mlctl.estimate.money import Tier
+from mlctl.estimate.prices import Tier
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.types.diagnostic import MlctlError
 

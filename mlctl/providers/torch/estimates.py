@@ -58,7 +58,7 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     seconds = None if amount is None else _seconds(spec, setup, amount, runs)
     if seconds is not None:
         seconds = seconds * _left(ctx.folder(desired.key)) if isinstance(desired.identity, str) else seconds
-    usd, priced = _money(setup, place, seconds)
+    usd, priced = _money(setup, place, seconds, ctx)
     notes += [text for text in (why, missing and f"its time is known {missing}", *priced) if text]
     return Estimate(
         device=place.device.name,
@@ -143,11 +143,11 @@ def _seconds(spec: TrainingSpec, setup: Setup, amount: Amount, runs: Sequence[Ru
     return Range(one.low * trials * _PRUNED, one.mid * trials, one.high * trials, one.basis)
 
 
-def _money(setup: Setup, place: Place, seconds: Range | None) -> tuple[Range | None, list[str]]:
+def _money(setup: Setup, place: Place, seconds: Range | None, ctx: Context) -> tuple[Range | None, list[str]]:
     """Dollars for rented devices, and what is to be said of the prices. What is owned costs nothing that is known here."""
     if place.tier is None:
         return None, []
-    rate = money.price(setup.device.name, place.tier, money.built_in())
+    rate = ctx.prices.price(setup.device.name, place.tier)
     if rate is None:
         return None, [f"no price is known for {setup.device.name} ({place.tier})"]
     age = rate.age(date.today())
