@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mlctl.stats.decomposition import FACTORS, ModelUse, decompose, shown, total
 
-_PRICES = st.decimals(min_value=0, max_value=1000, places=7).map(Fraction)
+_PRICES = st.decimals(min_value=0, max_value=1, places=7).map(Fraction)
 _USE = st.builds(
     lambda requests, counts, prices: ModelUse(requests, counts, {kind: counts[kind] * prices[kind] for kind in counts}),
     st.integers(1, 10**6),
