@@ -61,6 +61,18 @@ class Input:
     digest: str
 
 
+class Blocks(Protocol):
+    """The blocks of a project, for who has to look at what is asked of a dependency that is not made yet."""
+
+    def block(self, address: Address) -> Any | None:
+        """What the project says of an address, typed; None for one that it has not."""
+        ...
+
+    def uses(self, address: Address) -> Collection[Address]:
+        """What a block depends on, itself and not through others."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
     """What the project asks of one address, with references put in as far as they are known.
@@ -77,6 +89,7 @@ class Desired:
     identity: str | Unknown
     # the dotted fields of a build that name resources: names do not change what it is
     named: frozenset[str] = frozenset()
+    blocks: Blocks | None = field(default=None, compare=False, repr=False)  # the project's, where there is one
 
     @property
     def key(self) -> ObjectKey:

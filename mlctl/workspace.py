@@ -11,9 +11,12 @@ from pathlib import Path
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.store import Session, Store, open_store
 from mlctl.engine.store.protocol import Waiting
+from mlctl.estimate.prices import PriceList, Prices, Pricing
 from mlctl.files.digests import FileDigests
 from mlctl.provider import Context, Kind
 from mlctl.registry import Registry
+from mlctl.spec import price_files
+from mlctl.spec.assigned import Assignment
 from mlctl.spec.environments import HOME
 from mlctl.spec.heading import Heading, read_heading, read_names
 from mlctl.spec.project import PROJECT_FILE, Chosen, Project, load_project
@@ -36,6 +39,8 @@ class Workspace:
     deep: bool = False
     texts: Mapping[str, str] | None = None  # the project files of a saved plan, in place of those on the disk
     values: Mapping[str, Json] | None = None  # and the values of its variables
+    pricing: Pricing = field(default_factory=Pricing)  # what the command line says of prices
+    given: tuple[Assignment, ...] = ()  # values in place of those in the files
 
     def __post_init__(self) -> None:
         self.root = self.root.resolve()
@@ -84,12 +89,26 @@ class Workspace:
         Secrets that are not set are no error here: their places are held by a word.
         """
         chosen = replace(self.chosen, environment=self.environment)
-        return load_project(self.root, self.registry, self.main, chosen, values=self.values, reader=self.files)
+        return load_project(
+            self.root, self.registry, self.main, chosen, values=self.values, reader=self.files, given=self.given
+        )
+
+    @cached_property
+    def _price_lists(self) -> tuple[PriceList, PriceList]:
+        """The user's and the project's."""
+        return price_files.lists(self.root, self.loaded.settings, lambda: self.loaded.where_block(("prices", "file")))
+
+    @cached_property
+    def prices(self) -> Prices:
+        """What devices cost: by the lists of the package, the user and the project, and by the command line."""
+        allow_stale = self.pricing.allow_stale or price_files.stale_allowed()
+        return Prices(self._price_lists, self.pricing.rows, today=price_files.day(), allow_stale=allow_stale)
 
     @cached_property
     def project(self) -> Project:
         """The project, wholly checked offline, for what works on it. Raises MlctlError with every problem of its files."""
         found = self.loaded.check(self.context(State("")))
+        found += price_files.problems(self._price_lists[1])
         problems = [item for item in found if item.severity is Severity.ERROR]
         if problems:
             raise MlctlError(problems)
@@ -111,7 +130,7 @@ class Workspace:
         return Context(
             root=self.root, home=self.home, environment=self.environment, project=self.loaded.name, lineage=state.lineage,
             settings=self.loaded.settings, digests=self.digests, stop=self.stop, deep=self.deep,
-            secrets=self.loaded.secrets, origins=state.origins if isinstance(state, Ledger) else {},
+            secrets=self.loaded.secrets, origins=state.origins if isinstance(state, Ledger) else {}, prices=self.prices,
         )  # fmt: skip
 
     @contextmanager

@@ -49,6 +49,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "explain-request": "Show all that is known of one request, by its id or its trace",
         "metrics": "Metrics: show, write, serve, lint",
         "observe": "Dashboards and alert rules for what is deployed: dashboard, alerts",
+        "cost": "Time and money: estimate, compare, what-if, size, advise, break-even, actual, import",
         "bench": "Put a load on a deployment: latency, throughput, a gate",
         "experiment": "Experiments: size, certify, assign, verify-hash, analyze, promote",
         "monitor": "Monitors: run, report, backtest, history, label-budget",

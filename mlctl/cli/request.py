@@ -15,6 +15,8 @@ from mlctl.engine.operations import Operation
 from mlctl.engine.runs import RunFolder, Runs, fetch
 from mlctl.engine.saved.file import SavedPlan
 from mlctl.engine.store import LocalStore
+from mlctl.estimate.limits import BUDGET
+from mlctl.estimate.prices import Prices
 from mlctl.spec.project import Project
 from mlctl.types.address import Address
 from mlctl.types.change import Plan
@@ -101,7 +103,19 @@ def show_policies(plan: Plan, project: Project, ledger: Ledger, *, as_json: bool
         return
     from mlctl.engine import policy
 
-    told = policy.check(plan, project, ledger)
+    _show(policy.check(plan, project, ledger), as_json=as_json)
+
+
+def show_budget(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *, as_json: bool) -> None:
+    """What the budget of a project says of a plan. Raises MlctlError, exit code 4, when it does not let it through."""
+    if not project.settings.get(BUDGET):
+        return
+    from mlctl.engine import budget
+
+    _show(budget.check(plan, project, ledger, prices), as_json=as_json)
+
+
+def _show(told: Sequence[Diagnostic], *, as_json: bool) -> None:
     with aloud():
         for item in told if as_json else ():
             emit_json(json_diagnostics.to_json(item))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlctl.cli.pricing import of_saved
 from mlctl.engine.operations import Operation
 from mlctl.engine.promotion import Offer
 from mlctl.engine.saved import file as planfile
@@ -34,7 +35,8 @@ def opened(workspace: Workspace, path: Path) -> tuple[Workspace, SavedPlan]:
 def of_texts(workspace: Workspace, saved: SavedPlan) -> Workspace:
     """The same folder and state with the configuration of a saved plan."""
     file = workspace.root / saved.file
-    return Workspace(workspace.root, file, Chosen(saved.plan.environment), workspace.deep, saved.texts, saved.values)
+    chosen, pricing = Chosen(saved.plan.environment), of_saved(saved, workspace.pricing)
+    return Workspace(workspace.root, file, chosen, workspace.deep, saved.texts, saved.values, pricing)
 
 
 def operation(workspace: Workspace, saved: SavedPlan) -> Operation:

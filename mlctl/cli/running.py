@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from mlctl.cli.handing_over import ending
 from mlctl.cli.interrupting import interruptible
 from mlctl.cli.options import confirm, emit_json
+from mlctl.cli.pricing import show_prices
 from mlctl.cli.recording import Recorder
-from mlctl.cli.request import Request, aloud, guarded, show_plan, show_policies
-from mlctl.engine import provenance, rollback
+from mlctl.cli.request import Request, aloud, guarded, show_budget, show_plan, show_policies
+from mlctl.engine import priced, provenance, rollback
 from mlctl.engine.applier import Applied
 from mlctl.engine.runs import Runs, now
 from mlctl.engine.saved import file as planfile
@@ -86,8 +87,9 @@ def _locked(work: _Work) -> int:
         workspace.digests.save()
         work.begun = True
         with aloud():
-            show_plan(plan, workspace.warnings, operation.name, as_json=request.as_json)
-        _refuse(work, plan, session)
+            changed = () if request.saved is None else priced.differing(request.saved.plan, plan)
+            show_plan(plan, [*workspace.warnings, *changed], operation.name, as_json=request.as_json)
+        _refuse(work, plan, session, context)
         moves = any(rollback.sets(change) for change in plan)  # a build that is chosen again is no change, and yet one
         asks = moves if operation.target else not plan.empty
         if asks and not request.approved and not confirm(request.question, as_json=request.as_json):
@@ -125,10 +127,12 @@ def _planned(work: _Work, session: Session, context: Context) -> Plan:
     return plan
 
 
-def _refuse(work: _Work, plan: Plan, session: Session) -> None:
+def _refuse(work: _Work, plan: Plan, session: Session, context: Context) -> None:
     """What may not be done although it could be. Nothing is touched yet."""
     operation = work.request.operation
+    show_prices(plan, context.prices, as_json=work.request.as_json)
     show_policies(plan, work.request.project, session.ledger, as_json=work.request.as_json)
+    show_budget(plan, work.request.project, session.ledger, context.prices, as_json=work.request.as_json)
     if operation.name in ("apply", "retrain", "promote") and not work.request.unhold:
         rollback.refuse_held(plan, session.ledger.held, guarded(work.workspace, session.ledger.held))
 
@@ -150,7 +154,7 @@ def _recorder(work: _Work, plan: Plan, session: Session, context: Context) -> Re
     else:
         operation = request.operation
         saved = request.saved or planfile.save(
-            operation.name, plan, request.project, session.ledger, context.secrets, operation.extra()
+            operation.name, plan, request.project, session.ledger, context.secrets, operation.extra(), context.prices
         )
         folder = Runs(workspace.home).begin(operation.name, saved, why=operation.why)
     recorder = Recorder(folder, workspace, context.secrets)

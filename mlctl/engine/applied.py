@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from mlctl.engine import secrecy
+from mlctl.engine.budget import Account
 from mlctl.engine.choice import Asked
 from mlctl.engine.store import Session
 from mlctl.provider import Context, Input, Kind
@@ -42,11 +43,14 @@ class Applied:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The exit code that says it best: interrupted, failed in part or as a whole, left waiting, held by a gate, done."""
+        """The exit code that says it best: interrupted, ended by the budget, failed in part or as a whole, left waiting, held by a
+        gate, done."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
         if any(diagnostic.code.startswith("bug.") for step in self.failed for diagnostic in step.diagnostics):
             return ExitCode.BUG
+        if self.failed and all(item.code.startswith("budget.") for step in self.failed for item in step.diagnostics):
+            return ExitCode.POLICY
         if self.failed:
             return ExitCode.PARTLY_APPLIED if any(not step.reused for step in self.done) else ExitCode.ERROR
         if any(step.change.waits for step in self.skipped):
@@ -73,6 +77,7 @@ class Run:
     emit: Emit
     asked: Asked = field(default_factory=Asked)
     take: Take | None = None
+    account: Account | None = None  # of the project's budget
     applied: Applied = field(default_factory=Applied)
     live: dict[Address, Input] = field(default_factory=dict)
     stopped: dict[Address, Stop] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from mlctl.engine.applied import Applied, Emit, Run, Take
+from mlctl.engine.budget import Account
 from mlctl.engine.choice import Asked
 from mlctl.engine.moves import moves
 from mlctl.engine.protection import problem
@@ -48,7 +49,8 @@ def apply(
     looked = scope(project, session.ledger, selection)
     moves(project, session.ledger).carry_out(session)
     asked = Asked(looked.replace, unattended=selection.unattended)
-    run = Run(kinds, session, replace(ctx, origins=session.ledger.origins), emit, asked, take)
+    account = Account(plan, project, session.ledger, ctx.prices)
+    run = Run(kinds, session, replace(ctx, origins=session.ledger.origins), emit, asked, take, account)
     before = {address: change.after & steps.keys() for address, change in steps.items()}
     walk(steps, before, lambda change: step(run, project, change), lambda change: change.effective, ctx, parallelism)
     wanted = {address: run.live[address].key if address in run.live else None for address in steps}

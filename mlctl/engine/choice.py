@@ -42,6 +42,7 @@ def choose(
     resource = project.resources[address]
     kind, anew = resource.kind, address in asked.replace
     desired = desire(kind, address, resource.spec, inputs, ctx, ledger.current(address))
+    desired = replace(desired, blocks=project)
     if kind.family is Family.BUILD and address not in ctx.pinned:
         desired = attempts.newest(desired, ledger.at(address), anew=anew)
     change = _taken_over(project, desired, ledger, asked)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mlctl.engine import priced
 from mlctl.engine.ledger import Ledger
-from mlctl.provider import Context, Desired, Estimates, Kind
+from mlctl.engine.priced import ESTIMATE
+from mlctl.estimate.limits import BUDGET, MONTHLY
+from mlctl.provider import Context, Desired, Estimates, Family, Kind
 from mlctl.spec import asking
 from mlctl.types.change import Action, Change, Reason
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record
 
-ESTIMATE = "estimate"  # in the provenance of an object: what was foretold of its making
 _LAST = 200  # objects of a kind that are looked back at
 _MAKING = (Action.CREATE, Action.UPDATE, Action.REPLACE, Action.RUN, Action.RESUME, Action.ADOPT)
 _FREE = (Reason.METADATA, Reason.MOVED)  # nothing is made
@@ -27,15 +31,25 @@ class Foresight:
 
     def of(self, change: Change, kind: Kind, desired: Desired, ctx: Context) -> Change:
         """The change with what it would take. Raises MlctlError when the kind says that it cannot be done at all."""
-        if change.action not in _MAKING or change.reason in _FREE or not isinstance(kind, Estimates):
-            return change
-        return replace(change, estimate=asking.estimate(kind, desired, self._before(kind.section), ctx))
+        if change.action in _MAKING and change.reason not in _FREE and isinstance(kind, Estimates):
+            change = replace(change, estimate=asking.estimate(kind, desired, self.before(kind.section), ctx))
+        elif change.action is Action.NOOP and _keeps(kind, ctx):
+            with suppress(MlctlError):  # what is there stays, whatever can be said of it
+                change = replace(change, estimate=asking.estimate(kind, desired, self.before(kind.section), ctx))
+        return priced.since(change, self.ledger.current(change.address), ctx.prices)
 
-    def _before(self, section: str) -> Sequence[Record]:
+    def before(self, section: str) -> Sequence[Record]:
+        """The objects of a kind that were made to the end, oldest first."""
         if section not in self._made:
             found = [item for item in self.ledger if item.key.address.section == section and item.complete]
             self._made[section] = sorted(found, key=lambda item: item.sequence)[-_LAST:]
         return self._made[section]
+
+
+def _keeps(kind: Kind, ctx: Context) -> bool:
+    """Whether what its objects cost counts although nothing is made: by the month, all that lasts counts."""
+    budget = ctx.settings.get(BUDGET) or {}
+    return kind.family is Family.SERVICE and isinstance(kind, Estimates) and budget.get(MONTHLY) is not None
 
 
 def kept(change: Change) -> dict[str, Any]:

@@ -89,13 +89,14 @@ class Making:
         """
         desired, kind = self.desired, self.kind
         spec = self.project.resources[desired.address].spec
+        limit = None if self.change.estimate is None else self.change.estimate.limit
         if prior is not None and approved(prior) and isinstance(kind, Approvable):
             if APPROVING in prior.provenance and self._as_recorded(replace(prior, pending=None)):
                 return patiently(lambda ctx: kind.approved(prior, ctx), spec, self.ctx)
-            outcome = patiently(lambda ctx: kind.apply(desired, prior, ctx), spec, self.ctx)
+            outcome = patiently(lambda ctx: kind.apply(desired, prior, ctx), spec, self.ctx, limit)
             again = replace(prior, id=outcome.id, outputs=outcome.outputs, gate=_still_approved(outcome.gate, prior))
             return patiently(lambda ctx: kind.approved(again, ctx), spec, self.ctx) if approved(again) else outcome
-        return patiently(lambda ctx: kind.apply(desired, prior, ctx), spec, self.ctx)
+        return patiently(lambda ctx: kind.apply(desired, prior, ctx), spec, self.ctx, limit)
 
     def _as_recorded(self, record: Record) -> bool:
         """Whether an object is there, with the fields that it was made with."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from mlctl.provider import Context, Spec
 from mlctl.types.diagnostic import ExitCode, MlctlError
+from mlctl.types.estimate import Limit
 from mlctl.types.event import Progress
 from mlctl.types.interrupt import Manner
+from mlctl.types.spoken import spoken_seconds
 from mlctl.types.units import format_duration
 
 T = TypeVar("T")
@@ -18,16 +21,23 @@ T = TypeVar("T")
 GRACE_SECONDS = 60.0  # between asking for a stop and ending it: a job writes its checkpoint meanwhile
 
 # Areas of codes that say what is wrong with what was given: with the same input they come again, however often it is tried.
-_OF_INPUT = frozenset({"spec", "data", "plan", "state", "policy", "import", "cli", "kind", "extra"})
+_OF_INPUT = frozenset({"spec", "data", "plan", "state", "policy", "budget", "import", "cli", "kind", "extra"})
 
 
-def patiently(do: Callable[[Context], T], spec: Spec, ctx: Context) -> T:
-    """Do something within the time its block allows, and as often as the block allows while the error may pass. Raises its last error."""
+def patiently(do: Callable[[Context], T], spec: Spec, ctx: Context, limit: Limit | None = None) -> T:
+    """Do something within the time its block allows, and as often as the block allows while the error may pass. Raises its last error.
+
+    `limit` is what the budget allows of it, all tries together, where whoever runs it does not end it.
+    """
+    begun = time.monotonic()
     allowed = 0 if spec.retries is None else spec.retries.max
     tried = 0
     while True:
         try:
-            return _in_time(do, spec.timeout, ctx)
+            left = None if limit is None or limit.carried else begun + limit.seconds - time.monotonic()
+            if left is not None and limit is not None and left < (spec.timeout or float("inf")):
+                return _in_time(do, max(left, 0.0), ctx, lambda error: _used_up(limit))
+            return _in_time(do, spec.timeout, ctx, lambda error: _too_long(spec.timeout or 0.0, error))
         except (MlctlError, OSError) as error:
             if tried == allowed or not may_pass(error) or ctx.stop.is_set():
                 raise
@@ -48,7 +58,9 @@ def may_pass(error: Exception) -> bool:
     return not any(item.code.partition(".")[0] in _OF_INPUT for item in error.diagnostics)
 
 
-def _in_time(do: Callable[[Context], T], timeout: float | None, ctx: Context) -> T:
+def _in_time(
+    do: Callable[[Context], T], timeout: float | None, ctx: Context, late: Callable[[Exception], MlctlError]
+) -> T:
     """One attempt. At its deadline it is asked to stop, after a grace it is ended; what it has by then still counts."""
     if timeout is None:
         return do(ctx)
@@ -71,7 +83,7 @@ def _in_time(do: Callable[[Context], T], timeout: float | None, ctx: Context) ->
         except (MlctlError, OSError) as error:
             if not over.is_set() or ctx.stop.is_set():
                 raise
-            raise _too_long(timeout, error) from error
+            raise late(error) from error
         finally:
             for timer in timers:
                 timer.cancel()
@@ -83,6 +95,16 @@ def _too_long(timeout: float, error: Exception) -> MlctlError:
         f"it was not done within {format_duration(timeout)}",
         f"`timeout` bounds one attempt; asked to stop, it said: {_summary(error)}",
         "apply again: what has a checkpoint goes on from there; or raise `timeout`",
+    )
+
+
+def _used_up(limit: Limit) -> MlctlError:
+    return MlctlError.of(
+        "budget.reached",
+        f"it was ended after {spoken_seconds(limit.seconds)}: `budget.{limit.by}` allows no more",
+        "what it had learnt is in its last checkpoint, where its kind writes any",
+        f"raise `{limit.by}` and apply again: it goes on from the checkpoint, with the new limit before it",
+        exit_code=ExitCode.POLICY,
     )
 
 

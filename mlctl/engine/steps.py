@@ -88,8 +88,13 @@ def _carry_out(run: Run, project: Project, planned: Change) -> tuple[Change, Rec
         run.session.record(noted)
         return change, noted
     change = Foresight(ledger).of(change, project.resources[address].kind, desired, ctx)
+    if run.account is not None:
+        run.account.admit(change)
     run.tell(StepStarted(change))
-    return change, Making(run, project, desired, change, ctx).make(prior)
+    record = Making(run, project, desired, change, ctx).make(prior)
+    if run.account is not None:
+        run.account.spent(change, record)
+    return change, record
 
 
 def _reuse(run: Run, record: Record, change: Change) -> None:

@@ -10,7 +10,7 @@ from mlctl.estimate.fit import Fit, verdict
 from mlctl.estimate.setup import ADAPTERS, Setup
 from mlctl.estimate.shapes import LanguageShape
 from mlctl.types.estimate import Range
-from mlctl.types.units import spoken_bytes
+from mlctl.types.spoken import spoken_bytes
 
 
 @dataclass(frozen=True, slots=True)

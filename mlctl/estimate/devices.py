@@ -1,7 +1,8 @@
-"""What a training may run on: this machine's processors and memory, or accelerators by name, with what they can do at most."""
+"""What a training or a model may run on: this machine's processors and memory, or accelerators by name, with what they can do at most."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from mlctl.types.estimate import Range
 # Names another machine to plan for, as `NAME[:COUNT][:MEMORY]`: `A100-80GB:8`, or `cpu:4:16GiB`.
 DEVICE_VARIABLE = "MLCTL_DEVICE"
 GIB = 2**30
+_BF16 = 8.0  # of CUDA, from which on devices compute in bf16
 _MIB = 2**20
 _UNITS = {"mib": _MIB, "gib": GIB, "tib": 2**40, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _GIVEN = re.compile(
@@ -37,6 +39,10 @@ class Device:
     peak: float = 0.0
     host: bool = False  # a CPU, whose processes share one memory
     fast_half: bool = True  # whether 16 bits are computed faster than 32
+    bandwidth: float = 0.0  # bytes a second of its memory, from its maker's sheet; 0 where it is not known
+    watts: float = 0.0  # at most, from its maker's sheet
+    capability: float | None = None  # CUDA's name for what it can compute; None for others
+    maker: str = ""
 
     def speed(self, precision: str, processes: int) -> Range:
         """Operations a second of all processes together, at the most that is ever seen of a CPU, or of a GPU's sheet."""
@@ -47,34 +53,49 @@ class Device:
         return _CORE[kind] * (self.count if processes == 1 else min(processes, self.count))
 
 
-def _gpu(name: str, mebibytes: int, teraflops: float, *, half: bool = True) -> Device:
-    return Device(name, 1, mebibytes * _MIB, teraflops * 1e12, fast_half=half)
+def _nvidia(name: str, mebibytes: int, teraflops: float, gigabytes: float, watts: float, capability: float) -> Device:
+    return Device(
+        name, 1, mebibytes * _MIB, teraflops * 1e12, fast_half=capability >= _BF16, bandwidth=gigabytes * 1e9, watts=watts,
+        capability=capability, maker="nvidia",
+    )  # fmt: skip
 
 
-# Memory as the driver reports it, and dense bf16 of the makers' sheets (fp16 for the two that have no bf16).
+def _amd(name: str, mebibytes: int, teraflops: float, gigabytes: float, watts: float) -> Device:
+    return Device(
+        name, 1, mebibytes * _MIB, teraflops * 1e12, bandwidth=gigabytes * 1e9, watts=watts, maker="amd"
+    )  # fmt: skip
+
+
+# Memory as the driver reports it; dense bf16 (fp16 for those that have no bf16), bandwidth of the memory and power of the makers'
+# sheets. The B200's bandwidth is told as 7.7 to 8.0 TB/s, depending on the board: the lower one counts.
 NAMED = {
     item.name: item
     for item in (
-        _gpu("T4", 15_360, 65, half=False),
-        _gpu("V100", 16_384, 125, half=False),
-        _gpu("V100-32GB", 32_768, 125, half=False),
-        _gpu("A10", 23_028, 125),
-        _gpu("A10G", 23_028, 70),
-        _gpu("L4", 23_034, 121),
-        _gpu("A6000", 49_140, 155),
-        _gpu("L40S", 46_068, 362),
-        _gpu("RTX3090", 24_576, 71),
-        _gpu("RTX4090", 24_564, 165),
-        _gpu("A100", 40_960, 312),
-        _gpu("A100-80GB", 81_920, 312),
-        _gpu("H100", 81_559, 989),
-        _gpu("H200", 143_771, 989),
-        _gpu("B200", 183_359, 2250),
-        _gpu("MI300X", 196_592, 1307),
+        _nvidia("T4", 15_360, 65, 320, 70, 7.5),
+        _nvidia("V100", 16_384, 125, 900, 300, 7.0),
+        _nvidia("V100-32GB", 32_768, 125, 900, 300, 7.0),
+        _nvidia("A10", 23_028, 125, 600, 150, 8.6),
+        _nvidia("A10G", 23_028, 70, 600, 150, 8.6),
+        _nvidia("A30", 24_576, 165, 933, 165, 8.0),
+        _nvidia("L4", 23_034, 121, 300, 72, 8.9),
+        _nvidia("A6000", 49_140, 155, 768, 300, 8.6),
+        _nvidia("L40S", 46_068, 362, 864, 350, 8.9),
+        _nvidia("RTX3090", 24_576, 71, 936, 350, 8.6),
+        _nvidia("RTX4090", 24_564, 165, 1008, 450, 8.9),
+        _nvidia("RTX-PRO-6000", 97_887, 468, 1792, 600, 12.0),
+        _nvidia("A100", 40_960, 312, 1555, 400, 8.0),
+        _nvidia("A100-80GB", 81_920, 312, 2039, 400, 8.0),
+        _nvidia("H100", 81_559, 989, 3350, 700, 9.0),
+        _nvidia("H100-PCIE", 81_559, 756, 2000, 350, 9.0),
+        _nvidia("H100-NVL", 95_830, 835, 3900, 400, 9.0),
+        _nvidia("H200", 143_771, 989, 4800, 700, 9.0),
+        _nvidia("B200", 183_359, 2250, 7700, 1000, 10.0),
+        _amd("MI300X", 196_592, 1307, 5300, 750),
     )
 }
-_OTHER_NAMES = {"A100-40GB": "A100", "A100-SXM4-80GB": "A100-80GB", "A100-SXM4-40GB": "A100", "A100-PCIE-40GB": "A100", "H100-80GB": "H100",
-                "H100-SXM": "H100", "H100-NVL": "H100", "H100-PCIE": "H100", "RTX-A6000": "A6000", "TESLA-T4": "T4"}  # fmt: skip
+_OTHER_NAMES = {"A100-40GB": "A100", "A100-SXM4-80GB": "A100-80GB", "A100-SXM4-40GB": "A100", "A100-PCIE-40GB": "A100",
+                "A100-PCIE-80GB": "A100-80GB", "H100-80GB": "H100", "H100-SXM": "H100", "H100-80GB-HBM3": "H100",
+                "RTX-A6000": "A6000", "TESLA-T4": "T4"}  # fmt: skip
 
 
 def named(text: str) -> Device | None:
@@ -108,11 +129,12 @@ def here(environment: Mapping[str, str] | None = None) -> Device:
             known = ", ".join(NAMED)
             raise ValueError(f"{DEVICE_VARIABLE} is `{given}`; write `NAME:COUNT`, one of {known}, or `cpu:4:16GiB`")
         return found
-    return _gpus() or _cpus()
+    return _gpus() or processors()
 
 
 @cache
-def _cpus() -> Device:
+def processors() -> Device:
+    """The processor and the memory of this machine, whatever GPUs it has."""
     return Device("cpu", _cores(), _memory(), host=True, fast_half=_has_fast_half())
 
 
@@ -171,13 +193,23 @@ def listed(text: str, visible: str | None = None) -> Device | None:
     if not rows:
         return None
     name, mebibytes = min(((name.strip(), float(size)) for name, size in rows), key=lambda item: item[1])
-    known = next((item for item in _by_length() if item.name.split("-")[0] in name.upper().replace("RTX ", "RTX").split()
-                  or item.name.split("-")[0] in re.split(r"[ -]", name.upper())), None)  # fmt: skip
-    return Device(
-        name, len(rows), mebibytes * _MIB, known.peak if known else 0.0, fast_half=known.fast_half if known else True
-    )
+    known = recognized(name)
+    if known is None:
+        return Device(name, len(rows), mebibytes * _MIB)
+    return replace(known, name=name, count=len(rows), memory=mebibytes * _MIB)
 
 
-def _by_length() -> list[Device]:
-    """Longer names first, so that `A100` is not taken for `A10`."""
-    return sorted(NAMED.values(), key=lambda item: -len(item.name))
+def sheet_name(device: Device) -> str:
+    """What a device is called here, whatever its driver calls it; its own name where it is not known."""
+    if device.host or device.name in NAMED:
+        return device.name
+    found = recognized(device.name)
+    return device.name if found is None else found.name
+
+
+def recognized(name: str) -> Device | None:
+    """The device that a driver calls by a name: the known one with most of its words in it, as `NVIDIA A100-SXM4-80GB`."""
+    words = set(re.split(r"[ -]+", re.sub(r"RTX (?=\d)", "RTX", name.upper())))
+    words |= {before + after for before, after in itertools.pairwise(re.split(r"[ -]+", name.upper()))}
+    fitting = [item for item in NAMED.values() if set(item.name.split("-")) <= words]
+    return max(fitting, key=lambda item: item.name.count("-"), default=None)

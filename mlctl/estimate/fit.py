@@ -10,7 +10,7 @@ from mlctl.estimate import memory
 from mlctl.estimate.setup import ADAPTERS, ZERO, Setup
 from mlctl.estimate.shapes import LanguageShape
 from mlctl.types.estimate import Range
-from mlctl.types.units import spoken_bytes
+from mlctl.types.spoken import spoken_bytes
 
 _HELPS = 0.98  # a change that leaves more than this share is none
 _MOST_LEVERS = 6

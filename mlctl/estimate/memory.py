@@ -14,7 +14,6 @@ from mlctl.types.estimate import NOTHING, Range
 
 _NF4 = 4.127 / 8  # bytes a weight, with the scales quantized too
 _INT8 = 1.02
-_STATE = {"adamw": 8.0, "sgd": 0.0, "adafactor": 0.03, "adamw_8bit": 2.03}  # bytes of the optimizer for each weight
 _BUCKET = 500_000_000  # elements of DeepSpeed's buckets at most
 # Of one process before any weight: the interpreter with its libraries on a CPU, the context and workspaces on a GPU.
 _RUNTIME = {
@@ -148,24 +147,23 @@ def _optimizer(setup: Setup) -> Range:
         return NOTHING
     _, _, divided = _divided(setup)
     learnt = _learnt(setup)
-    each = FP32 if setup.optimizer == "sgd" and setup.momentum else _STATE[setup.optimizer]
-    state = learnt * each
+    state = learnt * setup.state
     if setup.method == "galore" and isinstance(setup.shape, LanguageShape):
-        state = Range.exactly(_low_rank(setup, setup.shape, each))
+        state = Range.exactly(low_rank(setup, setup.shape))
     if setup.strategy in ZERO and setup.precision != "fp32":
         state = state + learnt * FP32  # masters
     temporary = 0.0 if setup.device.host else learnt.high * FP32 / divided
     return Range(state.low / divided, state.mid / divided, state.high / divided + temporary)
 
 
-def _low_rank(setup: Setup, shape: LanguageShape, each: float) -> float:
+def low_rank(setup: Setup, shape: LanguageShape) -> float:
     """Bytes of state where matrices have gradients of low rank: both moments of them, and the projection."""
     total = 0.0
     for item in shape.linears:
         short, long = sorted((item.inputs, item.outputs))
         rank = min(setup.rank, short)
-        total += shape.layers * item.count * (rank * long * each + rank * short * FP32)
-    return total + (shape.parameters - shape.matrices) * each
+        total += shape.layers * item.count * (rank * long * setup.state + rank * short * FP32)
+    return total + (shape.parameters - shape.matrices) * setup.state
 
 
 def _gathered(setup: Setup) -> Range:

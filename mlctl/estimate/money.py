@@ -5,8 +5,6 @@ from __future__ import annotations
 from mlctl.estimate.prices import Price
 from mlctl.types.estimate import Range
 
-OLD_DAYS = 45  # a price older than this is said to be old
-
 
 def cost(seconds: Range, devices: int, rate: Price) -> Range:
     """Dollars for so many devices over that time."""

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mlctl.types.estimate import Range
+from mlctl.estimate.devices import NAMED, named
+from mlctl.types.estimate import Estimate, Range, Rate
+from mlctl.types.value import digest
 
 Tier = Literal["on_demand", "spot", "reserved_1y", "reserved_3y", "owned"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
+Confidence = Literal["listed", "market", "index", "remembered"]
 BUILT_IN = Path(__file__).with_name("prices.yaml")
+GIVEN = "--price"  # the source of a price from the command line
+OLD_DAYS = 45  # a price older than this is said to be old
+STALE_DAYS = 180  # and one older than this is no ground to spend money on
+MACHINE = "cpu"  # a whole machine without an accelerator
+_SUMMARIES = ("index", "market")
 _SPOT_BAND = 0.5  # how far spot prices are taken to move
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    """One price of one device for an hour, with its share of the host."""
+    """One price of one device for an hour, with its share of the host. Raises ValueError for a range that is none."""
 
     gpu: str
     provider: str
@@ -31,6 +41,30 @@ class PriceRow:
     high: float | None = None
     region: str = ""
     min_gpus: int = 1  # what is rented at least, at once
+    confidence: Confidence = "listed"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least <= self.usd <= self.most < inf:
+            raise ValueError("low <= usd <= high does not hold")
+
+    @property
+    def least(self) -> float:
+        """The lower end of what it costs."""
+        return self.usd if self.low is None else self.low
+
+    @property
+    def most(self) -> float:
+        """The upper end of what it costs."""
+        return self.usd if self.high is None else self.high
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of a price list; what has its default is left out."""
+        found = {**asdict(self), "as_of": self.as_of.isoformat()}
+        return {name: value for name, value in found.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
+
+
+_DEFAULTS = {"low": None, "high": None, "region": "", "min_gpus": 1, "confidence": "listed"}
+PriceList = Callable[[], Sequence[PriceRow]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +80,19 @@ class Price:
         return (today - self.as_of).days
 
 
+def gpu_name(text: str) -> str | None:
+    """What a device is called in price lists; None for one that is not known."""
+    if text.lower() == MACHINE:
+        return MACHINE
+    found = None if ":" in text else named(text)
+    return None if found is None else found.name
+
+
+def gpu_names() -> tuple[str, ...]:
+    """The devices that can have a price."""
+    return (*NAMED, MACHINE)
+
+
 def rows_of(document: Any) -> tuple[PriceRow, ...]:
     """The rows of a price list. Raises ValueError for what is none, naming the row."""
     listed = document.get("rows") if isinstance(document, dict) else None
@@ -55,59 +102,155 @@ def rows_of(document: Any) -> tuple[PriceRow, ...]:
     for number, item in enumerate(listed, 1):
         try:
             row = PriceRow(**item)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"row {number}: {error}") from None
         if not isinstance(row.as_of, date) or not row.source:
             raise ValueError(f"row {number}: a price has `as_of`, a date, and a `source`")
-        if not 0 < (row.low or row.usd) <= row.usd <= (row.high or row.usd):
-            raise ValueError(f"row {number}: low <= usd <= high does not hold")
         found.append(row)
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class Prices:
-    """The price lists that count for a command, read when a price is first asked for."""
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """What a command is told of prices: `rows` that win over all lists, and whether prices may be used whatever their age."""
 
-    files: tuple[Path, ...] = ()  # the user's and the project's, in this order
-    given: tuple[PriceRow, ...] = field(default=())  # on the command line: they win over all files
+    rows: tuple[PriceRow, ...] = ()
+    allow_stale: bool = False
+
+
+class _Table:
+    """The rows that hold, read when a price is first asked for: of one device and tier, those of the last list that has any."""
+
+    def __init__(self, lists: Sequence[PriceList], given: Sequence[PriceRow]) -> None:
+        self._lists = lists
+        self._given = given
+        self.found: dict[tuple[str, ...], Price | None] = {}
 
     @cached_property
-    def rows(self) -> tuple[PriceRow, ...]:
-        """The rows that hold: of one device and tier, those of the last list that has any."""
-        found: dict[tuple[str, str], list[PriceRow]] = {}
-        for layer in (*(_read(path) for path in (BUILT_IN, *self.files)), self.given):
+    def rows(self) -> Mapping[tuple[str, str], tuple[PriceRow, ...]]:
+        found: dict[tuple[str, str], tuple[PriceRow, ...]] = {}
+        for layer in (_built_in(), *(read() for read in self._lists), self._given):
             fresh: dict[tuple[str, str], list[PriceRow]] = {}
             for row in layer:
                 fresh.setdefault((row.gpu, row.tier), []).append(row)
-            found |= fresh
-        return tuple(row for rows in found.values() for row in rows)
+            found |= {key: tuple(rows) for key, rows in fresh.items()}
+        return found
+
+
+class Prices:
+    """The price lists that count for a command: the package's, then `lists` (the user's and the project's), then what was
+    `given` on the command line, each of which wins over all before it.
+
+    `today` is the day that prices are judged by; without one, none is ever old. `used` are the prices that were asked for.
+    """
+
+    def __init__(
+        self,
+        lists: Sequence[PriceList] = (),
+        given: Sequence[PriceRow] = (),
+        *,
+        today: date | None = None,
+        allow_stale: bool = False,
+    ) -> None:
+        self.given = tuple(given)
+        self.today = today
+        self.allow_stale = allow_stale
+        self.used: dict[tuple[str, ...], Price] = {}
+        self._table = _Table(lists, self.given)
+
+    @property
+    def rows(self) -> tuple[PriceRow, ...]:
+        """The rows that hold."""
+        return tuple(row for rows in self._table.rows.values() for row in rows)
+
+    @property
+    def digest(self) -> str:
+        """Of all rows that hold, in whatever order they are written."""
+        return rows_digest(self.rows)
 
     def price(self, gpu: str, tier: Tier, provider: str | None = None, region: str | None = None) -> Price | None:
         """The price of one device for an hour; None where nothing is known."""
-        return price_of(
-            row for row in self.rows
-            if (row.gpu, row.tier) == (gpu, tier) and provider in (None, row.provider) and region in (None, row.region)
-        )  # fmt: skip
+        asked = (gpu, tier, provider or "", region or "")
+        if asked not in self._table.found:
+            rows = [
+                row for row in self._table.rows.get((gpu, tier), ())
+                if provider in (None, row.provider) and region in (None, row.region)
+            ]  # fmt: skip
+            # what is too old counts only where nothing else is known
+            recent = [row for row in rows if self.age(row.as_of) <= STALE_DAYS]
+            self._table.found[asked] = price_of(recent or rows)
+        found = self._table.found[asked]
+        if found is not None:
+            self.used[asked] = found
+        return found
+
+    def watched(self) -> Prices:
+        """The same prices, with a list of its own of those that are asked for from now on."""
+        other = copy(self)
+        other.used = {}
+        return other
+
+    def age(self, as_of: date) -> int:
+        """How old a price of that day is, in days; 0 where nobody said what day it is."""
+        return 0 if self.today is None else max(0, (self.today - as_of).days)
+
+    def refused(self, as_of: date) -> bool:
+        """Whether a price of that day is too old to spend money on, and nobody said that it may be used all the same."""
+        return not self.allow_stale and self.age(as_of) > STALE_DAYS
 
 
 def price_of(rows: Iterable[PriceRow]) -> Price | None:
-    """The median of rows that are alike, between the least and the greatest of them; None of none."""
-    found = list(rows)
+    """The median of rows that are alike, between the least and the greatest of them; None of none.
+
+    Where some are medians of many offers already, they speak for the rest.
+    """
+    given = tuple(rows)
+    found = tuple(row for row in given if row.confidence in _SUMMARIES) or given
     if not found:
         return None
-    from statistics import median  # takes longer to import than all prices to read
-
-    mid = median(row.usd for row in found)
-    low, high = min(row.low or row.usd for row in found), max(row.high or row.usd for row in found)
+    usd = sorted(row.usd for row in found)
+    mid = (usd[(len(usd) - 1) // 2] + usd[len(usd) // 2]) / 2
+    low, high = min(row.least for row in found), max(row.most for row in found)
     if any(row.tier == "spot" for row in found):
         low, high = min(low, mid * (1 - _SPOT_BAND)), max(high, mid * (1 + _SPOT_BAND))
     oldest = min(row.as_of for row in found)
-    return Price(Range(low, mid, high, f"prices of {oldest.isoformat()}"), oldest, tuple(found))
+    return Price(Range(low, mid, high, _basis(found, oldest)), oldest, found)
 
 
-def _read(path: Path) -> tuple[PriceRow, ...]:
+def _basis(rows: Sequence[PriceRow], oldest: date) -> str:
+    if all(row.source == GIVEN for row in rows):
+        return "the price given"
+    remembered = sum(row.confidence == "remembered" for row in rows)
+    doubt = "" if not remembered else ", not checked" if remembered == len(rows) else ", some not checked"
+    return f"prices of {oldest.isoformat()}{doubt}"
+
+
+def rows_digest(rows: Iterable[PriceRow]) -> str:
+    """What a set of rows is known by, in whatever order they stand."""
+    return digest(sorted((row.to_json() for row in rows), key=lambda item: sorted(map(str, item.items()))))
+
+
+@cache
+def _digest(rows: tuple[PriceRow, ...]) -> str:
+    """The same prices are asked for by many lines of a plan."""
+    return rows_digest(rows)
+
+
+def with_rates(estimate: Estimate, prices: Prices) -> Estimate:
+    """An estimate with the prices that it was made with, and a word on those that are old."""
+    rates, warnings = [], []
+    for (gpu, tier, provider, region), price in sorted(prices.used.items()):
+        oldest = min(price.rows, key=lambda row: row.as_of)
+        source = oldest.source
+        rates.append(Rate(gpu, tier, price.usd, price.as_of.isoformat(), source, _digest(price.rows), provider, region))
+        if (age := prices.age(price.as_of)) > OLD_DAYS:
+            warnings.append(f"the price of {gpu} ({tier}) is {age} days old: {source}, {price.as_of.isoformat()}")
+    return replace(estimate, rates=tuple(rates), warnings=(*estimate.warnings, *warnings))
+
+
+@cache
+def _built_in() -> tuple[PriceRow, ...]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return rows_of(yaml.load(path.read_text(), loader))  # noqa: S506  a safe loader either way
+    return rows_of(yaml.load(BUILT_IN.read_text(), loader))  # noqa: S506  a safe loader either way

@@ -10,6 +10,7 @@ from mlctl.estimate.shapes import LanguageShape, Shape
 FP32, HALF = 4, 2
 ADAPTERS = ("lora", "dora", "qlora")
 ZERO = ("zero1", "zero2", "zero3")
+_STATE = {"adamw": 8.0, "sgd": 0.0, "adafactor": 0.03, "adamw_8bit": 2.03}  # bytes of the optimizer for each weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Setup:
     hosts: int = 1  # machines that share the processes evenly
     sure: float = 1.0  # the share of a batch's tokens that there are at least: rows may be short, or fewer
     table: int = 0  # bytes of rows that are mapped into memory
+    compiled: bool = False  # by torch.compile
 
     @property
     def processes(self) -> int:
@@ -86,3 +88,8 @@ class Setup:
         if self.method in ADAPTERS and isinstance(self.shape, LanguageShape):
             return self.shape.adapters(self.rank, self.target, magnitudes=self.method == "dora")
         return self.parameters
+
+    @property
+    def state(self) -> float:
+        """Bytes that the optimizer keeps of each parameter that is learnt."""
+        return float(FP32) if self.optimizer == "sgd" and self.momentum else _STATE[self.optimizer]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mlctl.estimate.devices import Device
 from mlctl.estimate.fit import Fit
@@ -59,4 +59,14 @@ class Workload(Protocol):
 
     def on(self, device: Device) -> Outlook:
         """On other devices. Never raises: what cannot be is an outlook that says so."""
+        ...
+
+
+@runtime_checkable
+class Stores(Protocol):
+    """A workload that knows what it has on disk at most."""
+
+    @property
+    def disk(self) -> Range:
+        """Bytes: checkpoints, and what is left in the end."""
         ...

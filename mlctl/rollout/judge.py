@@ -17,7 +17,7 @@ from mlctl.rollout.trial import Sides
 from mlctl.rollout.trials import trials
 from mlctl.rollout.verdict import Finding, Says, Verdict
 from mlctl.types.jobs.rollout import GateRule
-from mlctl.types.units import spoken_seconds
+from mlctl.types.spoken import spoken_seconds
 
 _LONGEST_LOOK = 3.0  # intervals: a machine that slept has not seen that nobody came
 

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlctl.provider import ChecksTogether, Context, Describes, Desired, Estimates, Keyed, Kind, Observed
+from mlctl.estimate.prices import with_rates
+from mlctl.estimate.workload import Workload
+from mlctl.provider import ChecksTogether, Context, Describes, Desired, Estimates, Keyed, Kind, Movable, Observed
 from mlctl.types.address import Address
 from mlctl.types.change import FieldChange
 from mlctl.types.diagnostic import Diagnostic, MlctlError, system_refused
@@ -66,7 +68,17 @@ def estimate(kind: Kind, desired: Desired, made: Sequence[Record], ctx: Context)
     if not isinstance(kind, Estimates):
         return None
     try:
-        return _asked(kind, "estimate", desired.address, lambda: _foreseen(kind.estimate(desired, made, ctx)))
+        return _asked(kind, "estimate", desired.address, lambda: _priced(kind, desired, made, ctx))
+    except MlctlError as error:
+        raise _about(error, desired.address) from error
+
+
+def workload(kind: Kind, desired: Desired, made: Sequence[Record], ctx: Context) -> Workload | None:
+    """What a resource is as far as devices matter, where the kind can tell. `made` are the kind's own objects, oldest first."""
+    if not isinstance(kind, Movable):
+        return None
+    try:
+        return _asked(kind, "workload", desired.address, lambda: kind.workload(desired, made, ctx))
     except MlctlError as error:
         raise _about(error, desired.address) from error
 
@@ -114,6 +126,13 @@ def _observed(seen: Any) -> Observed | None:
     if seen is not None and not isinstance(seen, Observed):
         raise TypeError(f"it gave {seen!r:.60} instead of an Observed or None")
     return seen
+
+
+def _priced(kind: Estimates, desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate | None:
+    """The estimate, with the prices that were asked for on the way."""
+    prices = ctx.prices.watched()
+    found = _foreseen(kind.estimate(desired, made, replace(ctx, prices=prices)))
+    return found if found is None or not prices.used else with_rates(found, prices)
 
 
 def _foreseen(given: Any) -> Estimate | None:

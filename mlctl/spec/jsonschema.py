@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -99,7 +99,9 @@ def project_schema(kinds: Kinds) -> Schema:
                 "propertyNames": _VARIABLE_NAMES,
                 "additionalProperties": refs[Variable],
             },
-            "environments": _environments(blocks),
+            "environments": _environments(
+                blocks, [name for name, model in settings.items() if hasattr(model, "short")]
+            ),
             "state": refs[StateBackend],
             "moved": {"type": "array", "items": refs[Moved], "description": "What resources were called before."},
             **blocks,
@@ -119,8 +121,11 @@ def _section(reference: Schema, description: str) -> Schema:
     }
 
 
-def _environments(blocks: Mapping[str, Schema]) -> Schema:
-    """Overlays may say a part of anything, so that only their top level can be checked before one is laid over the project."""
+def _environments(blocks: Mapping[str, Schema], short: Collection[str]) -> Schema:
+    """Overlays may say a part of anything, so that only their top level can be checked before one is laid over the project.
+
+    A text may stand in place of a `short` block.
+    """
     own: dict[str, Schema] = {
         "default": {"type": "boolean", "description": "Whether it is meant when no environment is named."},
         "description": {"type": "string"},
@@ -128,7 +133,8 @@ def _environments(blocks: Mapping[str, Schema]) -> Schema:
         "state": {"type": ["object", "null"]},
     }
     overlays: dict[str, Schema] = {
-        name: {"type": ["array", "null"] if name == "import" else ["object", "null"]} for name in blocks
+        name: {"type": ["array" if name == "import" else "object", "null", *(["string"] if name in short else [])]}
+        for name in blocks
     }
     return {
         "type": ["object", "null"],

@@ -76,6 +76,15 @@ class Project:
     policies: Mapping[str, Policy] = field(default_factory=dict)  # those that count in this environment
     headings: Mapping[str, Located] = field(default_factory=dict, repr=False)  # where `policies`, `moved` … stand
 
+    def block(self, address: Address) -> Spec | None:
+        """What is asked of an address; None for one that is not in the project."""
+        found = self.resources.get(address)
+        return None if found is None else found.spec
+
+    def uses(self, address: Address) -> Collection[Address]:
+        """What an address depends on, itself and not through others."""
+        return self.edges.get(address, {})
+
     def where(self, address: Address, path: YamlPath = (), *, key: bool = False) -> SourceRange | None:
         """The place of a resource's field, or of the resource's name for an empty path; None for an address not in the project."""
         place = self.places.get(address)

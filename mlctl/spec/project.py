@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.provider import Spec
-from mlctl.spec import environments
+from mlctl.spec import assigned, environments
+from mlctl.spec.assigned import Assignment
 from mlctl.spec.blocks import NAME_RULE, Written, is_name
 from mlctl.spec.collection import Collected
 from mlctl.spec.environments import Environment
@@ -51,14 +52,16 @@ def load_project(
     values: Mapping[str, Json] | None = None,
     *,
     reader: Reader | None = None,
+    given: Sequence[Assignment] = (),
 ) -> Project:
     """Read the project file of a folder, or another one, and what it includes. Raises MlctlError with every problem of every file.
 
-    With `texts` and `values`, those of an earlier `Project`, nothing but secrets is read from anywhere else.
+    With `texts` and `values`, those of an earlier `Project`, nothing but secrets is read from anywhere else. What is `given` is
+    laid over what the files say.
     """
     with _no_collection():
         used = reader if reader is not None else Reader(root, texts)
-        return _Loader(used, kinds, file or root / PROJECT_FILE, chosen or Chosen(), values).load()
+        return _Loader(used, kinds, file or root / PROJECT_FILE, chosen or Chosen(), values, given).load()
 
 
 @contextmanager
@@ -77,12 +80,19 @@ class _Loader:
     """Types what was collected, links it, and gives it back as a project when nothing is wrong."""
 
     def __init__(
-        self, reader: Reader, kinds: Kinds, file: Path, chosen: Chosen, kept: Mapping[str, Json] | None
+        self,
+        reader: Reader,
+        kinds: Kinds,
+        file: Path,
+        chosen: Chosen,
+        kept: Mapping[str, Json] | None,
+        given: Sequence[Assignment] = (),
     ) -> None:
         self.reader = reader
         self.kinds = kinds
         self.chosen = chosen
         self.kept = kept
+        self.given = given
         self.report = Report()
         self.suggest = Suggestions()
         sections, settings = kinds.sections(), kinds.settings()
@@ -106,6 +116,8 @@ class _Loader:
         environments.state_backend(main, self.files.said("state"), environment, self.scope, self.report, self.suggest)
         self.files.collect(self.scope)
         self.files.lay(environment, self.scope)
+        known = self.kinds.sections(), self.kinds.settings()
+        assigned.lay(self.given, self.files, *known, self.scope, self.report, self.suggest)
         name, owner = self._project_name(main), self._owner()
         expansion = Expansion(world, self.modules, self.report, self.suggest)
         expansion.run(self.files.blocks)
@@ -145,7 +157,7 @@ class _Loader:
             imports=imports,
             module_outputs={name: module.outputs() for name, module in world.modules.items()},
             policies=policies,
-            headings={name: place for name, (place, _) in self.files.heading.items()},
+            headings={name: place for name, (place, _) in (self.files.heading | self.files.settings).items()},
         )
 
     def _failure(self) -> MlctlError:
@@ -246,7 +258,8 @@ class _Loader:
                 for item in error.diagnostics:
                     self.report.at(place, (), item.code, item.summary, item.why, item.fix, key=True)
                 continue
-            made = self._block(place, model, value, name)
+            field = getattr(model, "short", None)
+            made = self._block(place, model, {field: value} if field and isinstance(value, str) else value, name)
             if made is not None:
                 result[name] = made.model_dump(mode="json")
         return result

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mlctl.types.address import Address, ObjectKey
-from mlctl.types.estimate import Estimate
+from mlctl.types.estimate import Estimate, Repriced
 from mlctl.types.state import Gate, Held
 from mlctl.types.value import Json
 
@@ -157,6 +157,7 @@ class Change:
     moved_from: Address | None = None  # the address that the object had before, from `moved:`
     waits: str = ""  # why an unattended apply would not begin it, such as failures with the same inputs
     estimate: Estimate | None = None  # of what it would take; no part of what it does
+    repriced: tuple[Repriced, ...] = ()  # prices that are not what they were when the object was made; neither
 
     @property
     def address(self) -> Address:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FORMULA = "formula"
+MONTH_HOURS = 730  # what lasts costs that many hours a month
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,85 @@ NOTHING = Range(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """The price of one device for an hour that an estimate was made with: a later plan can tell what has changed since."""
+
+    gpu: str
+    tier: str
+    usd: Range
+    as_of: str  # the day of the oldest row
+    source: str  # of that row
+    digest: str  # of all rows that it was made of
+    provider: str = ""  # where only the rows of one counted
+    region: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form."""
+        found = {"gpu": self.gpu, "tier": self.tier, "usd": self.usd.to_json(), "as_of": self.as_of}
+        found |= {"source": self.source, "digest": self.digest}
+        return {
+            **found,
+            **({"provider": self.provider} if self.provider else {}),
+            **({"region": self.region} if self.region else {}),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Rate:
+        """Read the stored form. Raises KeyError, TypeError or ValueError when it is not one."""
+        names = ("gpu", "tier", "as_of", "source", "digest")
+        more = {name: str(stored.get(name, "")) for name in ("provider", "region")}
+        return cls(usd=Range.from_json(stored["usd"]), **{name: str(stored[name]) for name in names}, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Repriced:
+    """The price of one device for an hour that is not what it was."""
+
+    gpu: str
+    tier: str
+    was: Range
+    now: Range
+
+    @property
+    def words(self) -> str:
+        """`H100 on_demand $3.64 -> $4.10 per hour`; the ranges too where the likely price is the same."""
+        from mlctl.types.spoken import spoken_dollars
+
+        was, now = spoken_dollars(self.was.mid), spoken_dollars(self.now.mid)
+        if was == now:
+            was, now = (f"{spoken_dollars(item.low)} to {spoken_dollars(item.high)}" for item in (self.was, self.now))
+        return f"{self.gpu} {self.tier} {was} -> {now} per hour"
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form."""
+        return {"gpu": self.gpu, "tier": self.tier, "was": self.was.to_json(), "now": self.now.to_json()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Repriced:
+        """Read the stored form. Raises KeyError, TypeError or ValueError when it is not one."""
+        was, now = (Range.from_json(stored[name]) for name in ("was", "now"))
+        return cls(str(stored["gpu"]), str(stored["tier"]), was, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When the project's budget ends a run. `carried`: whoever runs it ends it, also when nobody is there to watch."""
+
+    seconds: float
+    by: str  # the field of the budget
+    carried: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form."""
+        return {"seconds": round(self.seconds, 3), "field": self.by, "carried": self.carried}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Limit:
+        """Read the stored form. Raises KeyError, TypeError or ValueError when it is not one."""
+        return cls(float(stored["seconds"]), str(stored["field"]), bool(stored["carried"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What one step would take. What cannot be foreseen is None, and `notes` say why."""
 
@@ -70,6 +150,9 @@ class Estimate:
     lasting: bool = False  # a service: it costs by the hour until it is removed
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    rates: tuple[Rate, ...] = ()  # the prices it was made with
+    tier: str | None = None  # at which devices are paid; with one and without `hourly`, their price is not known
+    limit: Limit | None = None  # by the budget
 
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
@@ -85,6 +168,9 @@ class Estimate:
             "lasting": self.lasting,
             "notes": list(self.notes),
             "warnings": list(self.warnings),
+            **({"rates": [rate.to_json() for rate in self.rates]} if self.rates else {}),
+            **({"tier": self.tier} if self.tier is not None else {}),
+            **({"limit": self.limit.to_json()} if self.limit is not None else {}),
         }
 
     @classmethod
@@ -103,6 +189,9 @@ class Estimate:
             parts={str(name): float(value) for name, value in stored["parts"].items()},
             notes=tuple(map(str, stored["notes"])),
             warnings=tuple(map(str, stored["warnings"])),
+            rates=tuple(Rate.from_json(item) for item in stored.get("rates", ())),
+            tier=None if stored.get("tier") is None else str(stored["tier"]),
+            limit=None if stored.get("limit") is None else Limit.from_json(stored["limit"]),
             **ranges,
         )
 

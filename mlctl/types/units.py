@@ -29,24 +29,6 @@ def format_duration(seconds: float) -> str:
     return f"{seconds * 1000:g}ms"
 
 
-def spoken_seconds(seconds: float) -> str:
-    """A time as people say it, to two or three digits: `2.5 s`, `12 min`, `7.1 h`."""
-    for most, size, unit in ((90, 1, "s"), (90 * 60, 60, "min"), (36 * 3600, 3600, "h")):
-        if seconds < most:
-            value = seconds / size
-            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
-    return f"{seconds / 86400:,.1f} days"
-
-
-def spoken_bytes(amount: float) -> str:
-    """A size as people read it: `640 MiB`, `15.0 GiB`."""
-    for size, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB")):
-        if amount >= size:
-            value = amount / size
-            return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.1f} {unit}"
-    return f"{amount / 2**10:.0f} KiB"
-
-
 def parse_share(text: object) -> float:
     """A share between 0 and 1, written `15%` or `0.15`. Raises ValueError."""
     value: float | None = None

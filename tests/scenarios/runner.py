@@ -78,7 +78,8 @@ class Scenario:
         # no terminal, no colour, a known width and nothing of the machine's own settings
         environment = {
             "PATH": os.environ["PATH"], "HOME": str(self.root.parent), "LC_ALL": "C.UTF-8", "TZ": "UTC", "COLUMNS": "120",
-            "PYTHONPATH": str(self.root.parent / "hidden"), "MLCTL_DEVICE": "cpu:2:16GiB", **self.environment,
+            "PYTHONPATH": str(self.root.parent / "hidden"), "MLCTL_DEVICE": "cpu:2:16GiB",
+            "MLCTL_PRICES_ON": "2026-11-22", **self.environment,
         }  # fmt: skip
         done = nursery.start_mlctl(*arguments, environment=environment, folder=self.root)
         said, _ = done.communicate(timeout=_TIMEOUT_SECONDS)
@@ -87,7 +88,7 @@ class Scenario:
             assert all(isinstance(line, dict) for line in lines), said
             if arguments[0] == "plan" and done.returncode in (0, 2):
                 counts = ["create", "update", "replace", "destroy", "run", "import", "forget", "unchanged"]
-                assert [*lines[-1]] == ["type", *counts]
+                assert [*lines[-1]][: len(counts) + 1] == ["type", *counts]
         assert "Traceback (most recent call last)" not in said, said
         code = f"exit code {done.returncode}\n" if done.returncode else ""
         return self._masked(said) + code

@@ -27,6 +27,7 @@ from mlctl.cli.options import (
     seconds_of,
     selected,
 )
+from mlctl.cli.pricing import AllowStale, Price, priced, repeated
 from mlctl.cli.project import in_project
 from mlctl.cli.request import Request
 from mlctl.cli.running import run
@@ -61,6 +62,8 @@ def apply(
     refresh: Refresh = "true",
     detach: Detach = False,
     unhold: Unhold = False,
+    price: Price = None,
+    allow_stale: AllowStale = False,
     lock_timeout: LockTimeout = "0s",
     auto_approve: AutoApprove = False,
     parallelism: Parallelism = 4,
@@ -69,6 +72,7 @@ def apply(
     as_json: AsJson = False,
 ) -> int:
     """Plan and apply."""
+    priced(workspace, price, allow_stale=allow_stale)
     look = refreshing(workspace, refresh)
     mode = Mode.REFRESH_ONLY if refresh_only else Mode.NORMAL
     if plan is not None:
@@ -95,6 +99,7 @@ def apply(
         return start_detached(inside, request) if detach else run(inside, request)
     selection = selected(target, exclude, replace, mode, refresh=look)
     options = {"--target": target, "--exclude": exclude, "--replace": replace, "--refresh-only": refresh_only}
+    options = {**options, **repeated(price, allow_stale)}
     request = Request(
         Operation("apply", selection),
         workspace.project,

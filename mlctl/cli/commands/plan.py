@@ -20,8 +20,9 @@ from mlctl.cli.options import (
     refreshing,
     selected,
 )
+from mlctl.cli.pricing import AllowStale, Price, priced, show_prices
 from mlctl.cli.project import in_project
-from mlctl.cli.request import aloud, show_plan, show_policies
+from mlctl.cli.request import aloud, show_budget, show_plan, show_policies
 from mlctl.engine.operations import Operation
 from mlctl.engine.runs import Runs
 from mlctl.engine.saved import file as planfile
@@ -66,11 +67,14 @@ def plan(
             help="Exit 2 when there are changes; 5, with --refresh-only, for drift.",
         ),
     ] = False,
+    price: Price = None,
+    allow_stale: AllowStale = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List unchanged resources too.")] = False,
     as_markdown: Annotated[bool, typer.Option("--md", help="Markdown for a comment on a change request.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Make and show a plan."""
+    priced(workspace, price, allow_stale=allow_stale)
     look = refreshing(workspace, refresh)
     one_of({"--destroy": destroy, "--refresh-only": refresh_only})
     one_of({"--destroy": destroy, f"--refresh={refresh}": refresh != "true"})
@@ -85,7 +89,9 @@ def plan(
     workspace.digests.save()
     saved = None
     if out is not None or diff is not None:
-        saved = planfile.save(operation.name, found, project, ledger, context.secrets, operation.extra())
+        saved = planfile.save(
+            operation.name, found, project, ledger, context.secrets, operation.extra(), context.prices
+        )
     if diff is not None and saved is not None:
         from mlctl.cli.comparing import show_comparison
         from mlctl.engine.saved.compare import compare
@@ -94,7 +100,9 @@ def plan(
     else:
         show(workspace, found, operation.name, as_json=as_json, as_markdown=as_markdown, verbose=verbose)
     try:
+        show_prices(found, context.prices, as_json=as_json)
         show_policies(found, project, ledger, as_json=as_json)
+        show_budget(found, project, ledger, context.prices, as_json=as_json)
     except MlctlError as error:
         raise error if out is None else _unsaved(error, out) from None
     if out is not None and saved is not None:
@@ -106,9 +114,18 @@ def plan(
     return ExitCode.CHANGES if detailed_exitcode and not found.empty else ExitCode.OK
 
 
+_REFUSALS = {
+    "budget": "a plan beyond the budget cannot be applied",
+    "prices": "a plan by prices that are too old cannot be applied",
+}
+
+
 def _unsaved(refused: MlctlError, out: Path) -> MlctlError:
     """The refusal of a plan that was to be saved, with a word on its file."""
-    why = "a plan that policies refuse cannot be applied"
+    codes = {item.code.partition(".")[0] for item in refused.diagnostics}
+    why = next(
+        (text for name, text in _REFUSALS.items() if name in codes), "a plan that policies refuse cannot be applied"
+    )
     note = Diagnostic("plan.not-saved", f"`{out}` is not written", why, severity=Severity.WARNING)
     return MlctlError([*refused.diagnostics, note], refused.exit_code)
 

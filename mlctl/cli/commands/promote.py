@@ -87,7 +87,10 @@ def _save(workspace: Workspace, operation: Operation, out: Path, *, as_json: boo
     workspace.digests.save()
     show_plan(plan, workspace.warnings, operation.name, as_json=as_json)
     planfile.write(
-        out, planfile.save(operation.name, plan, workspace.project, ledger, context.secrets, operation.extra())
+        out,
+        planfile.save(
+            operation.name, plan, workspace.project, ledger, context.secrets, operation.extra(), context.prices
+        ),
     )
     if not as_json:
         print(f"\nSaved to {out}. Apply exactly this with: mlctl apply {out}")

@@ -21,6 +21,7 @@ from mlctl.cli.options import (
     one_of,
     seconds_of,
 )
+from mlctl.cli.pricing import AllowStale, Price, priced, repeated
 from mlctl.cli.project import in_project
 from mlctl.cli.request import Request
 from mlctl.engine import planner
@@ -62,6 +63,8 @@ def retrain(
             help="Save, stop and exit 4 after so long; refused at once when more is foreseen.",
         ),
     ] = None,
+    price: Price = None,
+    allow_stale: AllowStale = False,
     detach: Detach = False,
     unhold: Unhold = False,
     lock_timeout: LockTimeout = "0s",
@@ -73,6 +76,7 @@ def retrain(
     from mlctl.cli.retraining import Asked, alone, conclude, noted, taken_up
     from mlctl.cli.retraining import retrain as carry_out
 
+    priced(workspace, price, allow_stale=allow_stale)
     one_of({"--detach": detach, "--wait": wait})
     one_of({"--detach": detach, "--max-hours": max_hours})
     if max_hours is not None and max_hours <= 0:
@@ -94,6 +98,7 @@ def retrain(
             return ExitCode.OK
         chosen = tuple(sorted(planner.downstream(opened, asked.trainings)))
         options: dict[str, list[str] | bool] = {"": targets or [], "--on-alarm": on_alarm, "--wait": wait}
+        options |= repeated(price, allow_stale)
         request = Request(
             Operation("retrain", Selection(chosen, unattended=True)),
             opened,

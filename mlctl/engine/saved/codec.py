@@ -8,7 +8,7 @@ from typing import Any
 
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, FieldChange, FieldClass, Mode, Plan, Reason, Selection
-from mlctl.types.estimate import Estimate
+from mlctl.types.estimate import Estimate, Repriced
 from mlctl.types.state import Gate, Held
 from mlctl.types.value import Json, Unknown
 
@@ -84,6 +84,7 @@ def change_json(change: Change) -> dict[str, Any]:
         "moved_from": None if change.moved_from is None else str(change.moved_from),
         "waits": change.waits,
         "estimate": None if change.estimate is None else change.estimate.to_json(),
+        "repriced": [item.to_json() for item in change.repriced],
     }
     short = {name: value for name, value in stored.items() if value not in (None, [], "", False)}
     return short if change.key_known else {**short, "key_known": False}
@@ -108,6 +109,7 @@ def change_of(stored: Mapping[str, Any]) -> Change:
         moved_from=_address(stored.get("moved_from")),
         waits=stored.get("waits", ""),
         estimate=None if estimate is None else Estimate.from_json(estimate),
+        repriced=tuple(Repriced.from_json(item) for item in stored.get("repriced", ())),
     )
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mlctl import __version__
-from mlctl.engine import provenance
+from mlctl.engine import priced, provenance
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.saved import codec
+from mlctl.estimate.prices import Prices
 from mlctl.files import atomic
 from mlctl.spec.project import Project
 from mlctl.types.address import Address, ObjectKey
@@ -48,6 +49,7 @@ class SavedPlan:
     extra: Mapping[str, Json] = field(
         default_factory=dict
     )  # what only one operation needs, such as where a promotion comes from
+    prices: Mapping[str, Json] = field(default_factory=dict)  # that it was made with; nothing where none was asked for
 
     @property
     def digest(self) -> str:
@@ -62,8 +64,9 @@ def save(
     ledger: Ledger,
     secrets: Secrets,
     extra: Mapping[str, Json] | None = None,
+    prices: Prices | None = None,
 ) -> SavedPlan:
-    """A plan that was just made, with all that it takes to apply it later."""
+    """A plan that was just made, with all that it takes to apply it later, `prices` given on the command line among it."""
     facts = provenance.of(project.root)
     if plan.serial == 0:
         plan = replace(plan, lineage="")  # a state that is still to be born has no name yet
@@ -83,6 +86,7 @@ def save(
         who=facts["by"],
         git=facts.get("git", {}),
         extra=dict(extra or {}),
+        prices=priced.stored(plan, prices),
     )
 
 
@@ -198,6 +202,7 @@ def _content(saved: SavedPlan) -> dict[str, Any]:
         "who": saved.who,
         "git": dict(saved.git),
         "extra": dict(saved.extra),
+        **({"prices": dict(saved.prices)} if saved.prices else {}),
     }
 
 
@@ -222,7 +227,8 @@ def _parsed(stored: Mapping[str, Any]) -> SavedPlan:
         "git",
         "extra",
     )
-    return SavedPlan(plan=codec.plan_of(stored["plan"]), **{name: stored[name] for name in names})
+    prices = stored.get("prices", {})
+    return SavedPlan(plan=codec.plan_of(stored["plan"]), prices=prices, **{name: stored[name] for name in names})
 
 
 def _versions(project: Project, plan: Plan) -> dict[str, str]:

@@ -35,6 +35,8 @@ class _Change(TypedDict):
     drift: NotRequired[bool]
     moved_from: NotRequired[str]
     waits: NotRequired[str]
+    estimate: NotRequired[dict[str, Any]]
+    repriced: NotRequired[list[dict[str, Any]]]
 
 
 class _Selection(TypedDict):
@@ -68,6 +70,12 @@ _Extra = TypedDict(
 )
 
 
+class _Prices(TypedDict):
+    digest: str
+    given: dict[str, float]
+    allow_stale: bool
+
+
 class _File(TypedDict):
     operation: str
     plan: _Plan
@@ -83,6 +91,7 @@ class _File(TypedDict):
     who: str
     git: dict[str, Any]
     extra: _Extra
+    prices: NotRequired[_Prices]
 
 
 def check(stored: Any) -> None:

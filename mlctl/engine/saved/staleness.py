@@ -16,6 +16,7 @@ from mlctl.types.diagnostic import ExitCode, MlctlError
 
 _SHOWN = 20
 _WORDS = {Action.NOOP: "unchanged"}
+_NOT_COMPARED = ("detail", "after", "gate", "estimate", "repriced")
 # How far a step got since it was announced decides which of these it is now; each makes the same object.
 _MAKING = {Action.CREATE, Action.UPDATE, Action.REPLACE, Action.RUN, Action.RESUME, Action.ADOPT}
 
@@ -122,7 +123,7 @@ def _compared(change: Change | None) -> Any:
     if change is None:
         return None
     stored = codec.change_json(change)
-    return {name: value for name, value in stored.items() if name not in ("detail", "after", "gate", "estimate")}
+    return {name: value for name, value in stored.items() if name not in _NOT_COMPARED}
 
 
 def _continues(before: Change, now: Change) -> bool:

@@ -17,8 +17,8 @@ from mlctl.providers.evidently import evidence
 from mlctl.providers.evidently.run import min_impact, refuse_unapplied
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.monitor import BacktestJob, Parts
+from mlctl.types.spoken import spoken_seconds
 from mlctl.types.state import Record
-from mlctl.types.units import spoken_seconds
 
 _FOLDER = "backtests"
 _TAIL_BYTES = 1 << 20

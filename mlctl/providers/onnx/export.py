@@ -19,8 +19,8 @@ from mlctl.types.jobs import export as jobs
 from mlctl.types.jobs.evaluate import BINARY_METRICS, REGRESSION_METRICS
 from mlctl.types.jobs.export import ExportJob
 from mlctl.types.jobs.used_model import UsedModel, trainings_behind, views_behind
+from mlctl.types.spoken import spoken_bytes
 from mlctl.types.state import Record
-from mlctl.types.units import spoken_bytes
 
 _ROWS = 10_000
 _LLAMA = "xllamacpp"

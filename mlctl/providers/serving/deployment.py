@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import mlctl
+from mlctl.estimate.workload import Workload
 from mlctl.files import atomic
 from mlctl.processes import service
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
@@ -36,6 +37,7 @@ from mlctl.types import job as contract
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
 from mlctl.types.diagnostic import Diagnostic, MlctlError
+from mlctl.types.estimate import Estimate
 from mlctl.types.jobs.llm import AnyServerJob
 from mlctl.types.jobs.server import Batching, PredictionLog, ServedFeatures, ServedModel, ServerJob, server_url
 from mlctl.types.state import Record
@@ -196,6 +198,18 @@ class Deployment:
         """Let all servers finish and remove their folders. The prediction log stays: it is the users' data, and not made again."""
         on_cluster.delete(prior, ctx)
         self._end_here(prior, ctx)
+
+    def estimate(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate | None:
+        """Memory and money, and what an engine can do. Raises MlctlError for one that cannot start."""
+        from mlctl.providers.serving.estimates import estimate
+
+        return estimate(desired, made, ctx)
+
+    def workload(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Workload | None:
+        """How an engine would do on other devices."""
+        from mlctl.providers.serving.workload import workload
+
+        return workload(desired, made, ctx)
 
     def manifests(self, desired: Desired, ctx: Context) -> list[dict[str, Any]]:
         """The objects of a deployment on a cluster, for those who bring them there by themselves. Raises MlctlError."""

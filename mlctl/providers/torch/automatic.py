@@ -6,16 +6,17 @@ from mlctl.estimate.choice import Choice, choose
 from mlctl.estimate.fit import Fit, together
 from mlctl.estimate.setup import ZERO, Setup
 from mlctl.estimate.shapes import DenseShape, LanguageShape, Shape, UnknownShape
+from mlctl.launch.base_models import model_config
 from mlctl.provider import Context
 from mlctl.providers.torch.devices import Place, place_of
 from mlctl.providers.torch.layout import engine_of
 from mlctl.providers.torch.setups import setup_of
-from mlctl.providers.torch.sizes import model_config, shape_of, teacher_of
+from mlctl.providers.torch.sizes import shape_of, teacher_of
 from mlctl.providers.torch.spec import Auto, CausalLm, Mlp, TrainingSpec
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.jobs.transformer import parallel_problems
-from mlctl.types.units import spoken_bytes
+from mlctl.types.spoken import spoken_bytes
 
 _FEATURES = 1  # of a table whose columns are not known yet: hidden layers are what a perceptron consists of
 _SINGLE = Layout(strategy="single")
@@ -38,7 +39,7 @@ def automatic(spec: TrainingSpec, ctx: Context) -> tuple[Layout, str]:
     setup = setup_of(spec, shape, _SINGLE, place, _teacher(spec, ctx))
     engine = engine_of(spec) if isinstance(spec.model, CausalLm) else None
     try:
-        chosen = choose(setup, processes, engine=engine, able=lambda other: _able(spec, other, ctx))
+        chosen = choose(setup, processes, engine=engine, able=lambda other: able(spec, other, ctx))
     except ValueError as error:
         raise _undecided(str(error)) from None
     if chosen.fit is Fit.NEVER:
@@ -70,7 +71,7 @@ def _teacher(spec: TrainingSpec, ctx: Context) -> LanguageShape | None:
         raise _undecided(str(error)) from None
 
 
-def _able(spec: TrainingSpec, setup: Setup, ctx: Context) -> bool:
+def able(spec: TrainingSpec, setup: Setup, ctx: Context) -> bool:
     """Whether the rest of the spec goes with a strategy."""
     strategy, offload = setup.strategy, set(spec.memory.offload)
     if spec.optimizer.type == "adamw_8bit" and strategy in ("fsdp", "zero3", "tensor", "3d"):

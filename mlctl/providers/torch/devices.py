@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlctl.estimate.devices import DEVICE_VARIABLE, Device, here, named
+from mlctl.estimate.nodes import selected, size
 from mlctl.estimate.prices import Tier
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.types.diagnostic import MlctlError
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGTkmgt]?)(i?)[bB]?\+?")
 _CORES = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m?)\+?")
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SOME_GPU = Device("gpu", 1, 0.0)
-# Labels of nodes that say which GPU they have.
-_PRODUCT = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "k8s.amazonaws.com/accelerator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +55,27 @@ def place_of(spec: TrainingSpec) -> Place:
 def _rented(executor: Any) -> Place:
     nodes, tier = int(executor.nodes), "spot" if executor.spot else "on_demand"
     owned = str(executor.infra or "").startswith(("k8s", "kubernetes", "ssh", "slurm"))
+    paid: Any = None if owned else tier
     if not executor.gpu:
-        return _host(executor, nodes)
+        return replace(_host(executor, nodes), tier=paid)
     device = named(executor.gpu)
     count = max(1, int(executor.gpus)) * nodes
     if device is None:
         note = f"`{executor.gpu}` is not among the devices that mlctl knows"
-        return Place(replace(_SOME_GPU, count=count), nodes, known=False, note=note)
-    return Place(replace(device, count=count), nodes, tier=None if owned else tier)  # type: ignore[arg-type]
+        return Place(replace(_SOME_GPU, count=count), nodes, known=False, tier=paid, note=note)
+    return Place(replace(device, count=count), nodes, tier=paid)
 
 
 def _pods(executor: Any) -> Place:
     nodes = int(executor.nodes)
     if not executor.gpus:
         return _host(executor, nodes)
-    texts = [executor.node_selector[label] for label in _PRODUCT if label in executor.node_selector]
-    device = next((found for text in texts if (found := named(_short(text))) is not None), None)
+    device = selected(executor.node_selector)
     count = int(executor.gpus) * nodes
     if device is None:
         note = "which GPUs the pods get is the cluster's affair"
         return Place(replace(_SOME_GPU, count=count), nodes, known=False, note=note)
     return Place(replace(device, count=count), nodes)
-
-
-def _short(product: str) -> str:
-    """`NVIDIA-A100-SXM4-80GB` and `nvidia-tesla-t4` without the maker."""
-    return re.sub(r"^nvidia-", "", product.strip(), flags=re.IGNORECASE)
 
 
 def _slurm(executor: Any) -> Place:
@@ -115,14 +107,3 @@ def _cores(text: object) -> int:
 
 def _cpu(cores: int, memory: float) -> Device:
     return Device("cpu", max(1, cores), memory, host=True)
-
-
-def size(text: object, *, mebi: bool = False, gibi: bool = False) -> float | None:
-    """Bytes of `16Gi`, `16G`, `16+`; a number without a unit is MiB for Slurm and GiB for SkyPilot. None for anything else."""
-    match = _SIZE.fullmatch(str(text).strip()) if text is not None else None
-    if match is None:
-        return None
-    unit = match[2].lower() or ("m" if mebi else "g" if gibi else "")
-    decimal = bool(match[2]) and not match[3] and not mebi and not gibi
-    factor: float = (1000.0 if decimal else 1024.0) ** _POWERS[unit]
-    return float(match[1]) * factor

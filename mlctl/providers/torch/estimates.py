@@ -1,37 +1,44 @@
-"""What a training will take, by formulas put right by what earlier ones took; and what it did take, for the next."""
+"""What a training will take, by formulas put right by what earlier ones took."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from mlctl.estimate import fit, memory, money, time
+from mlctl.estimate import fit, memory, time
 from mlctl.estimate.calibration import Run, calibrated, runs_of
 from mlctl.estimate.fit import Fit
 from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import UnknownShape
 from mlctl.provider import Context, Desired
 from mlctl.providers.torch.automatic import automatic
+from mlctl.providers.torch.costs import limit_of, rent_of, uncarried
 from mlctl.providers.torch.devices import Place, place_of
+from mlctl.providers.torch.disk import disk_words
 from mlctl.providers.torch.layout import fixed_layout
 from mlctl.providers.torch.machine import missing_tools
 from mlctl.providers.torch.setups import group_of, setup_of, work_of
 from mlctl.providers.torch.sizes import Amount, NotYet, amount_of, features_of, shape_of, teacher_of
-from mlctl.providers.torch.spec import Corpus, TrainingSpec
+from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.types.diagnostic import MlctlError
-from mlctl.types.estimate import Estimate, Range
+from mlctl.types.estimate import Estimate, Limit, Range
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.jobs.search import TRIALS
 from mlctl.types.jobs.train import CHECKPOINTS
+from mlctl.types.spoken import spoken_bytes
 from mlctl.types.state import Record
-from mlctl.types.units import spoken_bytes, spoken_seconds
 
-_MEGABYTE = 1e6
 _PRUNED = 0.2  # of all the steps of a search: what is not promising ends early
-ENDED, PLANNED = "ranks-ended.json", "ranks.json"  # in a job's folder, by the worker program
+
+
+class Paid(TypedDict):
+    """What an estimate says of money whatever else is known."""
+
+    tier: str | None
+    hourly: Range | None
+    limit: Limit | None
 
 
 def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate:
@@ -39,7 +46,10 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     that cannot fit its device."""
     spec: TrainingSpec = desired.spec
     place = place_of(spec)
-    notes = [place.note] if place.note else []
+    rent = rent_of(spec, place, ctx)
+    allowed = limit_of(spec, rent, ctx)
+    paid = Paid(tier=rent.tier, hourly=rent.hourly, limit=allowed)
+    notes = [text for text in (place.note, rent.note, uncarried(spec, allowed)) if text]
     amount, missing = _amount(desired, made, ctx)
     try:
         shape = shape_of(spec, ctx, features_of(desired))
@@ -49,17 +59,18 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
             place.device.name,
             place.device.count,
             notes=(*notes, f"unknown: {error}" if not missing else f"known {missing}"),
+            **paid,
         )
-    layout, why = _layout(spec, ctx)
+    layout, why = planned_layout(spec, ctx)
     absent = [f"{item.summary}: {item.why}; {item.fix}" for item in missing_tools(spec, layout)]
     setup = setup_of(spec, shape, layout, place, teacher, amount.rows.low if amount is not None else 0.0)
     runs = runs_of([record.outputs for record in made])
     found = _memory(desired, setup, place, runs)
-    seconds = None if amount is None else _seconds(spec, setup, amount, runs)
+    seconds = None if amount is None else seconds_of(spec, setup, amount, runs)
     if seconds is not None:
         seconds = seconds * _left(ctx.folder(desired.key)) if isinstance(desired.identity, str) else seconds
-    usd, priced = _money(setup, place, seconds, ctx)
-    notes += [text for text in (why, missing and f"its time is known {missing}", *priced) if text]
+    room, lacking = disk_words(spec, setup, ctx)
+    notes += [text for text in (why, *room, missing and f"its time is known {missing}") if text]
     return Estimate(
         device=place.device.name,
         devices=_busy(setup),
@@ -67,9 +78,10 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
         memory=found,
         parts={name: value.mid * setup.together for name, value in memory.parts(setup).items()},
         seconds=seconds,
-        usd=usd,
+        usd=None if seconds is None else _cost(seconds + time.start(setup), rent.hourly),
         notes=tuple(notes),
-        warnings=(*_warnings(setup, found, place), *absent),
+        **paid,
+        warnings=(*_warnings(setup, found, place), *lacking, *absent),
     )
 
 
@@ -85,7 +97,8 @@ def _amount(desired: Desired, made: Sequence[Record], ctx: Context) -> tuple[Amo
         return None, str(error)
 
 
-def _layout(spec: TrainingSpec, ctx: Context) -> tuple[Layout, str]:
+def planned_layout(spec: TrainingSpec, ctx: Context) -> tuple[Layout, str]:
+    """How a training is spread, and why where that was left to be chosen."""
     fixed = fixed_layout(spec)
     return (fixed, "") if fixed is not None else automatic(spec, ctx)
 
@@ -132,7 +145,7 @@ def _warnings(setup: Setup, needed: Range, place: Place) -> tuple[str, ...]:
     return (f"it may not fit: up to {spoken_bytes(needed.high)} of {spoken_bytes(place.device.memory)}{way}",)
 
 
-def _seconds(spec: TrainingSpec, setup: Setup, amount: Amount, runs: Sequence[Run]) -> Range | None:
+def seconds_of(spec: TrainingSpec, setup: Setup, amount: Amount, runs: Sequence[Run]) -> Range | None:
     """The time of all steps, or of all trials of a search; None where the speed of the device is not known."""
     if not setup.device.host and not setup.device.peak:
         return None
@@ -143,18 +156,12 @@ def _seconds(spec: TrainingSpec, setup: Setup, amount: Amount, runs: Sequence[Ru
     return Range(one.low * trials * _PRUNED, one.mid * trials, one.high * trials, one.basis)
 
 
-def _money(setup: Setup, place: Place, seconds: Range | None, ctx: Context) -> tuple[Range | None, list[str]]:
-    """Dollars for rented devices, and what is to be said of the prices. What is owned costs nothing that is known here."""
-    if place.tier is None:
-        return None, []
-    rate = ctx.prices.price(setup.device.name, place.tier)
-    if rate is None:
-        return None, [f"no price is known for {setup.device.name} ({place.tier})"]
-    age = rate.age(date.today())
-    old = [f"the prices are {age} days old"] if age > money.OLD_DAYS else []
-    if seconds is None:
-        return None, old
-    return money.cost(seconds + time.start(setup), setup.device.count, rate), old
+def _cost(seconds: Range, hourly: Range | None) -> Range | None:
+    """Dollars for all of the devices; None where their price is not known."""
+    if hourly is None:
+        return None
+    usd = (seconds * (1 / 3600)).times(hourly)
+    return Range(usd.low, usd.mid, usd.high, hourly.basis)
 
 
 def _left(folder: Path) -> float:
@@ -168,119 +175,3 @@ def _left(folder: Path) -> float:
         except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
             continue
     return 1.0
-
-
-def with_actual(outputs: Mapping[str, Any], desired: Desired, ctx: Context) -> dict[str, Any]:
-    """The outputs with what the training took beside what the formulas foretell for exactly what it did.
-
-    Nothing is added where that cannot be compared: a search, fewer ranks than were planned, a model of unknown shape.
-    """
-    spec: TrainingSpec = desired.spec
-    stored = _stored(ctx.folder(desired.key))
-    if stored is None or spec.search is not None:
-        return dict(outputs)
-    try:
-        return {**outputs, "estimate": _compared(outputs, desired, *stored, ctx)}
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # what a program wrote that is not this version's
-        return dict(outputs)
-
-
-def _compared(
-    outputs: Mapping[str, Any], desired: Desired, ended: Mapping[str, Any], data: Mapping[str, Any], ctx: Context
-) -> dict[str, Any]:
-    spec: TrainingSpec = desired.spec
-    actual = _actual(outputs, ended, data, spec)
-    try:
-        place = place_of(spec)
-        layout, _ = _layout(spec, ctx)
-        features = len(data["columns"]) if "columns" in data else None
-        shape, teacher = shape_of(spec, ctx, features), teacher_of(spec, ctx)
-    except (UnknownShape, MlctlError):
-        return {"actual": actual}
-    setup = setup_of(spec, shape, layout, place, teacher, float(data.get("train", 0)))
-    if len(ended["ranks"]) != setup.processes or not place.known:
-        return {"actual": actual}
-    predicted = _predicted(spec, setup, ended, data)
-    ratio = {name: actual[name] / value for name, value in predicted.items() if value and actual.get(name)}
-    rate = actual.get("tokens_per_second", actual.get("rows_per_second", 0.0))
-    if not time.plausible(setup, rate):
-        ratio.pop("seconds", None)  # a clock that was set, or a run that did less than it says
-    return {
-        "group": group_of(spec, setup).to_json(),
-        "predicted": {name: float(f"{value:.4g}") for name, value in predicted.items()},
-        "actual": actual,
-        "ratio": {name: float(f"{value:.4g}") for name, value in ratio.items()},
-    }
-
-
-def _stored(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """How the ranks ended, and the data they were given; None where there were none, as for a model that was taken over."""
-    try:
-        ended, plan = (json.loads((folder / name).read_bytes()) for name in (ENDED, PLANNED))
-        return (ended, plan["data"]) if ended["ranks"] and ended["history"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _learnt(ended: Mapping[str, Any], data: Mapping[str, Any], spec: TrainingSpec) -> float:
-    """Rows of all the steps that were done."""
-    return min(float(ended["step"]) * spec.batch_size, float(data.get("train", 0)) * spec.epochs)
-
-
-def _actual(
-    outputs: Mapping[str, Any], ended: Mapping[str, Any], data: Mapping[str, Any], spec: TrainingSpec
-) -> dict[str, float]:
-    """Peak memory of a device, seconds in steps, and how much was done in them. Of a CPU all ranks count together."""
-    ranks, seconds = ended["ranks"], float(outputs["seconds"])
-    on_gpu = max(float(rank["gpu_megabytes"]) for rank in ranks)
-    peak = on_gpu or sum(float(rank["peak_rss_megabytes"]) for rank in ranks)
-    rows = _learnt(ended, data, spec)
-    found = {"memory": round(peak * _MEGABYTE), "seconds": seconds}
-    if seconds > 0:
-        found["rows_per_second"] = round(rows / seconds, 3)
-    tokens = data.get("train_tokens")
-    if isinstance(tokens, int | float) and isinstance(spec.data, Corpus):
-        found |= {"tokens": tokens, "max_length": spec.data.max_length, "share": 1 - spec.data.split.test}
-        if seconds > 0 and data.get("train"):
-            found["tokens_per_second"] = round(rows * tokens / float(data["train"]) / seconds, 3)
-    return found
-
-
-def _predicted(spec: TrainingSpec, setup: Setup, ended: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, float]:
-    """What the formulas alone say of the very steps that were done."""
-    learnt, rows = _learnt(ended, data, spec), float(data.get("train") or 1)
-    if "train_tokens" in data:
-        learnt *= float(data["train_tokens"]) / rows
-    packed = spec.data.packing if isinstance(spec.data, Corpus) else True
-    validated = float(data.get("validation", 0)) / rows
-    work = time.Work(Range.exactly(learnt), float(ended["step"]), packed=packed, validated=validated)
-    found = {"memory": memory.peak(setup).mid}
-    if setup.device.host or setup.device.peak:
-        found["seconds"] = time.seconds(setup, work).mid
-    return found
-
-
-def told(prior: Record) -> str:
-    """What a training took, beside what the plan foretold."""
-    stored, planned = prior.outputs.get("estimate"), prior.provenance.get("estimate")
-    actual = stored.get("actual") if isinstance(stored, Mapping) else None
-    if not isinstance(actual, Mapping):
-        return ""
-    took = _words(actual.get("seconds"), actual.get("memory"))
-    if not isinstance(planned, Mapping):
-        return f"took {took}"
-    foretold = [
-        item.get("mid") if isinstance(item, Mapping) else None
-        for item in (planned.get("seconds"), planned.get("memory"))
-    ]
-    words = _words(*foretold)
-    return f"took {took} (planned {words})" if words else f"took {took}"
-
-
-def _words(seconds: object, size: object) -> str:
-    parts = []
-    if isinstance(seconds, int | float):
-        parts.append(spoken_seconds(float(seconds)))
-    if isinstance(size, int | float):
-        parts.append(spoken_bytes(float(size)))
-    return ", ".join(parts)

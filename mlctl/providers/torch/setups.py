@@ -56,6 +56,7 @@ def setup_of(
         hosts=place.hosts,
         sure=_sure(spec, rows),
         table=0 if isinstance(shape, LanguageShape) else int(rows * 4 * (shape.features + 1)),
+        compiled=spec.memory.compile,
     )
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlctl.estimate.shapes import DenseShape, LanguageShape, Shape, UnknownShape, from_config
+from mlctl.launch.base_models import model_config
 from mlctl.provider import Context, Desired, Input
 from mlctl.providers.torch.spec import CausalLm, Corpus, Data, Mlp, TrainingSpec
 from mlctl.types.address import Address
-from mlctl.types.diagnostic import MlctlError
 from mlctl.types.estimate import Range
 from mlctl.types.state import Record
 from mlctl.types.value import Unknown
 
-_REFERENCE = "${"
 # Tokens of a byte of a file: text with its quotes and names, and parquet, which is compressed.
 _TOKENS_OF_TEXT = Range(0.1, 0.2, 0.4)
 _TOKENS_OF_PARQUET = Range(0.15, 0.5, 1.5)
@@ -53,39 +49,6 @@ def shape_of(spec: TrainingSpec, ctx: Context, features: int | None) -> Shape:
 def teacher_of(spec: TrainingSpec, ctx: Context) -> LanguageShape | None:
     """The shape of the teacher, where there is one. Raises UnknownShape."""
     return None if spec.distill is None else from_config(model_config(spec.distill.teacher, None, ctx))
-
-
-def model_config(base: str, revision: str | None, ctx: Context) -> Mapping[str, Any]:
-    """The config.json of a language model: of a folder, or of what was fetched from a hub before. Raises UnknownShape."""
-    if _REFERENCE in base:
-        raise UnknownShape(f"the base `{base}` is still to be made")
-    try:
-        places = [_fetched(base, revision)] if revision is not None else _within(ctx.path(base))
-    except MlctlError:
-        raise UnknownShape(f"`{base}` is outside of the project") from None
-    for place in places:
-        try:
-            stored = json.loads((place / "config.json").read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(stored, dict):
-            return stored
-    raise UnknownShape(
-        f"the config.json of `{base}` is not here" + (", it comes with the model" if revision is not None else "")
-    )
-
-
-def _within(folder: Path) -> list[Path]:
-    """Where a model's own files are, in a folder of Transformers or of MLflow."""
-    return [folder, folder / "model", folder / "data" / "model"]
-
-
-def _fetched(name: str, revision: str) -> Path:
-    """Where the hub's client keeps a revision of a model."""
-    home = os.environ.get("HF_HUB_CACHE") or os.path.join(
-        os.environ.get("HF_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "huggingface"), "hub"
-    )
-    return Path(home) / f"models--{name.replace('/', '--')}" / "snapshots" / revision
 
 
 def amount_of(desired: Desired, made: Sequence[Record], ctx: Context) -> Amount:

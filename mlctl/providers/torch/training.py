@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlctl.launch import job
 from mlctl.launch.job import JobState
@@ -31,6 +31,9 @@ from mlctl.types.estimate import Estimate
 from mlctl.types.jobs.executors import PLACED_FILE
 from mlctl.types.jobs.train import FILES, AdoptJob, ForgetRunJob, StopRanksJob, TrainJob
 from mlctl.types.state import Record
+
+if TYPE_CHECKING:
+    from mlctl.estimate.workload import Workload
 
 _MODEL_URI = re.compile(r"models:/[^/@]+(/[0-9]+|@[^/@]+)|runs:/[0-9a-f]{32}/.+")
 
@@ -90,8 +93,11 @@ class Training:
             (folder / contract.RESULT_FILE).unlink(
                 missing_ok=True
             )  # files of the result are gone: make them again, from the last checkpoint if there is one
-        result = job.run("train", train_job(desired, ctx).model_dump(mode="json"), folder, ctx, detachable=True)
-        from mlctl.providers.torch.estimates import with_actual
+        from mlctl.providers.torch.costs import limited
+
+        params = limited(train_job(desired, ctx), desired.spec, folder, ctx).params()
+        result = job.run("train", params, folder, ctx, detachable=True)
+        from mlctl.providers.torch.actuals import with_actual
 
         outputs = with_actual(with_lineage(result.outputs, desired), desired, ctx)
         return Outcome(id=str(result.outputs["run_id"]), outputs=outputs)
@@ -101,6 +107,12 @@ class Training:
         from mlctl.providers.torch.estimates import estimate
 
         return estimate(desired, made, ctx)
+
+    def workload(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Workload | None:
+        """How it would do on other devices."""
+        from mlctl.providers.torch.workload import workload
+
+        return workload(desired, made, ctx)
 
     def adopt(self, desired: Desired, id: str, ctx: Context) -> Outcome:
         """Take over a model that MLflow holds, by `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/PATH`."""
@@ -144,7 +156,7 @@ class Training:
 
     def describe(self, prior: Record) -> str:
         """The validation metrics and the size of the training, and what it took beside what was foretold."""
-        from mlctl.providers.torch.estimates import told
+        from mlctl.providers.torch.actuals import told
 
         metrics = prior.outputs.get("metrics") or {}
         shown = [

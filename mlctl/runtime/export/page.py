@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from mlctl.types.units import spoken_bytes
+from mlctl.types.spoken import spoken_bytes
 
 _STYLE = (
     "body{font:15px system-ui;margin:2em;max-width:60em}td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}"

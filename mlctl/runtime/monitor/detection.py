@@ -13,7 +13,7 @@ from mlctl.stats.adwin import Adwin
 from mlctl.stats.e_detector import EDetector
 from mlctl.stats.limits import binomial_limits
 from mlctl.types.jobs.labels import LabelsPart
-from mlctl.types.units import spoken_seconds
+from mlctl.types.spoken import spoken_seconds
 
 _DELTA = 0.002  # of ADWIN, as everywhere
 _KEPT_DAYS = 400

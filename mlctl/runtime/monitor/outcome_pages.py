@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from mlctl.types.jobs.labels import EstimatedPart, LabelsPart
-from mlctl.types.units import spoken_seconds
+from mlctl.types.spoken import spoken_seconds
 
 _WIDTH, _HEIGHT, _EDGE = 760, 180, 30
 

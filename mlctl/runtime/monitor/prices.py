@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol
 
+from mlctl.estimate.api_prices import ApiPrices
 from mlctl.runtime.monitor.exchanges import Row
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.monitor_llm import CostPart, Price
@@ -81,7 +82,7 @@ class Table:
 
     def __init__(self, provider: str) -> None:
         try:
-            import genai_prices
+            self._prices = ApiPrices(provider)
         except ImportError:
             raise MlctlError.of(
                 "monitor.no-prices",
@@ -89,23 +90,19 @@ class Table:
                 "`cost.provider` takes prices from the package genai-prices, which is not installed",
                 "`pip install 'mlctl[prices]'`, or list `prices`",
             ) from None
-        self._calculate, self._usage = genai_prices.calc_price, genai_prices.Usage
         self._provider = provider
-        self.source = f"genai-prices {genai_prices.__version__}"
+        self.source = self._prices.source
         self.unknown: Counter[str] = Counter()
 
     def cost(self, row: Row) -> dict[str, Fraction] | None:
         """By the price at the time of the request."""
         model = model_of(row)
-        usage = self._usage(
-            input_tokens=row["prompt_tokens"], output_tokens=row["completion_tokens"], cache_read_tokens=cached_of(row)
-        )
         try:
-            found = self._calculate(usage, model, provider_id=self._provider, genai_request_timestamp=row["ts"])
+            found = self._prices.cost(model, row["prompt_tokens"], row["completion_tokens"], cached_of(row), row["ts"])
         except LookupError:
             self.unknown[f"{self._provider} has no price for {model}"] += 1
             return None
-        parts: dict[str, Decimal | None] = {INPUT: found.input_price, OUTPUT: found.output_price}
+        parts: dict[str, Decimal | None] = dict(zip((INPUT, OUTPUT), found, strict=True))
         if any(value is None for value in parts.values()):
             self.unknown[f"{self._provider} has no price of tokens for {model}"] += 1
             return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MEGABYTE_PER_KIB = 1024 / 1e6
 _POLL_SECONDS = 0.02
+_BEGAN = time.monotonic()
 _ALONE = ("single", "ddp")  # strategies that one process does without a process group
 _RESIZABLE = ("ddp", "fsdp")  # strategies that take any number of processes
 
@@ -55,9 +56,10 @@ def main(folder: Path) -> int:
         torch.use_deterministic_algorithms(plan.recipe.deterministic)
         place = Place(folder, rank, world, local_rank, device)
         _clear(plan, place)
+        started = time.monotonic() - _BEGAN
         ending = _engine(plan)(plan, place, stop)
         errors.check_copy(own)
-        _note_ending(ending, place)
+        _note_ending(ending, place, started)
         errors.ended(folder, rank)
         return 0
     except (Exception, SystemExit) as error:
@@ -110,8 +112,8 @@ def _clear(plan: RankPlan, place: Place) -> None:
         dist.barrier()
 
 
-def _note_ending(ending: Ending, place: Place) -> None:
-    """Rank 0's last act: how all of them ended, and what they used."""
+def _note_ending(ending: Ending, place: Place, started: float) -> None:
+    """Rank 0's last act: how all of them ended, what they used, and for how long they had their devices."""
     from mlctl.runtime.trainer.plan import ENDED_FILE
 
     own = (_resources(place.device), asdict(ending.held))
@@ -130,6 +132,8 @@ def _note_ending(ending: Ending, place: Place) -> None:
             "trainable": ending.trainable,
             "parameters": ending.parameters,
             "facts": ending.facts,
+            "started_seconds": round(started, 1),
+            "lived_seconds": round(time.monotonic() - _BEGAN, 1),
             "ranks": [used for used, _ in everyone],
             "held": [held for _, held in everyone],
         }

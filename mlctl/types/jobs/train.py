@@ -108,6 +108,14 @@ class CustomData(BaseModel):
     dataset: TableInput
 
 
+class JobLimit(BaseModel):
+    """What the project's budget lets a training take, for executors that run on where nobody watches."""
+
+    seconds: int
+    by: str  # the field of the budget
+    node_usd_per_hour: float | None = None  # dearer machines are not taken
+
+
 class TrainJob(BaseModel):
     """One training, whole: what goes in, how it is trained, where it runs, and where it is tracked."""
 
@@ -117,6 +125,12 @@ class TrainJob(BaseModel):
     recipe: Recipe
     executor: Executor = LocalExecutor()
     search: Search | None = None
+    limit: JobLimit | None = None
+
+    def params(self) -> dict[str, Any]:
+        """The parameters of the program. Without a limit they are what they were before there were any, so that a job of then
+        is joined."""
+        return self.model_dump(mode="json", exclude={"limit"} if self.limit is None else None)
 
 
 class AdoptJob(BaseModel):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mlctl.types.change import Plan
-from mlctl.types.estimate import FORMULA, Estimate, Range
+from mlctl.types.estimate import FORMULA, MONTH_HOURS, Estimate, Range
 from mlctl.types.estimate import total as summed
-from mlctl.types.units import spoken_bytes, spoken_seconds
+from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_seconds
 from mlctl.views.human.text import safe
 
 _PARTS = 6
@@ -19,6 +20,8 @@ def lines(estimate: Estimate) -> Iterator[str]:
     figures = _figures(estimate)
     if figures:
         yield f"estimate: {', '.join(figures)}{_basis(estimate)}"
+    if estimate.limit is not None:
+        yield f"  ended after {spoken_seconds(estimate.limit.seconds)} at the latest, by `budget.{safe(estimate.limit.by)}`"
     for note in estimate.notes:
         yield safe(f"estimate: {note}" if not figures else f"  {note}")
 
@@ -39,12 +42,16 @@ def explained(estimate: Estimate) -> Iterator[str]:
 
 
 def total(plan: Plan) -> list[str]:
-    """Time and money of the whole plan, where more than one step is foreseen; what is unknown of one is unknown of all."""
+    """Time and money of the whole plan, where more than one step is foreseen: of what is made, and of what is kept after it.
+    What is unknown of one is unknown of all."""
     known = [change.estimate for change in plan if change.effective and change.estimate is not None]
-    if len(known) < 2 or (found := summed(known)) is None:
+    made, kept = summed([item for item in known if not item.lasting]), summed([item for item in known if item.lasting])
+    if len(known) < 2:
         return []
-    figures = _figures(found)
-    return [f"Estimated in all, one after another: {', '.join(figures)}."] if figures else []
+    making = [] if made is None else [*_time(made), *_cost(made)]
+    keeping = [] if kept is None else _keeping(replace(kept, lasting=True))
+    lines = [f"Estimated in all, one after another: {', '.join(making)}."] if making else []
+    return [*lines, *(f"What lasts costs {text}." for text in keeping)]
 
 
 def _figures(estimate: Estimate) -> list[str]:
@@ -52,12 +59,33 @@ def _figures(estimate: Estimate) -> list[str]:
     if estimate.memory is not None:
         where = "" if estimate.capacity is None else f" of {spoken_bytes(estimate.capacity)}"
         found.append(f"memory {_memory(estimate.memory)}{where} on {_devices(estimate)}")
-    if estimate.seconds is not None:
-        spread = _spread(spoken_seconds(estimate.seconds.low), spoken_seconds(estimate.seconds.high))
-        found.append(f"time {spoken_seconds(estimate.seconds.mid)}{spread}")
+    return [*found, *_time(estimate), *_cost(estimate), *_keeping(estimate)]
+
+
+def _time(estimate: Estimate) -> list[str]:
+    seconds = estimate.seconds
+    if seconds is None:
+        return []
+    return [f"time {spoken_seconds(seconds.mid)}{_spread(spoken_seconds(seconds.low), spoken_seconds(seconds.high))}"]
+
+
+def _cost(estimate: Estimate) -> list[str]:
+    """Of what is made; by the hour where nobody knows for how long."""
     if estimate.usd is not None:
-        found.append(f"{_dollars(estimate.usd.mid)}{_spread(_dollars(estimate.usd.low), _dollars(estimate.usd.high))}")
-    return found
+        return [_sum(estimate.usd)]
+    return [] if estimate.hourly is None or estimate.lasting else [f"{_sum(estimate.hourly)} an hour"]
+
+
+def _keeping(estimate: Estimate) -> list[str]:
+    """Of what costs until it is removed."""
+    if estimate.hourly is None or not estimate.lasting:
+        return []
+    month = spoken_dollars(estimate.hourly.mid * MONTH_HOURS)
+    return [f"{_sum(estimate.hourly)} an hour while it is there, about {month} a month"]
+
+
+def _sum(usd: Range) -> str:
+    return f"{spoken_dollars(usd.mid)}{_spread(spoken_dollars(usd.low), spoken_dollars(usd.high))}"
 
 
 def _memory(size: Range) -> str:
@@ -81,9 +109,6 @@ def _devices(estimate: Estimate) -> str:
 
 def _basis(estimate: Estimate) -> str:
     """Where the figures come from, each source once."""
-    found = [item.basis for item in (estimate.memory, estimate.seconds, estimate.usd) if item is not None]
+    cost = estimate.hourly if estimate.usd is None else estimate.usd
+    found = [item.basis for item in (estimate.memory, estimate.seconds, cost) if item is not None]
     return safe(f"; {', '.join(dict.fromkeys('by formula' if name == FORMULA else name for name in found))}")
-
-
-def _dollars(value: float) -> str:
-    return f"${value:,.0f}" if value >= 100 else f"${value:.2f}"

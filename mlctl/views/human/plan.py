@@ -85,11 +85,14 @@ def _verdicts(plan: Plan, paint: Paint) -> list[str]:
 
 def notes(plan: Plan) -> list[tuple[Address, str]]:
     """What is to be known of objects that stay as they are, such as a release that is held back."""
-    return [
-        (change.address, safe(change.detail))
-        for change in plan
-        if not change.effective and change.detail and not change.drift
-    ]
+    unchanged = [change for change in plan if not change.effective]
+    told = [(change.address, safe(change.detail)) for change in unchanged if change.detail and not change.drift]
+    return told + [(change.address, repriced(change)) for change in unchanged if change.repriced]
+
+
+def repriced(change: Change) -> str:
+    """The prices that are not what they were when it was made."""
+    return safe(f"prices changed since: {', '.join(item.words for item in change.repriced)}")
 
 
 def _notes(plan: Plan, paint: Paint) -> list[str]:
@@ -185,6 +188,8 @@ def remarks(change: Change) -> Iterator[str]:
         yield f"moved from {change.moved_from}; {told}"
     if change.waits:
         yield f"an unattended apply would wait: {safe(change.waits)}"
+    if change.repriced and change.effective:
+        yield repriced(change)
     if change.gate is not None and change.gate.approval is not None and change.effective:
         yield f"gate approved: {verdict(change.gate)}"
 

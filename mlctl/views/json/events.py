@@ -73,8 +73,10 @@ _PLAN = {
         _CHANGE,
     ),
     "change_summary": Event(
-        "The last line of a plan: how many changes of each kind. Resumed and adopted builds count under `run`.",
+        "The last line of a plan: how many changes of each kind. Resumed and adopted builds count under `run`. `estimate` is of all "
+        "that can be foreseen: `seconds` and `usd` of what is made, `hourly` of what lasts; null where some of it cannot be told.",
         dict.fromkeys(_COUNTS, COUNT),
+        {"estimate": {"type": "object", "properties": dict.fromkeys(("seconds", "usd", "hourly"), ref("foreseen"))}},
     ),
     "diagnostic": Event(
         "An error or a warning, with its place in a project file when it has one. Errors are on stdout too, and the exit code is not 0.",

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlctl import __version__
+from mlctl.engine import priced
 from mlctl.types.change import Change, Plan
 from mlctl.types.diagnostic import Diagnostic, Severity
+from mlctl.types.estimate import total
 from mlctl.types.event import (
     Event,
     StepDetached,
@@ -53,7 +55,26 @@ def lines(plan: Plan) -> Iterator[dict[str, Any]]:
                 Severity.WARNING,
             )
         )
-    yield {"type": "change_summary", **plan.summary()}
+    yield from _prices(plan)
+    yield {"type": "change_summary", **plan.summary(), **_estimated(plan)}
+
+
+def _estimated(plan: Plan) -> dict[str, Any]:
+    """What all of it would take, where anything can be foreseen."""
+    found = total([change.estimate for change in plan if change.effective and change.estimate is not None])
+    if found is None:
+        return {}
+    figures = {"seconds": found.seconds, "usd": found.usd, "hourly": found.hourly}
+    return {"estimate": {name: None if item is None else item.to_json() for name, item in figures.items()}}
+
+
+def _prices(plan: Plan) -> Iterator[dict[str, Any]]:
+    """The prices that estimates were made with, and those that are not what they were when something was made."""
+    used = priced.rates(priced.estimates(plan))
+    changed = [{"address": str(change.address), **item.to_json()} for change in plan for item in change.repriced]
+    if used or changed:
+        rates = [rate.to_json() for rate in used]
+        yield {"type": "prices", "digest": priced.rates_digest(used), "rates": rates, "changed": changed}
 
 
 def change_json(change: Change) -> dict[str, Any]:

@@ -53,7 +53,10 @@ _DEFINITIONS: dict[str, Any] = {
     "estimate": {
         "type": "object",
         "description": "What a step would take. `memory` is in bytes, at the peak, of the device that holds most (of a CPU, of all processes together), "
-        "`capacity` what a device has, `parts` what the likely memory is made of; `seconds` are those of its steps; `notes` say what is not known, and why.",
+        "`capacity` what a device has, `parts` what the likely memory is made of; `seconds` are those of its steps; `usd` is what all of it costs, "
+        "`hourly` what its devices cost each hour. What is `lasting` costs that until it is removed. `tier` is the price that is paid, null where "
+        "nothing is rented and what is owned has none; `limit` when the budget ends it, and whether whoever runs it does so alone; `rates` the prices "
+        "it was made with; `notes` say what is not known, and why.",
         "properties": {
             "device": {"type": "string"},
             "devices": {"type": "integer", "minimum": 1},
@@ -62,6 +65,18 @@ _DEFINITIONS: dict[str, Any] = {
             "parts": {"type": "object", "additionalProperties": {"type": "number"}},
             "seconds": {"$ref": "#/$defs/foreseen"},
             "usd": {"$ref": "#/$defs/foreseen"},
+            "hourly": {"$ref": "#/$defs/foreseen"},
+            "lasting": {"type": "boolean"},
+            "tier": {"type": ["string", "null"]},
+            "limit": {
+                "type": ["object", "null"],
+                "properties": {"seconds": {"type": "number"}, "field": {"type": "string"}, "carried": {"type": "boolean"}},
+                "required": ["seconds", "field", "carried"],
+            },
+            "rates": {
+                "type": "array",
+                "items": {"type": "object", "required": ["gpu", "tier", "usd", "as_of", "source"]},
+            },
             "notes": {"type": "array", "items": {"type": "string"}},
             "warnings": {"type": "array", "items": {"type": "string"}},
         },

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -142,6 +143,31 @@ def test_a_stop_leaves_a_checkpoint_in_the_bucket_and_the_next_apply_goes_on_fro
     assert same(found, reference)
     assert len(cluster.pods) == 2
     assert "resumed" in (project.ctx.folder(found.key) / "ranks.jsonl").read_text()
+
+
+@pytest.mark.soak
+def test_a_budget_ends_a_pod_with_a_checkpoint_and_a_larger_one_goes_on_from_it(
+    project: Project, reference: Record, slow: dict[str, Any], cluster: Cluster, executor: dict[str, Any]
+) -> None:
+    model = {**slow["model"], "params": {"seconds": 0.6}}  # longer than it may take
+    changed = {**slow, "model": model, "executor": executor}
+    objects = bucket(project, "training.dear", **changed)
+    whole = project.ctx
+    project.ctx = replace(whole, settings={"budget": {"max_hours": 14 / 3600}})
+    with pytest.raises(MlctlError) as caught:
+        project.train("training.dear", **changed)
+    assert caught.value.diagnostics[0].code == "budget.reached"
+    assert kept(objects)
+    (job,) = [item for key, item in cluster.objects.items() if key[0] == "jobs"]
+    assert job["spec"]["activeDeadlineSeconds"] == 14 + 180
+    wait_for(lambda: the_pod(cluster).process.poll() is not None)
+    assert the_pod(cluster).process.returncode == 0  # else it would be started anew
+    assert sum(cluster.failures.values()) == 0
+    project.ctx = whole
+    found = project.train("training.dear", **changed)
+    assert same(found, reference)
+    actual: Any = found.outputs["estimate"]
+    assert actual["actual"]["held_seconds"] > actual["actual"]["seconds"]
 
 
 @pytest.mark.soak

@@ -27,7 +27,7 @@ from mlctl.testing.harness import make_context
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, FieldChange, FieldClass, Mode, Plan, Reason, Selection
 from mlctl.types.diagnostic import ExitCode, MlctlError
-from mlctl.types.estimate import Estimate, Range
+from mlctl.types.estimate import Estimate, Range, Rate, Repriced
 from mlctl.types.secret import Secrets
 from mlctl.types.state import Approval, Gate, Held
 from mlctl.types.value import Unknown, digest
@@ -125,7 +125,11 @@ A_CHANGE = Change(
         usd=Range(0.5, 1.0, 2.0, "prices of 2026-10-24"),
         notes=("a",),
         warnings=("b",),
+        rates=(
+            Rate("H100", "spot", Range(1.0, 2.0, 3.0, "prices of 2026-10-24"), "2026-10-24", "a list", "12", "p", "eu"),
+        ),
     ),
+    repriced=(Repriced("H100", "spot", Range.exactly(2.0), Range.exactly(3.0)),),
 )
 
 

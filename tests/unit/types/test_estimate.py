@@ -1,7 +1,7 @@
 import pytest
 
-from mlctl.types.estimate import Estimate, Range, total
-from mlctl.types.units import spoken_bytes, spoken_seconds
+from mlctl.types.estimate import Estimate, Limit, Range, total
+from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_seconds
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,32 @@ def test_a_total_is_told_only_where_every_part_is_known() -> None:
 
 
 def test_an_estimate_comes_back_as_it_was_written() -> None:
-    estimate = Estimate("H100", 8, 80.0, Range(1, 2, 3), {"weights": 1.0}, Range(4, 5, 6, "x"), None, ("n",), ("w",))
+    estimate = Estimate(
+        "H100", 8, 80.0, Range(1, 2, 3), {"weights": 1.0}, Range(4, 5, 6, "x"), None, Range(7, 8, 9), True, ("n",), ("w",),
+        tier="spot", limit=Limit(3600.0, "max_hours", carried=True),
+    )  # fmt: skip
     assert Estimate.from_json(estimate.to_json()) == estimate
+
+
+def test_what_was_written_before_there_was_money_is_still_read() -> None:
+    stored = {
+        "device": "cpu",
+        "devices": 1,
+        "capacity": None,
+        "memory": None,
+        "parts": {},
+        "seconds": None,
+        "usd": None,
+    }
+    assert Estimate.from_json({**stored, "notes": [], "warnings": []}) == Estimate("cpu", 1)
+
+
+def test_what_lasts_is_left_out_of_what_is_made() -> None:
+    build = Estimate("H100", 8, seconds=Range(1, 2, 3), usd=Range(4, 5, 6), hourly=Range(7, 8, 9))
+    service = Estimate("L4", 1, hourly=Range(1, 1, 2), lasting=True)
+    both = total([build, service])
+    assert both is not None
+    assert (both.seconds, both.usd, both.hourly) == (build.seconds, build.usd, service.hourly)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +73,22 @@ def test_an_estimate_comes_back_as_it_was_written() -> None:
 )
 def test_times_are_said_in_two_digits(seconds: float, words: str) -> None:
     assert spoken_seconds(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "$0.00"),
+        (0.004, "$0.004"),
+        (3.64, "$3.64"),
+        (99.996, "$100"),
+        (412.4, "$412"),
+        (21_024, "$21,000"),
+        (1e6, "$1,000,000"),
+    ],
+)
+def test_sums_are_said_in_three_digits(value: float, words: str) -> None:
+    assert spoken_dollars(value) == words
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, Plan, Reason
-from mlctl.types.estimate import Estimate, Range
+from mlctl.types.estimate import Estimate, Limit, Range
 from mlctl.views.human import estimates
 from mlctl.views.human.plan import render
 from mlctl.views.json.plan import change_json
+from mlctl.views.json.plan import lines as plan_lines
 from mlctl.views.markdown.plan import render as comment
 
 GIB = 2.0**30
@@ -61,6 +62,42 @@ def test_a_comment_holds_the_estimate_and_the_sum() -> None:
     text = comment(Plan((change(FULL), change(FULL, "b")), "l", 1, "d"))
     assert "Estimated in all" in text.splitlines()[2]
     assert "memory 30.0 GiB" in text
+
+
+SERVICE = Estimate("L4", 2, hourly=Range(1.2, 1.6, 2.0, "prices of 2026-10-24"), lasting=True, tier="on_demand")
+
+
+def test_what_lasts_is_told_by_the_hour_and_the_month() -> None:
+    assert shown(change(SERVICE))[1] == (
+        "      estimate: $1.60 ($1.20 to $2.00) an hour while it is there, about $1,168 a month; prices of 2026-10-24"
+    )
+
+
+def test_making_and_keeping_are_summed_apart() -> None:
+    lines = shown(change(FULL), change(SERVICE, "b"), change(SERVICE, "c"))
+    assert lines[-2:] == [
+        "Estimated in all, one after another: time 2.0 h (60 min to 4.0 h), $146 ($58.00 to $420).",
+        "What lasts costs $3.20 ($2.40 to $4.00) an hour while it is there, about $2,336 a month.",
+    ]
+
+
+def test_an_unknown_time_at_a_known_price_is_told_by_the_hour_and_so_is_its_end() -> None:
+    made = Estimate(
+        "H100", 8, hourly=Range.exactly(29.12), tier="on_demand", limit=Limit(7200, "max_usd_per_run", carried=True)
+    )
+    assert shown(change(made))[1:3] == [
+        "      estimate: $29.12 an hour; by formula",
+        "        ended after 2.0 h at the latest, by `budget.max_usd_per_run`",
+    ]
+
+
+def test_programs_read_the_sums() -> None:
+    plan = Plan((change(FULL), change(SERVICE, "b")), "l", 1, "d")
+    (summary,) = [line for line in plan_lines(plan) if line["type"] == "change_summary"]
+    assert summary["estimate"]["usd"]["mid"] == 146.0
+    assert summary["estimate"]["hourly"]["mid"] == 1.6
+    (without,) = [line for line in plan_lines(Plan((change(None),), "l", 1, "d")) if line["type"] == "change_summary"]
+    assert "estimate" not in without
 
 
 def test_machines_read_all_of_it() -> None:

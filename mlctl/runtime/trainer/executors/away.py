@@ -26,11 +26,12 @@ from mlctl.runtime.trainer.plan import ENDED_FILE, ERRORS_FOLDER, PROGRESS_FILE
 from mlctl.runtime.trainer.storage import newest_copy
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.recipe import Storage
-from mlctl.types.jobs.train import CHECKPOINTS, TrainJob
+from mlctl.types.jobs.train import CHECKPOINTS, JobLimit, TrainJob
 from mlctl.types.secret import sealed_names
 
 _POLL_SECONDS = 1.0  # between two looks into the bucket
 _LOST_SECONDS = 120.0  # a cluster that has never heard of a job for so long has lost it
+_LATE, _SAVING_SECONDS, _LATEST_SECONDS = 0.1, 180.0, 1200.0  # that a job of a limit gets to save and send
 _LEAVE_SECONDS = 1800.0  # machines that were asked to stop save, send and leave by themselves
 
 
@@ -45,6 +46,7 @@ class Order:
     processes: int  # of each node
     labels: dict[str, str]  # who asked for it, by names without a prefix
     folder: Path  # for what is rendered
+    limit: JobLimit | None = None  # by the budget
 
     @property
     def command(self) -> list[str]:
@@ -52,7 +54,16 @@ class Order:
         options = [self.place.url, "--attempt", self.attempt, "--nodes", str(self.nodes)]
         for name, value in (("--endpoint-url", self.place.endpoint_url), ("--region", self.place.region)):
             options += [name, value] if value is not None else []
+        options += ["--max-seconds", str(self.limit.seconds)] if self.limit is not None else []
         return ["-m", "mlctl.runtime.trainer.executors.remote", *options]
+
+    @property
+    def deadline(self) -> int | None:
+        """Seconds after which a cluster ends it by force. The program ends by itself before, and saves; this holds where it
+        does not, or has to wait for its machines."""
+        if self.limit is None:
+            return None
+        return self.limit.seconds + round(min(_LATEST_SECONDS, max(_SAVING_SECONDS, self.limit.seconds * _LATE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,7 @@ class Away:
             processes=self._job.recipe.layout.processes // self._nodes,
             labels={"lineage": self._job.tracking.lineage, "address": self._job.tracking.address, "attempt": attempt},
             folder=folder,
+            limit=self._job.limit,
         )
         noted = {"name": order.name, "attempt": attempt}
         atomic.write_json(folder / SUBMITTED_FILE, noted)  # a kill from here on leaves a name to look for
@@ -260,7 +272,7 @@ class AwayAttempt:
         if ended["ended"] is not None:
             self._bring(ended["files"])
             atomic.write_json(self._folder / ENDED_FILE, ended["ended"])
-        self._close(End(True, "; ".join(filter(None, [left.get("why"), words]))))
+        self._close(End(True, "; ".join(filter(None, [left.get("why"), words])), limit=ended.get("limit")))
         if trained(self._folder):
             self._tidy()
 

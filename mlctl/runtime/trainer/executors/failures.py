@@ -13,7 +13,8 @@ from typing import Any
 from mlctl.runtime.trainer import errors
 from mlctl.runtime.trainer.plan import ERRORS_FOLDER
 from mlctl.types import job as contract
-from mlctl.types.diagnostic import Diagnostic, MlctlError
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError
+from mlctl.types.spoken import spoken_seconds
 
 _LOST_PEER = re.compile(
     r"connection (closed|reset|refused)|broken pipe|timed out|connectFullMesh|recvvalue failed|remote error"
@@ -31,6 +32,7 @@ class End:
     died: bool
     why: str  # half a sentence for a person: `rank 1 was ended by SIGKILL`
     final: bool = False  # tried again often enough by others
+    limit: float | None = None  # seconds that the budget allows, where it is what ended them
 
 
 def own_error(folder: Path) -> dict[str, Any] | None:
@@ -78,6 +80,17 @@ def in_words(code: int) -> str:
         return f"was ended by {signal.Signals(-code).name}"
     except ValueError:
         return f"was ended by signal {-code}"
+
+
+def spent(seconds: float) -> MlctlError:
+    """The error of a training that had all the time which the budget allows."""
+    return MlctlError.of(
+        "budget.reached",
+        f"it was ended after {spoken_seconds(seconds)}: the budget allows no more",
+        "what it had learnt is in its last checkpoint",
+        "raise the limit under `budget`, and apply again: it goes on from the checkpoint, with the new limit before it",
+        exit_code=ExitCode.POLICY,
+    )
 
 
 def explained(folder: Path, end: End) -> MlctlError:

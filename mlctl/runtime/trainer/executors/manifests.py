@@ -28,6 +28,7 @@ def job(order: Order, executor: KubernetesExecutor) -> dict[str, Any]:
             "completions": order.nodes,
             "parallelism": order.nodes,
             "backoffLimit": executor.restarts * order.nodes,  # when one dies, the others leave too
+            **_deadline(order),
             "ttlSecondsAfterFinished": executor.keep_seconds,
             "podFailurePolicy": {
                 "rules": [
@@ -65,6 +66,7 @@ def train_job(order: Order, executor: KubernetesExecutor) -> dict[str, Any]:
         "kind": "TrainJob",
         "metadata": _metadata(order, executor),
         "spec": {
+            **_deadline(order),
             "runtimeRef": {
                 "apiGroup": "trainer.kubeflow.org",
                 "kind": "ClusterTrainingRuntime",
@@ -86,6 +88,10 @@ def labels(order: Order) -> dict[str, str]:
     """By which a person and mlctl find what belongs to a training."""
     found = {f"mlctl.io/{name}": _label(value) for name, value in sorted(order.labels.items())}
     return {"app.kubernetes.io/managed-by": "mlctl", **found}
+
+
+def _deadline(order: Order) -> dict[str, Any]:
+    return {} if order.deadline is None else {"activeDeadlineSeconds": order.deadline}
 
 
 def _metadata(order: Order, executor: KubernetesExecutor) -> dict[str, Any]:

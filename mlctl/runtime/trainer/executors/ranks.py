@@ -243,6 +243,9 @@ class Ranks:
 
     def failure(self) -> MlctlError:
         """Why the ranks ended without a result."""
+        limit = None if self._attempt is None else self._attempt.end().limit
+        if limit is not None and failures.own_error(self.folder) is None:
+            return failures.spent(limit)
         if how_ended(self.folder) is not None:
             return MlctlError.of(
                 "training.stopped-elsewhere",
@@ -262,6 +265,8 @@ class Ranks:
     def _goes_on(self) -> bool:
         """Whether ranks that ended are to be started anew."""
         if self._asked or trained(self.folder) or self._attempt is None or self._attempt.running:
+            return False
+        if self._attempt.end().limit is not None:
             return False
         if how_ended(self.folder) is None and not self._died():
             return False

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -25,6 +26,7 @@ from mlctl.runtime.trainer.checkpoint_nodes import NodeCopies
 from mlctl.runtime.trainer.executors import failures
 from mlctl.runtime.trainer.executors.environment import rank_environment
 from mlctl.runtime.trainer.executors.lifeline import PARENT_VARIABLE
+from mlctl.runtime.trainer.executors.meter import Meter
 from mlctl.runtime.trainer.executors.parcel import receive
 from mlctl.runtime.trainer.executors.ranks import LOGS_FOLDER, how_ended
 from mlctl.runtime.trainer.executors.stream import Outgoing
@@ -58,6 +60,7 @@ class Machine:
         self._stop = StopSignal()
         self._asked = False  # by the one who started the training, who is told how it ended
         self.folder = self._scratch / "job"
+        self._meter = Meter(self.run, options.max_seconds) if self.node == 0 else None
 
     def work(self) -> int:
         """From the first file that is fetched to the last that is sent. Raises MlctlError."""
@@ -67,6 +70,8 @@ class Machine:
         ended = self.run.get_json("ended.json")
         if ended is not None:  # by a life of this job before
             return DONE
+        if self._meter is not None and self._meter.over:  # and it was not told so: it was lost right then
+            return self._end(None)
         self.folder = receive(self.job, manifest, self._scratch)
         for name in (ENDED_FILE, PROGRESS_FILE, LOG_FILE):
             (self.folder / name).unlink(missing_ok=True)
@@ -130,6 +135,10 @@ class Machine:
         try:
             for stream in streams:
                 stream.send()
+            if self._meter is not None:
+                self._meter.note()
+                if self._meter.over and not self._asked:
+                    self.run.put("stop", b"")  # so that all machines hear of it
             if not self._asked and self.run.get("stop") is not None:
                 self._asked = self._stop.set = True
                 self.run.put_json("stopping.json", {"time": time.time()})
@@ -149,15 +158,27 @@ class Machine:
         if self.node != 0:
             return FAILED if failed else DONE if (code == 0 and not preempted) or self._asked else AGAIN
         if ended is not None and (not preempted or self._asked):
-            self.run.put_json("ended.json", {"ended": ended, "files": self._send_results()})
-            return DONE
+            return self._end(ended)
         exits = failures.exits(self.folder)
         died = {rank: failures.in_words(number) for rank, number in exits.items()}
         why = ", ".join(f"rank {rank} {words}" for rank, words in died.items()) or f"torchrun {failures.in_words(code)}"
         self.run.put_json("left.json", {"why": why, "time": time.time()})
+        if self._meter is not None:
+            self._meter.note(now=True)
         if failed or self._asked:
-            self.run.put_json("ended.json", {"ended": None, "files": {}})
+            self._end(None)
         return FAILED if failed else DONE if self._asked else AGAIN
+
+    def _end(self, ended: dict[str, Any] | None) -> int:
+        """Say how it ended, with what the machines took and whether that was all they may."""
+        told: dict[str, Any] = {"ended": ended, "files": {} if ended is None else self._send_results()}
+        if self._meter is not None:
+            self._meter.note(now=True)
+            told["limit"] = self._meter.allowed if self._meter.over else None
+            if ended is not None:
+                told["ended"] = {**ended, "machine_seconds": round(self._meter.seconds, 1)}
+        self.run.put_json("ended.json", told)
+        return DONE
 
     def _send_results(self) -> dict[str, str]:
         """The weights, if there are any, and the curve, by name with their digests."""
@@ -183,6 +204,7 @@ def _options(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[
     parser.add_argument("--endpoint-url")
     parser.add_argument("--region")
     parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--max-seconds", type=float)
     known = next((environment[name] for name in _NODE_VARIABLES if environment.get(name)), "0")
     parser.add_argument("--node-rank", type=int, default=int(known))
     parser.add_argument("--scratch", default=environment.get("MLCTL_SCRATCH", "mlctl-scratch"))

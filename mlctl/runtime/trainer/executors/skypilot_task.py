@@ -15,7 +15,7 @@ _PORT = 29500
 
 def task(order: Order, executor: SkyPilotExecutor) -> dict[str, Any]:
     """The fields of SkyPilot's task YAML. Secrets are named, and get their values from the environment of the launch."""
-    found: dict[str, Any] = {"name": order.name, "num_nodes": order.nodes, "resources": _resources(executor)}
+    found: dict[str, Any] = {"name": order.name, "num_nodes": order.nodes, "resources": _resources(order, executor)}
     if executor.env:
         found["envs"] = dict(sorted(executor.env.items()))
     if executor.secrets:
@@ -31,7 +31,10 @@ def text(order: Order, executor: SkyPilotExecutor) -> str:
     return head + yaml.safe_dump(task(order, executor), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _resources(executor: SkyPilotExecutor) -> dict[str, Any]:
+def _resources(order: Order, executor: SkyPilotExecutor) -> dict[str, Any]:
+    most = executor.max_hourly_cost
+    if most is None and order.limit is not None:
+        most = order.limit.node_usd_per_hour
     own: dict[str, Any] = {
         "infra": executor.infra,
         "accelerators": None if executor.gpu is None else {executor.gpu: executor.gpus},
@@ -39,7 +42,7 @@ def _resources(executor: SkyPilotExecutor) -> dict[str, Any]:
         "memory": executor.memory,
         "disk_size": executor.disk,
         "image_id": executor.image,
-        "max_hourly_cost": executor.max_hourly_cost,
+        "max_hourly_cost": most,
     }
     return {
         **{name: value for name, value in own.items() if value is not None},
@@ -53,7 +56,8 @@ def _resources(executor: SkyPilotExecutor) -> dict[str, Any]:
 
 
 def _script(order: Order) -> str:
-    """What each node runs: its part of the training, in a folder of its own."""
+    """What each node runs: its part of the training, in a folder of its own. SkyPilot knows no time limit of a job, so that the
+    program keeps it, and `timeout` ends a program that does not."""
     each = ["--nproc-per-node", str(order.processes)]
     if order.nodes == 1:
         torchrun = shlex.join(["--standalone", *each])
@@ -63,4 +67,5 @@ def _script(order: Order) -> str:
             f'--master-addr "$(echo "$SKYPILOT_NODE_IPS" | head -n 1)" --master-port {_PORT}'
         )
     program = shlex.join(["python", *order.command])
-    return f'exec {program} --node-rank "$SKYPILOT_NODE_RANK" --scratch "$HOME/mlctl-scratch/{order.attempt}" -- {torchrun}\n'
+    by = "" if order.deadline is None else f"timeout --signal=TERM --kill-after=60 {order.deadline} "
+    return f'exec {by}{program} --node-rank "$SKYPILOT_NODE_RANK" --scratch "$HOME/mlctl-scratch/{order.attempt}" -- {torchrun}\n'

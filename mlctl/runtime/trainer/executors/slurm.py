@@ -18,7 +18,7 @@ from mlctl.files import atomic
 from mlctl.runtime.trainer.executors.environment import rank_environment
 from mlctl.runtime.trainer.executors.failures import End, end_of
 from mlctl.runtime.trainer.executors.local import STOP_SECONDS, shared, torchrun_arguments
-from mlctl.runtime.trainer.executors.slurm_script import script
+from mlctl.runtime.trainer.executors.slurm_script import NOTICE_SECONDS, SHORTEST_SECONDS, script
 from mlctl.runtime.trainer.plan import ENDED_FILE
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.executors import SlurmExecutor
@@ -61,6 +61,9 @@ class Slurm:
         self._asked = asked
         self._per_node = shared(job.recipe.layout.processes, asked.nodes)
         self._base = getattr(job.recipe.model, "base", None)
+        self._limit = None if job.limit is None else float(job.limit.seconds)
+        self._last: SlurmJob | None = None
+        self._before = 0.0  # seconds that jobs before the last one ran
 
     def start(self, folder: Path) -> SlurmJob:
         """Submit the job. Raises MlctlError when Slurm does not take it."""
@@ -73,6 +76,7 @@ class Slurm:
             environment=rank_environment(self._base, several=True),
             python=sys.executable,
             torchrun=torchrun_arguments(place, self._per_node),
+            seconds=self._left(),
         )
         atomic.write_bytes(place / _SCRIPT_FILE, text.encode())
         (place / _NOTE_FILE).unlink(missing_ok=True)
@@ -86,7 +90,13 @@ class Slurm:
             )
         number = done.stdout.strip().partition(";")[0]  # `id;cluster` where there are several
         atomic.write_json(place / _NOTE_FILE, {"id": number})
-        return SlurmJob(place, number, self._asked.nodes)
+        self._last = SlurmJob(place, number, self._asked.nodes, self._limit, self._before)
+        return self._last
+
+    def _left(self) -> float | None:
+        """What the budget leaves for another job."""
+        self._before += 0.0 if self._last is None else self._last.ran
+        return None if self._limit is None else self._limit - self._before
 
     def rejoin(self, folder: Path) -> SlurmJob | None:
         """The job that was noted or, where a kill came before the note, the one that bears this training's name."""
@@ -100,15 +110,17 @@ class Slurm:
             if number is None:
                 return None
             atomic.write_json(place / _NOTE_FILE, {"id": number})
-        found = SlurmJob(place, number, self._asked.nodes)
-        return found if found.running else None
+        self._last = SlurmJob(place, number, self._asked.nodes, self._limit)
+        return self._last if self._last.running else None
 
 
 class SlurmJob:
     """One job of Slurm, over all times that Slurm queues it again."""
 
-    def __init__(self, folder: Path, number: str, nodes: int) -> None:
+    def __init__(self, folder: Path, number: str, nodes: int, limit: float | None = None, before: float = 0.0) -> None:
         self._folder, self._number, self._nodes = folder, number, nodes
+        self._limit, self._before = limit, before
+        self.ran = 0.0  # seconds, as Slurm counts them
         self._state, self._reason, self._code = "PENDING", "", 0
         self._looked = float("-inf")
         self._log = folder / f"slurm-{number}.log"
@@ -152,6 +164,8 @@ class SlurmJob:
 
     def end(self) -> End:
         """By the words of the ranks where the job ran to its own end, else by the state that Slurm gives it."""
+        if self._limit is not None and self._limit - self._before - self.ran < SHORTEST_SECONDS + NOTICE_SECONDS:
+            return End(False, f"job {self._number} of Slurm ended as {self._state}", limit=self._limit)
         if self._state in _DIED:
             return End(True, f"job {self._number} of Slurm ended as {self._state}")
         if self._state in ("CANCELLED", "DEADLINE"):
@@ -164,6 +178,7 @@ class SlurmJob:
             fields = dict(re.findall(r"(\w+)=(\S*)", done.stdout))
             self._state, self._reason = fields.get("JobState", self._state), fields.get("Reason", "")
             self._code = _exit_code(fields.get("ExitCode", "0:0"))
+            self.ran = max(self.ran, _elapsed(fields.get("RunTime", "")))
         elif "invalid job id" in _said(done).lower():  # over for longer than Slurm remembers; its accounting may know
             state, code = _accounted(self._number)
             self._state, self._code = state, code
@@ -207,6 +222,15 @@ def _exit_code(text: str) -> int:
     """`1:0` is an exit code, `0:9` the end by a signal."""
     code, _, signal = text.partition(":")
     return -int(signal) if signal not in ("", "0") else int(code or 0)
+
+
+def _elapsed(text: str) -> float:
+    """Seconds of Slurm's `1-02:03:04`."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+    if match is None:
+        return 0.0
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def _ask(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ from mlctl.runtime.trainer.plan import ENDED_FILE, ERRORS_FOLDER
 from mlctl.types.jobs.executors import SlurmExecutor
 
 NOTICE_SECONDS = 60  # before its time limit, a job is told to save
+SHORTEST_SECONDS = 120  # of a job: less is over before it has begun
 _MODULES = "type module >/dev/null 2>&1 || . /etc/profile"  # not every site hands `module` on to batch jobs
 
 
@@ -23,8 +24,10 @@ def script(
     environment: Mapping[str, str],
     python: str,
     torchrun: Sequence[str],
+    seconds: float | None = None,
 ) -> str:
-    """One torchrun a node, which meet on the first one. Everything from outside is quoted."""
+    """One torchrun a node, which meet on the first one. Everything from outside is quoted. `seconds` is what the budget leaves
+    it, which never makes a limit longer."""
     options = {
         "job-name": name,
         "nodes": asked.nodes,
@@ -36,7 +39,7 @@ def script(
         "partition": asked.partition,
         "account": asked.account,
         "qos": asked.qos,
-        "time": None if asked.time_seconds is None else math.ceil(asked.time_seconds / 60),
+        "time": _minutes(asked.time_seconds, seconds),
         "gpus-per-node": asked.gpus_per_node,
         "cpus-per-task": asked.cpus_per_task,
         "mem": asked.memory,
@@ -71,6 +74,14 @@ def script(
         'exit "$code"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _minutes(asked: float | None, left: float | None) -> int | None:
+    """Whole minutes, as Slurm counts: no shorter than what is asked for, and no longer than what is left."""
+    if left is None:
+        return None if asked is None else math.ceil(asked / 60)
+    most = max(SHORTEST_SECONDS, left) // 60
+    return int(most if asked is None else min(math.ceil(asked / 60), most))
 
 
 def _pattern(path: Path) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from mlctl.estimate.devices import DEVICE_VARIABLE, GIB
 from mlctl.provider import Context
-from mlctl.providers.torch import estimates
+from mlctl.providers.torch import actuals
 from mlctl.providers.torch.devices import place_of
 from mlctl.providers.torch.layout import choose
 from mlctl.providers.torch.spec import TrainingSpec
@@ -298,12 +298,12 @@ def ran(ctx: Context, values: Mapping[str, Any], *, seconds: float, megabytes: f
     folder.mkdir(parents=True, exist_ok=True)
     used = {"peak_rss_megabytes": megabytes, "gpu_megabytes": 0.0, "cpu_seconds": 1.0, "device": "cpu"}
     steps = 3 if "dataset" in values["data"] else 16
-    (folder / estimates.ENDED).write_text(json.dumps({"step": steps, "total": steps, "history": [{"epoch": 1}], "ranks": [used] * ranks}))  # fmt: skip
+    (folder / actuals.ENDED).write_text(json.dumps({"step": steps, "total": steps, "history": [{"epoch": 1}], "ranks": [used] * ranks}))  # fmt: skip
     data: dict[str, Any] = {"type": "table", "columns": ["a", "b"], "train": 800, "validation": 200}
     if "dataset" in values["data"]:
         data = {"type": "text", "train": 40, "validation": 4, "train_tokens": 20_000}
-    (folder / estimates.PLANNED).write_text(json.dumps({"data": data}))
-    return estimates.with_actual({"seconds": seconds, "run_id": "r"}, desired, ctx)
+    (folder / actuals.PLANNED).write_text(json.dumps({"data": data}))
+    return actuals.with_actual({"seconds": seconds, "run_id": "r"}, desired, ctx)
 
 
 def record(outputs: dict[str, Any], sequence: int = 1) -> Record:
@@ -350,7 +350,7 @@ def test_runs_that_cannot_be_compared_put_nothing_right(ctx: Context) -> None:
     fewer = ran(ctx, values, seconds=4.0, megabytes=500, ranks=1)["estimate"]
     assert set(fewer) == {"actual"}
     desired = make_desired(Training(), "training.other", TABLE, ctx, rows())
-    assert estimates.with_actual({"seconds": 1.0}, desired, ctx) == {"seconds": 1.0}  # taken over: no ranks ran
+    assert actuals.with_actual({"seconds": 1.0}, desired, ctx) == {"seconds": 1.0}  # taken over: no ranks ran
 
 
 def test_what_is_left_of_a_training_is_what_is_foreseen(ctx: Context) -> None:
@@ -368,11 +368,11 @@ def test_what_is_left_of_a_training_is_what_is_foreseen(ctx: Context) -> None:
 
 def test_status_tells_what_it_took_beside_what_was_planned(ctx: Context) -> None:
     made = record(ran(ctx, TABLE, seconds=4.0, megabytes=500))
-    assert estimates.told(made) == "took 4.0 s, 477 MiB"
+    assert actuals.told(made) == "took 4.0 s, 477 MiB"
     planned = foreseen(ctx, TABLE).to_json()
-    text = estimates.told(replace(made, provenance={"estimate": planned}))
+    text = actuals.told(replace(made, provenance={"estimate": planned}))
     assert text.startswith("took 4.0 s, 477 MiB (planned ")
-    assert estimates.told(record({})) == ""
+    assert actuals.told(record({})) == ""
 
 
 def test_an_estimate_is_no_part_of_what_a_training_is(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,8 @@ class Bucket:
         data = self.get(name)
         return None if data is None else json.loads(data)
 
+    def delete(self, names: list[str]) -> None: ...
+
     def put(self, name: str, data: bytes) -> None:
         self.kept[f"{self.storage.url}/{name}"] = data
 
@@ -80,3 +82,18 @@ def test_a_job_that_a_cluster_lost_is_told_to_stop_should_it_come_up(
         time.sleep(0.01)
     assert "does not know it any more" in attempt.end().why
     assert "s3://b/p/run/1234/stop" in Bucket.kept
+
+
+@pytest.mark.parametrize("limit", [None, 7200.0])
+def test_machines_that_the_budget_ended_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float | None
+) -> None:
+    told = {"ended": {"status": "preempted"}, "files": {}, "limit": limit}
+    monkeypatch.setattr(Bucket, "kept", {"s3://b/p/run/1234/ended.json": json.dumps(told).encode()}, raising=False)
+    monkeypatch.setattr(away, "Objects", Bucket)
+    cluster: Any = Forgetful()
+    attempt = AwayAttempt(cluster, Storage(url="s3://b/p"), tmp_path, {"name": "mlctl-a", "attempt": "1234"})
+    deadline = time.monotonic() + 10
+    while attempt.running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert attempt.end().limit == limit

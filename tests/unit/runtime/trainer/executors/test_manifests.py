@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mlctl.runtime.trainer.executors import manifests, skypilot_task
 from mlctl.runtime.trainer.executors.away import Order, job_name
 from mlctl.types.jobs.recipe import Storage
 from mlctl.types.jobs.remote import KubernetesExecutor, SecretKey, SkyPilotExecutor, Toleration
+from mlctl.types.jobs.train import JobLimit
 
 VERSION = "1.31"
 kubernetes_validate.utils.schema_contents = cache(
@@ -44,6 +46,9 @@ LARGE = SMALL.model_copy(
 )  # fmt: skip
 
 
+LIMIT = JobLimit(seconds=7200, by="max_usd_per_run", node_usd_per_hour=44.0)
+
+
 def order(nodes: int = 1, processes: int = 1) -> Order:
     address = 'training.churn["eu/west"]'
     name = job_name(address, f"{address}#1f0c2d3e4a5b6c7d", "9a8b7c6d")
@@ -61,6 +66,10 @@ def valid(manifest: dict[str, Any]) -> None:
 MADE = {
     "small job": manifests.job(order(), SMALL),
     "large job": manifests.job(order(2, 4), LARGE),
+    "limited job": manifests.job(replace(order(2, 4), limit=LIMIT), LARGE),
+    "limited train job": manifests.train_job(
+        replace(order(2, 4), limit=LIMIT), LARGE.model_copy(update={"kind": "trainjob"})
+    ),
     "service": manifests.service(order(2, 4), LARGE, OWNER),
     "train job": manifests.train_job(order(2, 4), LARGE.model_copy(update={"kind": "trainjob"})),
 }
@@ -184,3 +193,31 @@ def test_skypilot_is_given_a_task_of_which_every_field_is_asked_for() -> None:
         '--nnodes 2 --nproc-per-node 8 --node-rank "$SKYPILOT_NODE_RANK" --master-addr "$(echo "$SKYPILOT_NODE_IPS" | head -n 1)" '
         "--master-port 29500\n"
     )
+
+
+def test_a_job_of_a_budget_ends_whoever_watches() -> None:
+    """The program ends itself at its limit; the cluster gives it time to save, and ends what does not."""
+    job, train_job = MADE["limited job"]["spec"], MADE["limited train job"]["spec"]
+    assert (job["activeDeadlineSeconds"], train_job["activeDeadlineSeconds"]) == (7920, 7920)
+    for command in (job["template"]["spec"]["containers"][0]["command"], train_job["trainer"]["command"]):
+        assert command[command.index("--max-seconds") + 1] == "7200"
+    assert "activeDeadlineSeconds" not in json.dumps(MADE["large job"])
+    assert "--max-seconds" not in json.dumps(MADE["large job"])
+
+
+@pytest.mark.parametrize(("seconds", "deadline"), [(60, 240), (3600, 3960), (86_400, 87_600)])
+def test_what_saves_and_sends_gets_a_tenth_more_within_bounds(seconds: int, deadline: int) -> None:
+    assert replace(order(), limit=JobLimit(seconds=seconds, by="max_hours")).deadline == deadline
+
+
+def test_skypilot_takes_no_dearer_machine_and_ends_what_does_not_end_itself() -> None:
+    asked = SkyPilotExecutor(storage=PLACE, gpu="H100", gpus=8)
+    limited = replace(order(), limit=LIMIT)
+    task = skypilot_task.task(limited, asked)
+    assert task["resources"]["max_hourly_cost"] == 44.0
+    assert task["run"].startswith("exec timeout --signal=TERM --kill-after=60 7920 python -m ")
+    assert " --max-seconds 7200 " in task["run"]
+    own = skypilot_task.task(limited, asked.model_copy(update={"max_hourly_cost": 20.0}))
+    assert own["resources"]["max_hourly_cost"] == 20.0
+    hours_alone = replace(order(), limit=JobLimit(seconds=7200, by="max_hours"))
+    assert "max_hourly_cost" not in skypilot_task.task(hours_alone, asked)["resources"]

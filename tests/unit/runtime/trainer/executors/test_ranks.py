@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +272,27 @@ def test_code_that_ends_its_process_is_not_a_death(tmp_path: Path) -> None:
     assert end_of(tmp_path, {0: 1}) == End(False, "rank 0 left with exit code 13")
     (found,) = failures.explained(tmp_path, end_of(tmp_path, {0: 1})).diagnostics
     assert found.code == "training.rank-left"
+
+
+def test_ranks_that_the_budget_ended_are_not_started_anew(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spent(folder: Path) -> End:
+        ended("preempted")(folder)
+        return End(True, "it was asked to stop", limit=7200.0)
+
+    executor = Scripted(tmp_path, [spent, ended("done")], 3)
+    made, lines = followed(job, executor, monkeypatch)
+    assert (executor.started, lines) == (1, [])
+    (found,) = made.failure().diagnostics
+    assert (found.code, found.summary) == ("budget.reached", "it was ended after 2.0 h: the budget allows no more")
+
+
+def test_an_error_of_the_code_is_told_also_at_the_end_of_a_budget(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failed(folder: Path) -> End:
+        return replace(raised(folder), limit=7200.0)
+
+    made, _ = followed(job, Scripted(tmp_path, [failed], 3), monkeypatch)
+    assert [item.code for item in made.failure().diagnostics] == ["training.rank-failed"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from mlctl.runtime.trainer.executors import slurm
 from mlctl.runtime.trainer.executors.slurm_script import script
 from mlctl.types.jobs.executors import SlurmExecutor
 
@@ -14,7 +17,12 @@ ASKED = SlurmExecutor(
 )  # fmt: skip
 
 
-def made(asked: SlurmExecutor, project: str = "/shared/project", folder: str = "/shared/project/.mlctl/job") -> str:
+def made(
+    asked: SlurmExecutor,
+    project: str = "/shared/project",
+    folder: str = "/shared/project/.mlctl/job",
+    seconds: float | None = None,
+) -> str:
     return script(
         asked,
         name="mlctl-0123456789abcdef",
@@ -23,6 +31,7 @@ def made(asked: SlurmExecutor, project: str = "/shared/project", folder: str = "
         environment={"OMP_NUM_THREADS": "1", "PATH": "/venv/bin:/bin"},
         python="/venv/bin/python",
         torchrun=["--nproc-per-node", "4", "-m", "mlctl.runtime.trainer.worker", folder],
+        seconds=seconds,
     )
 
 
@@ -52,3 +61,43 @@ def test_a_path_cannot_become_a_command_or_a_pattern() -> None:
         text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert "/shared/it's $(touch x)%j/job" in shown.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("asked", "left", "minutes"),
+    [
+        (5430.0, None, "91"),  # no shorter than what was asked for
+        (5430.0, 3700.0, "61"),  # and no longer than what is left
+        (1800.0, 3700.0, "30"),
+        (None, 3700.0, "61"),
+        (None, 30.0, "2"),
+    ],
+)
+def test_a_budget_never_makes_a_limit_longer(asked: float | None, left: float | None, minutes: str) -> None:
+    text = made(SlurmExecutor(time_seconds=asked), seconds=left)
+    assert f"#SBATCH --time={minutes}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("00:01:05", 65.0), ("02:00:00", 7200.0), ("1-02:03:04", 93_784.0), ("INVALID", 0.0), ("", 0.0)],
+)
+def test_slurms_times_are_read(text: str, seconds: float) -> None:
+    assert slurm._elapsed(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("limit", "before", "ran", "reached"),
+    [
+        (None, 0.0, 9e9, False),
+        (7200.0, 0.0, 3600.0, False),
+        (7200.0, 0.0, 7100.0, True),
+        (7200.0, 5000.0, 2100.0, True),
+    ],
+)
+def test_a_job_that_used_its_budget_up_is_not_followed_by_another(
+    tmp_path: Path, limit: float | None, before: float, ran: float, reached: bool
+) -> None:
+    job = slurm.SlurmJob(tmp_path, "7", 1, limit, before)
+    job._state, job.ran = "TIMEOUT", ran
+    assert job.end().limit == (limit if reached else None)

@@ -1,0 +1,233 @@
+"""The project's budget: what a plan may cost and take. Asked beside the policies, and again of each step when its turn comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import fsum
+from typing import Any
+
+from mlctl.engine import budget_words as words
+from mlctl.engine.ledger import Ledger
+from mlctl.engine.priced import made_with
+from mlctl.estimate.limits import BUDGET, MONTHLY
+from mlctl.estimate.prices import Prices
+from mlctl.spec.project import Project
+from mlctl.types.address import Address
+from mlctl.types.change import Action, Change, Mode, Plan
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, Severity
+from mlctl.types.estimate import MONTH_HOURS, Estimate, Range
+from mlctl.types.state import Record
+
+_RUN, _ALL, _HOURS, _MONTH = "max_usd_per_run", "max_usd", "max_hours", MONTHLY
+_UNSEEN = (Mode.DESTROY, Mode.REFRESH_ONLY)  # plans that make nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that costs. `there`: it lasts, and stays on the devices that it has."""
+
+    address: str
+    estimate: Estimate
+    there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a field of the budget has to say of some lines, the dearest first. `address` is of the only one it is about."""
+
+    by: str
+    refuses: bool
+    code: str
+    summary: str
+    why: str
+    lines: tuple[Line, ...]
+    address: str = ""
+
+
+def judge(budget: Mapping[str, Any], lines: Sequence[Line]) -> list[Finding]:
+    """Everything that is, or may be, beyond a budget. The likely figure refuses, the upper one warns, and what is not known is
+    said to be. In whatever order the lines stand, the verdict is the same."""
+    given = {name: float(value) for name, value in budget.items() if value is not None}
+    ordered = sorted(lines, key=lambda item: item.address)
+    builds, lasting = (
+        [item for item in ordered if not item.estimate.lasting],
+        [item for item in ordered if item.estimate.lasting],
+    )
+    found = [*_unpriced(given, builds, lasting)]
+    for line in builds:
+        found += _of_one(given, line)
+    if _ALL in given:
+        found += _together(given, builds)
+    if _MONTH in given:
+        found += _monthly(given, lasting)
+    return found
+
+
+def check(plan: Plan, project: Project, ledger: Ledger, prices: Prices) -> list[Diagnostic]:
+    """Refuse a plan that the project's budget does not let through, else give what there is to be told of it.
+
+    Raises MlctlError with exit code 4 and every finding. A plan that would change nothing is never refused.
+    """
+    budget = project.settings.get(BUDGET)
+    if not budget or plan.empty or plan.selection.mode in _UNSEEN:
+        return []
+    found = judge(budget, [*planned(plan, ledger), *standing(plan, ledger)])
+    told = [diagnostic(item, project, prices) for item in found]
+    if any(item.refuses for item in found):
+        raise MlctlError(told, ExitCode.POLICY)
+    return told
+
+
+def planned(plan: Plan, ledger: Ledger) -> list[Line]:
+    """What a plan would spend on: not what a gate holds back, or what is not tried now."""
+    return [
+        Line(str(item.address), item.estimate, there=_as_before(item.estimate, ledger.made(item.address)))
+        for item in plan
+        if item.effective and item.estimate is not None and item.blocked_by is None and not item.waits
+    ]
+
+
+def _as_before(now: Estimate, record: Record | None) -> bool:
+    """Whether what lasts takes no other devices than it has already, such as a server that gets a new model."""
+    was = None if record is None or not now.lasting else made_with(record)
+    return was is not None and (was.device, was.devices, was.tier) == (now.device, now.devices, now.tier)
+
+
+def standing(plan: Plan, ledger: Ledger) -> list[Line]:
+    """What lasts and stays: by what is foreseen of it now where the plan looks at it, else by what was when it was made."""
+    gone = {item.key for item in plan if item.action in (Action.DELETE, Action.FORGET)}
+    seen = {item.address: item.estimate for item in plan if not item.effective and item.estimate is not None}
+    again = {Address.parse(item.address) for item in planned(plan, ledger)}
+    found = []
+    for address in ledger.addresses():
+        record = ledger.made(address)
+        if record is None or record.key in gone or address in again:
+            continue
+        estimate = seen.get(address) or made_with(record)
+        if estimate is not None and estimate.lasting:
+            found.append(Line(str(address), estimate, there=True))
+    return found
+
+
+def paid(record: Record) -> float | None:
+    """The dollars that the making of an object took, where its kind measured it: `estimate.actual.usd` of its outputs."""
+    found: Any = record.outputs
+    for name in ("estimate", "actual", "usd"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+class Account:
+    """What one apply has spent and is about to: each step is asked for again when all is known of it."""
+
+    def __init__(self, plan: Plan, project: Project, ledger: Ledger, prices: Prices) -> None:
+        self._project, self._prices = project, prices
+        self._budget = project.settings.get(BUDGET) or {}
+        counts = self._budget and plan.selection.mode not in _UNSEEN
+        self._lines = (
+            {item.address: item for item in [*planned(plan, ledger), *standing(plan, ledger)]} if counts else {}
+        )
+        self._lock = threading.Lock()
+
+    def admit(self, change: Change) -> None:
+        """Raise MlctlError, exit code 4, for a step that the budget does not let begin. What was made before it stays."""
+        if not self._budget or change.estimate is None:
+            return
+        address = str(change.address)
+        with self._lock:
+            line = Line(address, change.estimate, there=address in self._lines and self._lines[address].there)
+            lines = {**self._lines, address: line}
+            found = [
+                item for item in judge(self._budget, list(lines.values())) if item.refuses and _concerns(item, line)
+            ]
+            if not found:
+                self._lines = lines
+                return
+            self._lines.pop(address, None)
+        told = [diagnostic(item, self._project, self._prices) for item in found]
+        raise MlctlError([replace(item, address=address) for item in told], ExitCode.POLICY)
+
+    def spent(self, change: Change, record: Record) -> None:
+        """What a step took counts in place of what it was thought to."""
+        took, address = paid(record), str(change.address)
+        with self._lock:
+            line = self._lines.get(address)
+            if line is not None and took is not None:
+                self._lines[address] = replace(line, estimate=replace(line.estimate, usd=Range.exactly(took)))
+
+
+def _concerns(item: Finding, line: Line) -> bool:
+    return item.address in ("", line.address) and line in item.lines
+
+
+def _unpriced(given: Mapping[str, float], builds: Sequence[Line], lasting: Sequence[Line]) -> Iterator[Finding]:
+    """What is rented at a price that nobody knows is no matter of a few dollars."""
+    for names, lines in (((_RUN, _ALL), builds), ((_MONTH,), lasting)):
+        by = next((name for name in names if name in given), None)
+        for line in lines if by is not None else ():
+            if line.estimate.tier is not None and line.estimate.hourly is None and by is not None:
+                yield Finding(by, not line.there, "budget.no-price", *words.no_price(line), (line,), line.address)
+
+
+def _of_one(given: Mapping[str, float], line: Line) -> Iterator[Finding]:
+    """The limits of a single thing that is made."""
+    estimate = line.estimate
+    if _RUN in given and estimate.usd is not None:
+        yield from _beyond(_RUN, given[_RUN], estimate.usd, (line,), words.one_costs(line, given[_RUN]), line.address)
+    if _HOURS in given and estimate.seconds is not None:
+        hours = estimate.seconds * (1 / 3600)
+        yield from _beyond(_HOURS, given[_HOURS], hours, (line,), words.one_takes(line, given[_HOURS]), line.address)
+    unknown = [name for name in (_RUN, _ALL) if name in given and estimate.hourly is not None and estimate.usd is None]
+    unknown += [_HOURS] if _HOURS in given and estimate.seconds is None else []
+    if unknown:
+        yield Finding(unknown[0], False, "budget.not-known", *words.not_known(line), (line,), line.address)
+
+
+def _together(given: Mapping[str, float], builds: Sequence[Line]) -> Iterator[Finding]:
+    found = [(line, line.estimate.usd) for line in builds if line.estimate.usd is not None]
+    known = _dearest([line for line, _ in found])
+    usd = _sum([item for _, item in found])
+    yield from _beyond(_ALL, given[_ALL], usd, known, words.all_cost(known, usd, given[_ALL]))
+
+
+def _monthly(given: Mapping[str, float], lasting: Sequence[Line]) -> Iterator[Finding]:
+    """What there is already is no reason to refuse what adds nothing to it."""
+    found = [(line, line.estimate.hourly * MONTH_HOURS) for line in lasting if line.estimate.hourly is not None]
+    known = _dearest([line for line, _ in found])
+    usd = _sum([item for _, item in found])
+    told = words.months_cost(known, usd, given[_MONTH])
+    for item in _beyond(_MONTH, given[_MONTH], usd, known, told):
+        yield item if any(not line.there for line in known) else replace(item, refuses=False)
+
+
+def _beyond(
+    by: str, most: float, figure: Range, lines: Sequence[Line], told: tuple[str, str], address: str = ""
+) -> Iterator[Finding]:
+    if figure.mid > most:
+        yield Finding(by, True, "budget.exceeded", *told, tuple(lines), address)
+    elif figure.high > most:
+        yield Finding(by, False, "budget.may-exceed", *told, tuple(lines), address)
+
+
+def _dearest(lines: Sequence[Line]) -> tuple[Line, ...]:
+    def rank(line: Line) -> tuple[float, str]:
+        cost = line.estimate.hourly if line.estimate.lasting else line.estimate.usd
+        return -(cost.mid if cost is not None else 0.0), line.address
+
+    return tuple(sorted(lines, key=rank))
+
+
+def _sum(ranges: Sequence[Range]) -> Range:
+    """Exact whatever the order, so that no order of lines is beyond a budget that another is within."""
+    low, mid, high = (fsum(getattr(item, end) for item in ranges) for end in ("low", "mid", "high"))
+    return Range(low, max(low, mid), max(low, mid, high))
+
+
+def diagnostic(item: Finding, project: Project, prices: Prices) -> Diagnostic:
+    """One finding for people, with the place of the field that says so."""
+    severity = Severity.ERROR if item.refuses else Severity.WARNING
+    where = project.where_block((BUDGET, item.by))
+    fix = words.fix(item.code, item.by, item.lines, prices) if item.refuses else words.caution(item.code, item.lines)
+    return Diagnostic(item.code, item.summary, item.why, fix, severity, where, item.address)

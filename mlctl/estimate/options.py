@@ -1,0 +1,65 @@
+"""What could be rented, or is owned: devices of the price lists, in numbers that are sold, each at the price of one provider and tier."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from mlctl.estimate import money
+from mlctl.estimate.devices import NAMED, Device
+from mlctl.estimate.prices import Price, PriceRow, Tier, price_of
+from mlctl.types.estimate import Range
+
+HOST = 8  # GPUs of one machine at most: more of them are several machines
+COUNTS = (1, 2, 4, 8)
+# A reservation binds for years, which one piece of work does not ask for: such prices count where they are asked for by name.
+TIERS: tuple[Tier, ...] = ("on_demand", "spot", "owned")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """So many devices of one kind (`device.count` of them at work) at a price."""
+
+    device: Device
+    tier: Tier
+    provider: str
+    price: Price  # of one device for an hour
+    paid: int  # devices that are paid for: of what is sold by the machine, whole machines
+
+    @property
+    def hourly(self) -> Range:
+        """Dollars an hour for all that is paid for."""
+        return money.hourly(self.paid, self.price)
+
+    @property
+    def nodes(self) -> int:
+        """Machines that these devices are in at least."""
+        return 1 if self.device.host else -(-self.device.count // HOST)
+
+    @property
+    def name(self) -> str:
+        """As people know it: `4 x A100-80GB`."""
+        return self.device.name if self.device.count == 1 else f"{self.device.count} x {self.device.name}"
+
+
+def options(
+    rows: Iterable[PriceRow],
+    *,
+    counts: Sequence[int] = COUNTS,
+    tiers: Collection[Tier] = TIERS,
+    gpus: Collection[str] = (),
+) -> Iterator[Option]:
+    """Every number of every device at every provider that has a price, or of the devices named alone. A row of a device that
+    mlctl knows no size of is no option."""
+    sold: dict[tuple[str, Tier, str], list[PriceRow]] = {}
+    for row in rows:
+        if row.gpu in NAMED and row.tier in tiers and (not gpus or row.gpu in gpus):
+            sold.setdefault((row.gpu, row.tier, row.provider), []).append(row)
+    for (gpu, tier, provider), same in sold.items():
+        least = min(row.min_gpus for row in same)
+        price = price_of(row for row in same if row.min_gpus == least)
+        if price is None:
+            continue
+        for count in counts:
+            paid = -(-count // least) * least
+            yield Option(replace(NAMED[gpu], count=count), tier, provider, price, paid)

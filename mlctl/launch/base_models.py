@@ -1,0 +1,58 @@
+"""What is known of a language model before it is loaded: its config.json, wherever the project has it from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlctl.estimate.known_models import config_named
+from mlctl.estimate.shapes import UnknownShape
+from mlctl.provider import Context
+from mlctl.types.diagnostic import MlctlError
+
+_REFERENCE = "${"
+
+
+def model_config(base: str, revision: str | None, ctx: Context) -> Mapping[str, Any]:
+    """The config.json of a language model: of a folder, of what was fetched from a hub before, or of a model of a hub that is
+    well known. Raises UnknownShape."""
+    if _REFERENCE in base:
+        raise UnknownShape(f"the base `{base}` is still to be made")
+    try:
+        places = [_fetched(base, revision)] if revision is not None else _within(ctx.path(base))
+    except MlctlError:
+        raise UnknownShape(f"`{base}` is outside of the project") from None
+    for place in places:
+        try:
+            stored = json.loads((place / "config.json").read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(stored, dict):
+            return stored
+    known = config_named(base) if revision is not None else None
+    if known is not None:
+        return known
+    raise UnknownShape(
+        f"the config.json of `{base}` is not here" + (", it comes with the model" if revision is not None else "")
+    )
+
+
+def is_fetched(base: str, revision: str) -> bool:
+    """Whether a revision of a hub's model is in the cache of this machine."""
+    return (_fetched(base, revision) / "config.json").exists()
+
+
+def _within(folder: Path) -> list[Path]:
+    """Where a model's own files are, in a folder of Transformers or of MLflow."""
+    return [folder, folder / "model", folder / "data" / "model"]
+
+
+def _fetched(name: str, revision: str) -> Path:
+    """Where the hub's client keeps a revision of a model."""
+    home = os.environ.get("HF_HUB_CACHE") or os.path.join(
+        os.environ.get("HF_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "huggingface"), "hub"
+    )
+    return Path(home) / f"models--{name.replace('/', '--')}" / "snapshots" / revision
