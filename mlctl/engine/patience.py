@@ -34,10 +34,7 @@ def patiently(do: Callable[[Context], T], spec: Spec, ctx: Context, limit: Limit
     tried = 0
     while True:
         try:
-            left = None if limit is None or limit.carried else begun + limit.seconds - time.monotonic()
-            if left is not None and limit is not None and left < (spec.timeout or float("inf")):
-                return _in_time(do, max(left, 0.0), ctx, lambda error: _used_up(limit))
-            return _in_time(do, spec.timeout, ctx, lambda error: _too_long(spec.timeout or 0.0, error))
+            return _once(do, spec.timeout, ctx, limit, begun)
         except (MlctlError, OSError) as error:
             if tried == allowed or not may_pass(error) or ctx.stop.is_set():
                 raise
@@ -47,6 +44,17 @@ def patiently(do: Callable[[Context], T], spec: Spec, ctx: Context, limit: Limit
             ctx.progress(Progress(f"failed, {again}: {ctx.secrets.hidden(_summary(error))}"))
             if ctx.stop.wait(pause):
                 raise
+
+
+def _once(do: Callable[[Context], T], timeout: float | None, ctx: Context, limit: Limit | None, begun: float) -> T:
+    """One attempt, within its `timeout` and what the budget leaves of all attempts since `begun`."""
+    if limit is not None and not limit.carried:
+        left = begun + limit.seconds - time.monotonic()
+        if left <= 0:
+            raise _used_up(limit)
+        if timeout is None or left < timeout:
+            return _in_time(do, left, ctx, lambda error: _used_up(limit))
+    return _in_time(do, timeout, ctx, lambda error: _too_long(timeout or 0.0, error))
 
 
 def may_pass(error: Exception) -> bool:

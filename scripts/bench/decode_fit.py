@@ -1,12 +1,12 @@
 """Fits the roofline of decoding on measurements of others, and says how far off it is on those that it has not seen.
 
     pip install --no-deps aiconfigurator-core==0.12.0     # 80 MB, the rows; nothing of it is imported
-    python scripts/bench/decode_fit.py [--package FOLDER] [--extract tests/data/decode.csv]
+    python scripts/bench/decode_fit.py [--package FOLDER] [--extract tests/unit/estimate/measured_decode.csv]
 
-Rows: vLLM, models without experts, prompts and answers by one group of devices. Both splits were chosen before the first fit: by
-device (all of H100 and H200 against B200, which gives the constants in mlctl/estimate/decode.py) and by model (all of Llama 3.1 70B
-against the others). Left out are the files of which any row would need more than 70 % of its device's operations for the prompts
-alone: there the prompts were not computed, but found in the cache.
+Rows: vLLM, models without experts, prompts and answers by one group of devices. Both splits were named before the first fit: by
+device (all of H100 and H200 against B200) and by model (all of Llama 3.1 70B against the others). The constants in
+mlctl/estimate/decode.py are those of the split by device, which has rows of 16 and of 8 bits in the fit. Left out are the files of
+which any row would need more than 70 % of its device's operations for the prompts alone: there they were most likely found in a cache.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.metadata
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from statistics import fmean, median
 
 from mlctl.estimate.decode import FITTED, Fitted, Traffic, terms, ttft
 from mlctl.estimate.devices import NAMED
@@ -134,30 +134,28 @@ def bandwidth_and_keys(row: Row) -> float:
 
 def fit(rows: Sequence[Row]) -> Fitted:
     """The five shares that come nearest, in logarithms, without letting a few rows decide."""
-    import numpy as np
     from scipy.optimize import least_squares
 
     known = [terms(row.service, row.traffic) for row in rows]
-    measured = np.log([row.tpot for row in rows])
 
-    def missed(logarithms: object) -> object:
-        fitted = Fitted(*np.exp(logarithms))
-        return np.log([item.seconds(fitted) for item in known]) - measured
+    def missed(logarithms: Sequence[float]) -> list[float]:
+        fitted = Fitted(*(math.exp(value) for value in logarithms))
+        return [math.log(item.seconds(fitted) / row.tpot) for item, row in zip(known, rows, strict=True)]
 
-    start = np.log([0.8, 0.5, 5e-5, 1.0, 1e-5])
+    start = [math.log(value) for value in (0.8, 0.5, 5e-5, 1.0, 1e-5)]
     found = least_squares(missed, start, loss="soft_l1", f_scale=0.1)
-    return Fitted(*(float(f"{value:.3g}") for value in np.exp(found.x)))
+    return Fitted(*(float(f"{math.exp(value):.3g}") for value in found.x))
 
 
 def report(name: str, rows: Iterable[Row], foretell: Foretell) -> None:
     ratios = [foretell(row) / row.tpot for row in rows]
     if not ratios:
         return
-    missed = [abs(ratio - 1) for ratio in ratios]
+    missed = sorted(abs(ratio - 1) for ratio in ratios)
     real = sorted(1 / ratio for ratio in ratios)
     low, high = real[int(len(real) * 0.05)], real[min(len(real) - 1, int(len(real) * 0.95))]
     print(
-        f"  {name:34} {len(ratios):4} rows  mean {fmean(missed):6.1%}  median {median(missed):6.1%}  "
+        f"  {name:34} {len(ratios):4} rows  mean {sum(missed) / len(missed):6.1%}  median {missed[len(missed) // 2]:6.1%}  "
         f"measured/foretold {low:.2f} to {high:.2f}"
     )
 

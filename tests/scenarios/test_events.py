@@ -33,7 +33,7 @@ HEAVY = {
     "log_parity", "monitor", "assignment", "model", "provenance", "reproduction", "model_exported", "model_converted",
     "kill_test", "engine_progress", "bench", "rollout", "rollout_history", "unit", "manifest", "experiment_analysis", "experiment_promotion",
     "experiment_certificate", "hash_vectors", "hash_check", "decision", "replay", "label_budget", "monitor_actions", "monitor_trend",
-    "monitor_backtest", "retrain", "retrain_idle", "demo", "request", "metric_problem", "metrics_linted", "audit_finding", "audit", "maturity",
+    "monitor_backtest", "retrain", "retrain_idle", "demo", "cost_run", "cost_deployment", "request", "metric_problem", "metrics_linted", "audit_finding", "audit", "maturity",
 }  # fmt: skip
 
 PROJECT = """\
@@ -76,6 +76,23 @@ experiments:
     guardrails: [{metric: error_rate, margin: 0.002}]
     design: {power: 0.8, alpha: 0.05, min_duration: 7d, daily_units: 900}
 """
+PRICED = """\
+project: shop
+datasets:
+  visits: {path: data/visits.csv, key: [visit_id]}
+training:
+  helper:
+    data: {dataset: visits, text: pages, max_length: 512}
+    model: {type: causal_lm, base: meta-llama/Llama-3.2-1B, revision: 4e20de362430cd3b72f300e6b0f18e50e7166e08}
+    epochs: 1
+    batch_size: 8
+    optimizer: {type: adamw, lr: 1e-5}
+    executor: {type: skypilot, gpu: H100, storage: "s3://helper/jobs"}
+"""
+CATALOGUE = """\
+InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,Price,Region,GpuInfo,SpotPrice
+gpu_8x_h100_sxm5,H100,8,208,1800,23.92,us-east-1,,
+"""
 # Commands in the order in which they are run, with what is done before some of them.
 STORY: list[str | tuple[str, str, str]] = [
     "version", "validate", "plan", "plan --target datasets.visits", "apply --auto-approve", "status", "output", "show entities.visitor",
@@ -92,6 +109,10 @@ STORY: list[str | tuple[str, str, str]] = [
     ("rm", ".mlctl/*/objects/datasets.visits", ""), "plan", "apply --auto-approve",
     ("data/visits.csv", "4,3,80", '4,3,80\n"not closed'), "apply --auto-approve", ("data/visits.csv", '\n"not closed', ""), "apply --auto-approve",
     ("mlctl.yaml", "entities:", "entites:"), "plan", ("mlctl.yaml", "entites:", "entities:"), "experiment size mail -f size.yaml",
+    "plan -f priced.yaml", "cost estimate -f priced.yaml --rows visits=9000", "cost compare -f priced.yaml --rows visits=9000 --gpu H100 --gpus 1",
+    "cost what-if -f priced.yaml --rows visits=9000 --set training.helper.epochs=2", "cost break-even --gpu H100 --rent 2.65", "cost actual",
+    "cost size -f priced.yaml --rows visits=9000 --gpu H100 --gpus 1", "cost advise -f priced.yaml --rows visits=9000",
+    "cost advise -f priced.yaml --rows visits=9000 --apply-patch 1 --yes", "cost import catalogue.csv --from skypilot --provider Lambda --as-of 2026-11-20",
     "state mv data_checks.visits_ok data_checks.double --auto-approve", "state fsck", "state diff 1 2", "state rm entities.visitor --auto-approve",
     "state undo --auto-approve", "no-such-command", "destroy --auto-approve", "destroy --auto-approve",
 ]  # fmt: skip
@@ -105,6 +126,8 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[str,
     (root / "data/visits.csv").write_text("visit_id,visitor_id,pages\n1,1,3\n2,1,5\n3,2,1\n4,3,80\n")
     (root / "mlctl.yaml").write_text(PROJECT)
     (root / "size.yaml").write_text(SIZE)
+    (root / "priced.yaml").write_text(PRICED)
+    (root / "catalogue.csv").write_text(CATALOGUE)
     found = []
     for step in STORY:
         if isinstance(step, tuple) and step[0] == "rm":
@@ -120,7 +143,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[str,
 
 
 def _run(root: Path, command: str) -> Iterator[dict[str, Any]]:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(root), "TZ": "UTC", "COLUMNS": "100"}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(root), "TZ": "UTC", "COLUMNS": "100", "MLCTL_PRICES_ON": "2026-11-22"}
     done = subprocess.run(
         [str(MLCTL), *shlex.split(command), "--json"], cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
         text=True, timeout=240, check=False,

@@ -51,6 +51,7 @@ def advise(
     from mlctl.cli.costing.advising import Adviser
     from mlctl.cli.costing.compare import offers, tell_stale
     from mlctl.cli.costing.size import stale_matter
+    from mlctl.cli.costing.watched import watched
     from mlctl.cli.costing.workloads import assumed_rows, workloads
     from mlctl.views.human import cost_advise
     from mlctl.views.human.style import wants_color
@@ -81,7 +82,7 @@ def advise(
     )
     if stale_matter(workspace, gpu, provider, tier):
         tell_stale(workspace, as_json=as_json)
-    told = [(item, adviser.position(item), adviser.advise(item)) for item in found]
+    told = [(item, adviser.position(item), adviser.advise(item)) for item in watched(found)]
     if apply_patch is not None:
         return _write(workspace, found[0].address, told[0][2][apply_patch - 1], approved=yes, as_json=as_json)
     if as_json:

@@ -11,6 +11,7 @@ from mlctl.estimate.devices import Device, named
 from mlctl.estimate.nodes import selected, tier_of
 from mlctl.estimate.options import HOST
 from mlctl.types.address import Address
+from mlctl.types.spoken import spoken_dollars
 
 if TYPE_CHECKING:
     from mlctl.cli.costing.workloads import Found
@@ -38,9 +39,9 @@ def _training(address: Address, spec: Any, judged: Judged) -> tuple[list[Edit], 
     executor, option = spec.executor, judged.option
     own = str(getattr(executor, "infra", None) or "").startswith(("k8s", "kubernetes", "ssh", "slurm"))
     changes = list(edits_of(address, judged.outlook.changes))
-    if option.tier == "owned" and (asked := _nodes(executor, option.device)) is not None:
+    if option.tier == "owned" and (name_of := _nodes(executor, option.device)) is not None:
         nodes, each = _shared(judged)
-        found = [Edit(address, ("executor", name), value) for name, value in (("nodes", nodes), (asked, each))
+        found = [Edit(address, ("executor", name), value) for name, value in (("nodes", nodes), (name_of, each))
                  if getattr(executor, name) != value]  # fmt: skip
         return [*found, *changes], ""
     if option.tier not in ("on_demand", "spot"):
@@ -48,6 +49,10 @@ def _training(address: Address, spec: Any, judged: Judged) -> tuple[list[Edit], 
     if executor.type != "skypilot" or own:
         why = "its `infra` is a cluster of your own" if own else _OWN[executor.type]
         return [], f"{why}; to rent, write `executor: {{{_rented(judged)}, storage: s3://BUCKET/PREFIX}}`"
+    asked = option.hourly.mid / option.nodes
+    if executor.max_hourly_cost is not None and asked > executor.max_hourly_cost:
+        most = spoken_dollars(executor.max_hourly_cost)
+        return [], f"a machine costs {spoken_dollars(asked)} an hour, and `executor.max_hourly_cost` allows {most}"
     return [*_executor(address, executor, judged), *changes, *_saving(address, spec, judged)], ""
 
 

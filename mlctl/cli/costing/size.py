@@ -119,6 +119,7 @@ def sized(
 ) -> list[Sized]:
     """The right size of each resource that is known well enough. Raises MlctlError where there is none, and for a wish that
     none of them could have."""
+    from mlctl.cli.costing.watched import watched
     from mlctl.cli.costing.workloads import assumed_rows, workloads
     from mlctl.estimate import sizing
 
@@ -128,7 +129,7 @@ def sized(
         raise nothing(found)
     _wishes(wish, {item.workload.lasting for item in known if item.workload is not None})
     result = []
-    for item in known:
+    for item in watched(known):
         assert item.workload is not None  # noqa: S101  filtered above
         own = sizing.Wish(deadline=wish.deadline) if not item.workload.lasting else sizing.Wish(
             tpot=wish.tpot, ttft=wish.ttft, concurrency=wish.concurrency

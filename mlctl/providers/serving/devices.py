@@ -31,6 +31,12 @@ class Place:
     cluster: bool = False
     note: str = ""
 
+    def used(self, tensor: int) -> int:
+        """Devices of one replica that are its own: all that a pod gets, and here those that its layers are spread over."""
+        if self.device.host:
+            return 1
+        return self.device.count if self.cluster else min(tensor, self.device.count)
+
 
 @dataclass(frozen=True, slots=True)
 class Rent:
@@ -72,9 +78,9 @@ def _pods(target: KubernetesTarget) -> Place:
     return Place(replace(gpu, count=target.gpus), replicas, tier=tier, cluster=True, note=note)
 
 
-def rent_of(place: Place, used: int, ctx: Context) -> Rent:
-    """What a place costs, of whose devices so many are used by each replica. A pod without GPUs shares its node with others, and
-    has no price of its own."""
+def rent_of(place: Place, tensor: int, ctx: Context) -> Rent:
+    """What a place costs where each layer is spread over so many devices. A pod without GPUs shares its node with others, and has
+    no price of its own."""
     if place.device.host and place.cluster:
         return Rent()
     name = "cpu" if place.device.host else sheet_name(place.device)
@@ -83,5 +89,4 @@ def rent_of(place: Place, used: int, ctx: Context) -> Rent:
         if place.tier == "owned":
             return Rent()
         return Rent(place.tier, note=f"no price is known for {name} ({place.tier})")
-    devices = 1 if place.device.host else place.device.count if place.cluster else min(used, place.device.count)
-    return Rent(place.tier, money.hourly(devices * place.replicas, price))
+    return Rent(place.tier, money.hourly(place.used(tensor) * place.replicas, price))

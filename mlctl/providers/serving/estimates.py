@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mlctl.estimate import decode, serving
 from mlctl.estimate.decode import Traffic
@@ -69,12 +68,12 @@ def _file(name: str, ctx: Context) -> float:
 def _of_language(
     desired: Desired, spec: DeploymentSpec, place: Place, made: Sequence[Record], ctx: Context
 ) -> Estimate:
-    engine: Any = spec.serve.engine
-    rent = rent_of(place, getattr(engine, "tensor_parallel", 1), ctx)
+    tensor = int(getattr(spec.serve.engine, "tensor_parallel", 1))
+    rent = rent_of(place, tensor, ctx)
     try:
         services = services_of(desired, place, ctx)
     except UnknownShape as error:
-        return _told(place, rent, notes=(f"unknown: {error}",))
+        return _told(place, rent, tensor, notes=(f"unknown: {error}",))
     service = max(services, key=lambda item: serving.needed(item).mid)
     warnings = _warnings(service, place, len(services), _stands(desired, made))
     if place.known and place.device.memory:
@@ -88,12 +87,13 @@ def _of_language(
         needed = _sum([serving.needed(item) for item in services])
     parts = {name: value.mid for name, value in serving.parts(service).items()}
     parts["keys and values"] = serving.needed(service).mid - sum(parts.values())
-    return _told(place, rent, needed, parts, _speeds(service, place), warnings)
+    return _told(place, rent, tensor, needed, parts, _speeds(service, place), warnings)
 
 
 def _told(
     place: Place,
     rent: Rent,
+    tensor: int = 1,
     memory: Range | None = None,
     parts: dict[str, float] | None = None,
     notes: Sequence[str] = (),
@@ -101,10 +101,9 @@ def _told(
 ) -> Estimate:
     """The estimate of a service on its place."""
     device = place.device
-    each = 1 if device.host else device.count
     return Estimate(
         device=device.name,
-        devices=each * place.replicas,
+        devices=place.used(tensor) * place.replicas,
         capacity=device.memory if place.known and device.memory else None,
         memory=memory,
         parts=parts or {},
@@ -161,12 +160,8 @@ def _requests(value: float) -> str:
 
 def does_not_start(address: str, service: Service) -> MlctlError:
     """The refusal, with what the memory is made of and what would help."""
-    device, least, room, needed = (
-        service.device,
-        serving.request_bytes(service),
-        service.room,
-        serving.needed(service),
-    )
+    device, room, needed = service.device, service.room, serving.needed(service)
+    least = serving.request_bytes(service)
     held = sorted(serving.parts(service).items(), key=lambda item: -item[1].low)
     pieces = ", ".join(f"{name} {spoken_bytes(value.low)}" for name, value in held if value.low >= 2**20)
     ways = [item for item in serving.ways(service) if item.fit is Fit.FITS] or serving.ways(service)
@@ -194,6 +189,9 @@ def _may_not(service: Service) -> str:
     least, room = serving.request_bytes(service), service.room
     ways = [item for item in serving.ways(service) if item.fit is Fit.FITS]
     better = f"; `serve.engine.{ways[0].change}` surely leaves enough" if ways else ""
+    if room.low >= least:
+        needed, memory = serving.needed(service), service.device.memory
+        return f"it may not fit: up to {spoken_bytes(needed.high)} of {spoken_bytes(memory)}{better}"
     return (
         f"`{service.engine}` may not start: a request of {service.length:,} tokens needs {spoken_bytes(least)}, and "
         f"{spoken_bytes(room.low)} to {spoken_bytes(room.high)} are left for it{better}"
@@ -232,17 +230,17 @@ def _of_rows(desired: Desired, spec: DeploymentSpec, place: Place, ctx: Context)
     rent = rent_of(place, 1, ctx)
     folders = [made_folder(desired, model, ctx) for model in models_of(spec)]
     sizes = [_size(folder) for folder in folders if folder is not None]
-    if not sizes or len(sizes) < len(folders):
+    if not place.device.host or not sizes or len(sizes) < len(folders):
         return _told(place, rent) if rent.tier is not None else None
     workers = spec.serve.workers
     memory = _sum([(_ROWS_RUNTIME + _ROWS_COPIES * size) * workers for size in sizes])
     parts = {"models": sum(sizes) * workers * _ROWS_COPIES.mid, "runtime": _ROWS_RUNTIME.mid * workers * len(sizes)}
     warnings = []
-    if place.device.host and place.device.memory and memory.low > place.device.memory:
+    if place.device.memory and memory.low > place.device.memory:
         warnings.append(
             f"it does not fit: {workers} workers need at least {spoken_bytes(memory.low)}; lower `serve.workers`"
         )
-    return _told(place, rent, memory, parts, (), warnings)
+    return _told(place, rent, 1, memory, parts, (), warnings)
 
 
 def _size(folder: Path) -> float:

@@ -58,10 +58,9 @@ class DeploymentWorkload:
     def device(self) -> Device:
         """Those that the project gives it, of all replicas together."""
         device = self.place.device
-        if device.host:
-            return device
-        each = device.count if self.place.cluster else self.service.tensor
-        return replace(device, count=each * self.place.replicas)
+        return (
+            device if device.host else replace(device, count=self.place.used(self.service.tensor) * self.place.replicas)
+        )
 
     def on(self, device: Device) -> Outlook:
         """The same engine spread over all of these devices, by as many replicas as the project has where that is possible."""

@@ -37,7 +37,8 @@ class Rent:
 
 def rent_of(spec: TrainingSpec, place: Place, ctx: Context) -> Rent:
     """What a place costs. What is owned costs what the price list says of it, and else nothing that is known here."""
-    if place.tier is None and place.device.host and spec.executor.type not in _MACHINES:
+    whole = place.known and spec.executor.type in _MACHINES
+    if place.tier is None and place.device.host and not whole:
         return Rent(None)
     price = ctx.prices.price(place.device.name, place.tier or "owned")
     if price is None and place.tier is None:

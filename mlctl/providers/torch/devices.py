@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlctl.estimate.devices import DEVICE_VARIABLE, Device, here, named
-from mlctl.estimate.nodes import selected, size
+from mlctl.estimate.nodes import selected, size, tier_of
 from mlctl.estimate.prices import Tier
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.types.diagnostic import MlctlError
@@ -70,12 +70,13 @@ def _pods(executor: Any) -> Place:
     nodes = int(executor.nodes)
     if not executor.gpus:
         return _host(executor, nodes)
-    device = selected(executor.node_selector)
+    device, sold = selected(executor.node_selector), tier_of(executor.node_selector)
+    tier = None if sold == "owned" else sold
     count = int(executor.gpus) * nodes
     if device is None:
         note = "which GPUs the pods get is the cluster's affair"
-        return Place(replace(_SOME_GPU, count=count), nodes, known=False, note=note)
-    return Place(replace(device, count=count), nodes)
+        return Place(replace(_SOME_GPU, count=count), nodes, known=False, tier=tier, note=note)
+    return Place(replace(device, count=count), nodes, tier=tier)
 
 
 def _slurm(executor: Any) -> Place:

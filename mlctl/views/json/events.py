@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlctl.views.json.audit_events import AUDIT_EVENTS
+from mlctl.views.json.cost_events import COST_EVENTS
 from mlctl.views.json.data_events import DATA_EVENTS
 from mlctl.views.json.decision_events import DECISION_EVENTS
 from mlctl.views.json.event_type import (
@@ -283,6 +284,7 @@ EVENTS: dict[str, Event] = {
     **EXPERIMENT_EVENTS,
     **DECISION_EVENTS,
     **MONITOR_EVENTS,
+    **COST_EVENTS,
     **LOOP_EVENTS,
     **OBSERVABILITY_EVENTS,
     **AUDIT_EVENTS,

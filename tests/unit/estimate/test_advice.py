@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,12 @@ def fields_of(idea: Idea) -> list[dict[str, Any]]:
 def test_there_are_ten_ways_by_their_numbers_each_with_what_it_risks() -> None:
     assert [tactic.number for tactic in TACTICS] == list(range(1, 11))
     assert all(tactic.risk for tactic in TACTICS)
+
+
+def test_the_guide_tells_of_each_way_by_its_number() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "cost.md").read_text()
+    for tactic in TACTICS:
+        assert f"\n| {tactic.number} {tactic.name} | " in guide
 
 
 def test_spot_devices_come_with_checkpoints_as_often_as_loses_least() -> None:

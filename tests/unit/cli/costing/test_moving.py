@@ -67,6 +67,12 @@ def test_spot_devices_come_with_checkpoints_by_the_minute(tmp_path: Path) -> Non
     assert moves(tmp_path / "b", "training.large", option("H100", 8, "spot"), minutes)[0][0] == "executor.spot: true"
 
 
+def test_a_machine_that_costs_more_than_the_project_allows_is_not_written(tmp_path: Path) -> None:
+    text = PROJECT.replace("gpu: H100, gpus: 8, storage", "gpu: H100, gpus: 8, max_hourly_cost: 3, storage")
+    words, why = moves(tmp_path, "training.large", option("B200", 4), text)
+    assert (words, why) == ([], "a machine costs $4.00 an hour, and `executor.max_hourly_cost` allows $3.00")
+
+
 def test_a_machine_of_ones_own_says_what_would_rent(tmp_path: Path) -> None:
     words, why = moves(tmp_path, "training.small", option("L40S", 2, "spot"), PROJECT.replace(
         "executor: {type: skypilot, gpu: A100-80GB, gpus: 2, storage: s3://shop/runs}", "executor: {type: local}"))  # fmt: skip

@@ -147,6 +147,24 @@ def test_what_helps_is_taken(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> N
         assert foretold(ctx, block({"type": "vllm", **more}), stored(ctx)).warnings == ()
 
 
+def test_here_the_gpus_count_that_its_layers_are_spread_over(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100:8")
+    for tensor in (1, 4):
+        values = block({"type": "vllm", "max_model_len": 8192, "tensor_parallel": tensor})
+        found = foretold(priced(ctx, "H100", "owned", 2.0), values, stored(ctx))
+        assert found.devices == tensor
+        assert found.hourly is not None
+        assert found.hourly.mid == 2.0 * tensor
+        assert moved(ctx, values, stored(ctx)).device.count == tensor
+
+
+def test_a_machine_that_may_be_too_small_is_told_as_that(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu:8:19GiB")
+    (warning,) = foretold(ctx, block({"type": "vllm", "max_model_len": 4096}), stored(ctx)).warnings
+    assert "it may not fit: up to 1" in warning or "it may not fit: up to 2" in warning
+    assert "of 19.0 GiB" in warning
+
+
 def test_what_may_not_start_is_planned_with_a_warning(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "L4")
     (warning,) = foretold(ctx, block({"type": "vllm", "max_model_len": 24_576}), stored(ctx)).warnings

@@ -74,7 +74,21 @@ def foreseen(ctx: Context, **executor: Any) -> Estimate:
             "owned",
             Range.exactly(2),
         ),
+        (
+            {
+                **POD,
+                "gpus": 2,
+                "node_selector": {
+                    "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+                    "karpenter.sh/capacity-type": "on-demand",
+                },
+            },
+            "on_demand",
+            Range(8, 8, 10),
+        ),
+        ({**POD, "gpus": 2, "node_selector": {"karpenter.sh/capacity-type": "spot"}}, "spot", None),
         ({"type": "slurm", "gpus_per_node": 1}, None, None),
+        ({"type": "ray", "address": "auto"}, None, None),
     ],
 )
 def test_each_executor_pays_for_what_it_takes(
