@@ -51,11 +51,9 @@ def judge(budget: Mapping[str, Any], lines: Sequence[Line]) -> list[Finding]:
     said to be. In whatever order the lines stand, the verdict is the same."""
     given = {name: float(value) for name, value in budget.items() if value is not None}
     ordered = sorted(lines, key=lambda item: item.address)
-    builds, lasting = (
-        [item for item in ordered if not item.estimate.lasting],
-        [item for item in ordered if item.estimate.lasting],
-    )
-    found = [*_unpriced(given, builds, lasting)]
+    builds = [item for item in ordered if not item.estimate.lasting]
+    lasting = [item for item in ordered if item.estimate.lasting]
+    found = list(_unpriced(given, builds, lasting))
     for line in builds:
         found += _of_one(given, line)
     if _ALL in given:
@@ -165,10 +163,12 @@ def _concerns(item: Finding, line: Line) -> bool:
 def _unpriced(given: Mapping[str, float], builds: Sequence[Line], lasting: Sequence[Line]) -> Iterator[Finding]:
     """What is rented at a price that nobody knows is no matter of a few dollars."""
     for names, lines in (((_RUN, _ALL), builds), ((_MONTH,), lasting)):
-        by = next((name for name in names if name in given), None)
-        for line in lines if by is not None else ():
-            if line.estimate.tier is not None and line.estimate.hourly is None and by is not None:
-                yield Finding(by, not line.there, "budget.no-price", *words.no_price(line), (line,), line.address)
+        fields = [name for name in names if name in given]
+        for line in lines:
+            if fields and line.estimate.tier is not None and line.estimate.hourly is None:
+                yield Finding(
+                    fields[0], not line.there, "budget.no-price", *words.no_price(line), (line,), line.address
+                )
 
 
 def _of_one(given: Mapping[str, float], line: Line) -> Iterator[Finding]:

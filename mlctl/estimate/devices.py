@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 from mlctl.types.estimate import Range
 
@@ -20,9 +16,7 @@ GIB = 2**30
 _BF16 = 8.0  # of CUDA, from which on devices compute in bf16
 _MIB = 2**20
 _UNITS = {"mib": _MIB, "gib": GIB, "tib": 2**40, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_GIVEN = re.compile(
-    r"(?P<name>[A-Za-z0-9-]+)(:(?P<count>[1-9]\d{0,4}))?(:(?P<memory>\d+(\.\d+)?)\s*(?P<unit>[A-Za-z]{2,3}))?"
-)
+_GIVEN = r"(?P<name>[A-Za-z0-9-]+)(:(?P<count>[1-9]\d{0,4}))?(:(?P<memory>\d+(\.\d+)?)\s*(?P<unit>[A-Za-z]{2,3}))?"
 _SMI_SECONDS = 10
 # Operations a second of one core, sustained: measured with language models of 6 to 135 million parameters on server cores
 # of 2023, and far less on a machine that others use too.
@@ -100,7 +94,9 @@ _OTHER_NAMES = {"A100-40GB": "A100", "A100-SXM4-80GB": "A100-80GB", "A100-SXM4-4
 
 def named(text: str) -> Device | None:
     """Accelerators as `NAME[:COUNT][:MEMORY]`, or a CPU as `cpu:CORES:MEMORY`; None for what is not known."""
-    match = _GIVEN.fullmatch(text.strip())
+    import re  # what is not asked for costs no time at the start
+
+    match = re.fullmatch(_GIVEN, text.strip())
     if match is None:
         return None
     count = int(match["count"] or 1)
@@ -152,7 +148,8 @@ def _memory() -> float:
     limits = [float(psutil.virtual_memory().total)]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
-            limits.append(float(Path(path).read_text()))
+            with open(path) as file:
+                limits.append(float(file.read()))
         except (OSError, ValueError):  # no such group, or `max`
             continue
     return min(limits)
@@ -161,9 +158,8 @@ def _memory() -> float:
 def _has_fast_half() -> bool:
     """Whether the processor multiplies 16-bit numbers by itself."""
     try:
-        flags = next(
-            line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))
-        )
+        with open("/proc/cpuinfo") as file:
+            flags = next(line for line in file if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         return False
     return any(name in flags.split() for name in ("avx512_bf16", "amx_bf16", "bf16", "avx_ne_convert"))
@@ -172,6 +168,9 @@ def _has_fast_half() -> bool:
 @cache
 def _gpus() -> Device | None:
     """The GPUs that the driver's own tool lists, when there is one; of several makes the one with the least memory counts."""
+    import shutil
+    import subprocess
+
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
@@ -209,6 +208,8 @@ def sheet_name(device: Device) -> str:
 
 def recognized(name: str) -> Device | None:
     """The device that a driver calls by a name: the known one with most of its words in it, as `NVIDIA A100-SXM4-80GB`."""
+    import re
+
     words = set(re.split(r"[ -]+", re.sub(r"RTX (?=\d)", "RTX", name.upper())))
     words |= {before + after for before, after in itertools.pairwise(re.split(r"[ -]+", name.upper()))}
     fitting = [item for item in NAMED.values() if set(item.name.split("-")) <= words]

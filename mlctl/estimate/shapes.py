@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -30,7 +31,7 @@ class Linear:
         return self.inputs * self.outputs * self.count
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LanguageShape:
     """A decoder of equal blocks: the token table, blocks of matrices, norms and biases, and a head that may be the table again."""
 
@@ -48,7 +49,7 @@ class LanguageShape:
     tables: int  # embeddings: of tokens, and of positions where they are learnt
     final: int  # the norm behind the last block, and a bias of the head
 
-    @property
+    @cached_property
     def block(self) -> int:
         """Parameters of one block."""
         return sum(item.elements for item in self.linears) + self.small
@@ -58,12 +59,12 @@ class LanguageShape:
         """Weights of the head that are not the token table's."""
         return 0 if self.tied else self.vocabulary * self.hidden
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """All of them, each counted once."""
         return self.tables + self.layers * self.block + self.final + self.head
 
-    @property
+    @cached_property
     def matrices(self) -> int:
         """Weights of the blocks' matrices: what adapters go beside and quantization packs."""
         return self.layers * sum(item.elements for item in self.linears)

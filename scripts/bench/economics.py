@@ -68,7 +68,9 @@ def main() -> int:
     told = subprocess.run([sys.executable, "-c", IMPORTS + LINES], capture_output=True, text=True, check=True).stdout
     found = json.loads(told)
     heavy = [name for name in HEAVY if name in found["modules"]]
-    print(f"{found['lines']} lines: ${found['usd']:,.0f} to make, ${found['monthly']:,.0f} a month, {found['fits']} trainings fit")
+    print(
+        f"{found['lines']} lines: ${found['usd']:,.0f} to make, ${found['monthly']:,.0f} a month, {found['fits']} trainings fit"
+    )
     floor = median([sys.executable, "-c", "pass"], runs=RUNS)
     imports = median([sys.executable, "-c", IMPORTS], runs=RUNS)
     whole = median([sys.executable, "-c", IMPORTS + LINES], runs=RUNS)

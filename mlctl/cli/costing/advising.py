@@ -29,6 +29,7 @@ from mlctl.estimate.advice import (
     Tactic,
 )
 from mlctl.estimate.devices import Device
+from mlctl.estimate.options import HOST
 from mlctl.provider import Context, Desired
 from mlctl.spec import asking
 from mlctl.spec.editing import REMOVED
@@ -234,7 +235,8 @@ def _minutes(found: Found) -> int | None:
     workload = found.workload
     if workload is None or workload.checkpoint_seconds is None:
         return None
-    between = spot.daly(max(workload.checkpoint_seconds, 0.01), spot.TYPICAL.mean_up.mid)
+    nodes = 1 if workload.device.host else -(-workload.device.count // HOST)  # one that is gone stops all
+    between = spot.daly(max(workload.checkpoint_seconds, 0.01), spot.TYPICAL.mean_up.mid / nodes)
     return max(1, round(between / 60))
 
 

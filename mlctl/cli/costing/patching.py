@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +106,8 @@ def write(workspace: Workspace, patch: Patched, *, approved: bool, as_json: bool
             "the change was made for what it was before; nothing was written",
             "run the command again",
         )
-    atomic.write_bytes(target, patch.after.encode("utf-8"), mode=target.stat().st_mode & 0o777)
+    mark = codecs.BOM_UTF8 if target.read_bytes().startswith(codecs.BOM_UTF8) else b""
+    atomic.write_bytes(target, mark + patch.after.encode("utf-8"), mode=target.stat().st_mode & 0o777)
     return True
 
 

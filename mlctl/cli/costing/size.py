@@ -12,7 +12,7 @@ from mlctl.cli.costing.estimate import Addresses, Rows
 from mlctl.cli.options import AsJson, AutoApprove, addresses, emit_json, seconds_of
 from mlctl.cli.pricing import AllowStale, Price, priced
 from mlctl.cli.project import in_project
-from mlctl.types.diagnostic import ExitCode, MlctlError
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, Severity
 from mlctl.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def size(
                for name, text in (("deadline", deadline), ("tpot", tpot), ("ttft", ttft))}  # fmt: skip
     wish = Wish(**seconds, concurrency=concurrency)
     offered = offers(workspace, gpus, gpu or [], provider or [], tier or [], None)
-    found = sized(workspace, addresses(address), offered, wish, rows)
+    found, left_out = sized(workspace, addresses(address), offered, wish, rows)
     if apply_patch and len(found) != 1:
         names = ", ".join(item.found.address for item in found)
         raise MlctlError.of("cli.usage", "`--apply-patch` changes one resource", f"there are {names}", "name it")
@@ -109,16 +109,21 @@ def size(
     else:
         sys.stdout.write(cost_size.render([(item.found.address, item.found.workload, item.sizing, _patch_words(item)) for item in found],
                                           every=every, color=wants_color(sys.stdout)))  # fmt: skip
+    _tell_left_out(left_out, as_json=as_json)
     if apply_patch:
         _write(workspace, found[0], approved=yes, as_json=as_json)
     return ExitCode.OK if all(item.sizing.chosen is not None for item in found) else ExitCode.ERROR
 
 
 def sized(
-    workspace: Workspace, chosen: tuple[Any, ...], offered: list[Option], wish: Wish, rows: list[str] | None
-) -> list[Sized]:
-    """The right size of each resource that is known well enough. Raises MlctlError where there is none, and for a wish that
-    none of them could have."""
+    workspace: Workspace,
+    chosen: tuple[Any, ...],
+    offered: list[Option],
+    wish: Wish,
+    rows: list[str] | None,
+) -> tuple[list[Sized], list[Found]]:
+    """The right size of each resource that is known well enough, and those that are not. Raises MlctlError where there is none,
+    and for a wish that none of them could have."""
     from mlctl.cli.costing.watched import watched
     from mlctl.cli.costing.workloads import assumed_rows, workloads
     from mlctl.estimate import sizing
@@ -137,7 +142,32 @@ def sized(
         option = today(workspace, item)
         best = sizing.size(item.workload, offered, own, today=option, measured=measured(item))
         result.append(_with_patch(workspace, item, best))
-    return result
+    return result, [item for item in found if item.workload is None]
+
+
+def _tell_left_out(found: list[Found], *, as_json: bool) -> None:
+    """A word on each resource of which too little is known."""
+    import sys
+
+    from mlctl.views.human import diagnostics as human
+    from mlctl.views.human.style import wants_color, width
+    from mlctl.views.json import diagnostics as json_diagnostics
+
+    told = [
+        Diagnostic(
+            "cost.not-sized",
+            f"{item.address} is not sized",
+            item.why.removeprefix("unknown: ") or "what it asks of devices is not known",
+            "",
+            Severity.WARNING,
+            address=item.address,
+        )
+        for item in found
+    ]
+    for line in told if as_json else ():
+        emit_json(json_diagnostics.to_json(line))
+    if not as_json:
+        sys.stderr.write(human.render(told, color=wants_color(sys.stderr), width=width()))
 
 
 def stale_matter(

@@ -70,7 +70,11 @@ _DEFINITIONS: dict[str, Any] = {
             "tier": {"type": ["string", "null"]},
             "limit": {
                 "type": ["object", "null"],
-                "properties": {"seconds": {"type": "number"}, "field": {"type": "string"}, "carried": {"type": "boolean"}},
+                "properties": {
+                    "seconds": {"type": "number"},
+                    "field": {"type": "string"},
+                    "carried": {"type": "boolean"},
+                },
                 "required": ["seconds", "field", "carried"],
             },
             "rates": {

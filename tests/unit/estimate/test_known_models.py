@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mlctl.estimate import known_models
 from mlctl.estimate.known_models import config_named, shape_named
@@ -66,7 +66,7 @@ def test_an_architecture_that_cannot_be_counted_is_refused_by_name(family: str) 
 
 
 def test_every_listed_model_can_be_counted_and_is_listed_once() -> None:
-    listed = yaml.safe_load(Path(known_models.__file__).with_name("models.yaml").read_text())["models"]
+    listed = json.loads(Path(known_models.__file__).with_name("models.json").read_text())["models"]
     names = [name for item in listed for name in item["names"]]
     assert len(names) == len({name.lower() for name in names}) >= 100
     for name in names:

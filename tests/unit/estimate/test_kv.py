@@ -1,8 +1,8 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from mlctl.estimate import known_models
 from mlctl.estimate.devices import GIB
@@ -101,7 +101,7 @@ def test_latents_and_states_are_no_keys_and_values() -> None:
 
 
 def test_all_models_that_are_known_by_name_keep_what_can_be_counted() -> None:
-    for row in yaml.safe_load(Path(known_models.__file__).with_name("models.yaml").read_text())["models"]:
+    for row in json.loads(Path(known_models.__file__).with_name("models.json").read_text())["models"]:
         assert keys(row["config"]).token(2.0) > 0, row["names"]
 
 

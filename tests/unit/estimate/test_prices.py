@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mlctl.estimate.devices import NAMED
 from mlctl.estimate.prices import (
-    BUILT_IN,
     GIVEN,
     STALE_DAYS,
     TIERS,
@@ -19,7 +20,6 @@ from mlctl.estimate.prices import (
     gpu_name,
     price_of,
     rows_digest,
-    rows_of,
     with_rates,
 )
 from mlctl.types.estimate import Estimate
@@ -46,10 +46,12 @@ def test_every_price_of_ours_has_a_date_a_source_and_a_device_that_is_known() ->
     assert all(item.source and isinstance(item.as_of, date) and item.as_of <= date.today() for item in rows)
 
 
-def test_our_own_list_is_one_that_a_project_may_have_too() -> None:
+def test_our_own_list_is_one_that_a_project_may_have_too(tmp_path: Path) -> None:
     from mlctl.spec import price_files
 
-    assert price_files.read(BUILT_IN) == Prices().rows
+    rows = [{**item.to_json(), "as_of": item.as_of} for item in Prices().rows]
+    (tmp_path / "prices.yaml").write_text(yaml.safe_dump({"rows": rows}, allow_unicode=True))
+    assert price_files.read(tmp_path / "prices.yaml") == Prices().rows
 
 
 @pytest.mark.parametrize(
@@ -201,16 +203,8 @@ def test_a_device_has_one_name_in_price_lists(text: str, name: str | None) -> No
 
 
 @pytest.mark.parametrize(
-    ("document", "why"),
-    [
-        ([], "`rows`"),
-        ({"rows": [{"gpu": "H100"}]}, "row 1"),
-        ({"rows": [dict(gpu="H100", provider="p", tier="spot", usd=1.0, source="s", as_of="2026")]}, "row 1: a price has `as_of`"),
-        ({"rows": [dict(gpu="H100", provider="p", tier="spot", usd=1.0, source="s", as_of=DAY, low=2.0)]}, "row 1: low"),
-        ({"rows": [dict(gpu="H100", provider="p", tier="spot", usd=-1.0, source="s", as_of=DAY)]}, "row 1: low"),
-        ({"rows": [dict(gpu="H100", provider="p", tier="spot", usd=float("inf"), source="s", as_of=DAY)]}, "row 1: low"),
-    ],
-)  # fmt: skip
-def test_a_list_of_prices_that_is_none_is_refused(document: object, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        rows_of(document)
+    "wrong", [{"usd": 1.0, "low": 2.0}, {"usd": -1.0}, {"usd": float("inf")}, {"usd": 2.0, "high": 1.0}]
+)
+def test_a_range_that_is_none_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="low <= usd <= high"):
+        PriceRow(gpu="H100", provider="p", tier="spot", source="s", as_of=DAY, **wrong)  # type: ignore[arg-type]

@@ -194,6 +194,11 @@ def test_of_any_workload_and_market_the_choice_is_that_of_going_through_everythi
     same_as_by_hand(workload, wish, list(options(rows, tiers=TIERS)))
 
 
+def test_each_reason_there_is_decides_for_some_option_of_the_thirty() -> None:
+    seen = {item.lost for workload, wish in thirty() for item in size(workload, options(MARKET), wish).others}
+    assert seen == set(Constraint)
+
+
 def test_the_order_of_the_options_does_not_matter() -> None:
     every = list(options(MARKET))
     first = size(Scripted(), every)

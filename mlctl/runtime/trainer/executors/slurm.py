@@ -164,7 +164,8 @@ class SlurmJob:
 
     def end(self) -> End:
         """By the words of the ranks where the job ran to its own end, else by the state that Slurm gives it."""
-        if self._limit is not None and self._limit - self._before - self.ran < SHORTEST_SECONDS + NOTICE_SECONDS:
+        left = None if self._limit is None else self._limit - self._before - self.ran
+        if left is not None and left < SHORTEST_SECONDS + NOTICE_SECONDS and self._state != "OUT_OF_MEMORY":
             return End(False, f"job {self._number} of Slurm ended as {self._state}", limit=self._limit)
         if self._state in _DIED:
             return End(True, f"job {self._number} of Slurm ended as {self._state}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,28 @@ def test_a_notice_before_the_end_saves_and_another_job_goes_on(
     assert number(folder) != first
     assert "they were asked to stop; starting the ranks again" in (folder / "events.jsonl").read_text()
     assert project.inputs["training.noticed"].outputs["digest"] == slow_here.outputs["digest"]
+
+
+@pytest.mark.soak
+def test_a_budget_is_slurms_own_limit_and_no_other_job_follows(
+    project: Project, slow_here: Record, slurm: SlurmCluster
+) -> None:
+    values = {**SLOW, "executor": EXECUTOR}
+    folder = project.folder("training.dear", **values)
+    whole = project.ctx
+    project.ctx = replace(whole, settings={"budget": {"max_hours": 180 / 3600}})
+    thread, errors = in_background(lambda: project.train("training.dear", **values))
+    wait_for(lambda: bool(saved(folder)))
+    first = number(folder)
+    assert "TimeLimit=00:03:00" in slurm.run("scontrol", "show", "job", first)
+    slurm.run("scancel", "--batch", "--signal=TERM", first)  # as when its time is nearly over
+    thread.join()
+    (error,) = errors
+    assert [item.code for item in error.diagnostics] == ["budget.reached"]
+    assert number(folder) == first
+    project.ctx = whole
+    found = project.train("training.dear", **values)
+    assert found.outputs["digest"] == slow_here.outputs["digest"]
 
 
 @pytest.mark.soak

@@ -166,3 +166,11 @@ def test_changes_of_an_outlook_are_read_as_the_values_they_are() -> None:
         (("serve", "engine", "tensor_parallel"), 2),
         (("strategy",), "single"),
     ]
+
+
+def test_a_byte_order_mark_and_the_line_ends_of_windows_stay(tmp_path: Path) -> None:
+    workspace = written(tmp_path, ONE)
+    (tmp_path / "mlctl.yaml").write_bytes(b"\xef\xbb\xbf" + ONE.replace("\n", "\r\n").encode())
+    write(workspace, patched(workspace, [edit("epochs", 7)]), approved=True, as_json=True)
+    wanted = ONE.replace("epochs: 5", "epochs: 7").replace("\n", "\r\n").encode()
+    assert (tmp_path / "mlctl.yaml").read_bytes() == b"\xef\xbb\xbf" + wanted

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from mlctl.runtime.trainer.executors import meter
 from mlctl.runtime.trainer.executors.meter import SPENT_FILE, Meter
 
 
@@ -27,7 +26,7 @@ class Bucket:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(meter.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("mlctl.runtime.trainer.executors.meter.time.monotonic", lambda: now[0])
     return now
 
 
