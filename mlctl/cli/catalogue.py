@@ -69,8 +69,8 @@ Options, before or after the command:
   -h, --help          help for mlctl or for a command
   --version           print the version
 
-Exit codes: 0 done, 1 error, 2 changes (plan --detailed-exitcode), 3 gate not passed, 4 policy or
-protection, 5 drift, 6 state locked, 7 stale plan, 8 partly applied, 70 bug, 130 interrupted.
+Exit codes: 0 done, 1 error, 2 changes (plan --detailed-exitcode), 3 gate not passed, 4 policy, budget
+or protection, 5 drift, 6 state locked, 7 stale plan, 8 partly applied, 70 bug, 130 interrupted.
 """
 
 

@@ -45,18 +45,6 @@ DISTILLATION = Tactic(7, "distillation", "a smaller model knows less than its te
 BATCHING = Tactic(8, "dynamic batching", "a request may wait for others")
 CACHING = Tactic(9, "request caching", "an answer may be as old as `ttl`")
 SIZING = Tactic(10, "right-sizing", "none for the result, where the devices do as is foreseen")
-TACTICS = (
-    SPOT,
-    PRECISION,
-    ACCUMULATION,
-    CHECKPOINTING,
-    QUANTIZATION,
-    ADAPTERS,
-    DISTILLATION,
-    BATCHING,
-    CACHING,
-    SIZING,
-)
 
 
 class Standing(StrEnum):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mlctl.estimate import spot
+from mlctl.estimate import money, spot
 from mlctl.estimate.devices import Device
 from mlctl.estimate.fit import Fit
 from mlctl.estimate.options import Option
@@ -23,7 +23,6 @@ from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_seconds
 USABLE = 0.92  # of a device's memory: the rest is for what else is on it
 ALIKE = 1.05  # costs below this many times the least are not told apart
 IDLE = 0.40  # who needs less than this share of a device has too much of it
-_HOUR = 3600.0
 
 
 class Constraint(StrEnum):
@@ -182,8 +181,7 @@ def _costed(workload: Workload, option: Option, outlook: Outlook, market: Spot) 
     if workload.lasting or seconds is None:
         return Judged(option, outlook, elapsed=seconds)
     if option.tier != "spot" or saves is None:
-        usd = (seconds * (1 / _HOUR)).times(option.hourly)
-        return Judged(option, outlook, Range(usd.low, usd.mid, usd.high, option.price.usd.basis), seconds)
+        return Judged(option, outlook, money.cost(seconds, option.hourly), seconds)
     found = spot.expected(seconds, option.hourly, checkpoint_seconds=saves, spot=market, nodes=option.nodes)
     return Judged(option, outlook, found.cost, found.elapsed, found.useful.mid, found.interval)
 

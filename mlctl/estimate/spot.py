@@ -1,4 +1,4 @@
-"""What devices cost that may be taken away at any time: how often to save, what share of the hours is useful, and whether it pays.
+"""What devices cost that may be taken away at any time: how often to save, what share of the hours is useful, and what that costs.
 
 The interval between checkpoints after Young (1974) and Daly (2006), the useful share after Daly's complete model, in which
 interruptions come at random with a mean time between them and each costs a restart and half of what was done since the last
@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from mlctl.estimate.money import HOUR, cost
 from mlctl.types.estimate import Range
 
-HOUR = 3600.0
 # From 17 traces of V100 at AWS of 2022 and 2023, the newest that are public: their means lie between 0.7 and 10.4 hours, the
 # availability between 0.17 and 0.90. The likely figures are the middles, the first by ratio. Newer devices may differ much.
 SOURCE = "17 public traces of V100 at AWS, 2022 and 2023"
@@ -46,14 +46,6 @@ class SpotOutlook:
     elapsed: Range  # seconds from the start to the end, with waiting for devices
     useful: Range  # the share of the paid time that is not saved, restarted or done twice
     interval: float  # seconds of work between checkpoints
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether spot is the better buy, and why."""
-
-    worth: bool
-    why: str
 
 
 def interval(checkpoint_seconds: float, mean_up_seconds: float) -> float:
@@ -115,20 +107,7 @@ def expected(
     paid = Range(seconds.low / share.high, seconds.mid / share.mid, seconds.high / share.low)
     there = spot.availability
     elapsed = Range(paid.low / there.high, paid.mid / there.mid, paid.high / there.low, seconds.basis)
-    cost = (paid * (1 / HOUR)).times(usd_per_hour)
-    return SpotOutlook(Range(cost.low, cost.mid, cost.high, usd_per_hour.basis), elapsed, share, between)
-
-
-def worth(outlook: SpotOutlook, on_demand: Range, deadline_seconds: float | None = None) -> Verdict:
-    """Spot is worth it when its likely cost is below that of devices that stay, `on_demand` dollars for the same work, and it
-    is likely done in time."""
-    share = f"{outlook.useful.mid:.0%} of the paid hours are useful"
-    if outlook.cost.mid >= on_demand.mid:
-        return Verdict(False, f"${outlook.cost.mid:.2f} against ${on_demand.mid:.2f} on demand: {share}")
-    if deadline_seconds is not None and outlook.elapsed.mid > deadline_seconds:
-        taken, given = outlook.elapsed.mid / HOUR, deadline_seconds / HOUR
-        return Verdict(False, f"it is likely done after {taken:.1f} h, and the deadline is {given:.1f} h")
-    return Verdict(True, f"${outlook.cost.mid:.2f} instead of ${on_demand.mid:.2f}: {share}")
+    return SpotOutlook(cost(paid, usd_per_hour), elapsed, share, between)
 
 
 def _positive(**values: float) -> None:

@@ -50,7 +50,7 @@ for number in range(100):
                   data=processes, precision="bf16", checkpointing=number % 2 == 0)
     peak = memory.peak(setup)
     seconds = duration.seconds(setup, duration.Work(Range.exactly(5e7 + number), 1000)) + duration.start(setup)
-    once = once + money.cost(seconds, processes, rate)
+    once = once + money.cost(seconds, money.hourly(processes, rate))
     service = serving.Service(shape, keys_of(shape, config), replace(device, count=1), 4096)
     verdict = serving.starts(service)
     traffic = decode.Traffic(prompt=512, answer=256, requests=8)

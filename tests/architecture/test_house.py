@@ -44,10 +44,10 @@ def test_files_stay_short(path: Path) -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    names = {name for name, value in vars(provider).items() if getattr(value, "__module__", "") == "mlctl.provider"}
+    names = {name for name, value in vars(provider).items() if getattr(value, "__module__", "") in ("mlctl.block", "mlctl.provider")}
     assert {name for name in names if not name.startswith("_")} == {
-        "Approvable", "Block", "ChecksTogether", "Condition", "Context", "Describes", "Desired", "Estimates", "Family", "Importable", "Input",
-        "Keyed", "Kind", "Lifecycle", "Link", "Logs", "LogsOfRanks", "Observed", "Outcome", "Provided", "Reference", "Retries", "Spec",
+        "Approvable", "Block", "Blocks", "ChecksTogether", "Condition", "Context", "Describes", "Desired", "Estimates", "Family", "Importable", "Input",
+        "Keyed", "Kind", "Lifecycle", "Link", "Logs", "LogsOfRanks", "Movable", "Observed", "Outcome", "Provided", "Reference", "Retries", "Spec",
         "diff_fields", "judges", "metadata_settings", "named_by_address", "used_by_definition",
     }  # fmt: skip
 

@@ -245,7 +245,7 @@ _FIXED = [
     (re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{32}\b"), "8d97e01fc91e9af38f4dedfe14020370"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "27bf69a680cd5e3b"),
-    (re.compile(r"/[\w./-]*/(?=mlctl\b|data/|\.mlctl)"), "/home/ann/shop/"),
+    (re.compile(r"/[\w./-]*/(?=mlctl\b|data/|\.mlctl|prices\.yaml)"), "/home/ann/shop/"),
 ]  # fmt: skip
 _WORDS = {
     "by": "ann@builder", "who": "ann@builder", "host": "builder", "machine": "x86_64", "python": "3.11.7", "mlctl": "0.2.0", "seconds": 1.3,

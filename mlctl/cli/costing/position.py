@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlctl.estimate import money
 from mlctl.estimate.advice import LEAST, Difference, Saving
 from mlctl.estimate.fit import Fit
 from mlctl.estimate.options import Option
@@ -51,8 +52,7 @@ class Position:
         hourly, busy = self.judged.option.hourly, self.busy
         if busy is None:
             return None
-        found = (busy * (1 / 3600)).times(hourly)
-        return Range(found.low, found.mid, found.high, hourly.basis)
+        return money.cost(busy, hourly)
 
     @property
     def cost(self) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from mlctl.estimate import fit, memory, time
+from mlctl.estimate import fit, memory, money, time
 from mlctl.estimate.calibration import Run, calibrated, runs_of
 from mlctl.estimate.fit import Fit
 from mlctl.estimate.setup import Setup
@@ -78,7 +78,7 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
         memory=found,
         parts={name: value.mid * setup.together for name, value in memory.parts(setup).items()},
         seconds=seconds,
-        usd=None if seconds is None else _cost(seconds + time.start(setup), rent.hourly),
+        usd=None if seconds is None or rent.hourly is None else money.cost(seconds + time.start(setup), rent.hourly),
         notes=tuple(notes),
         **paid,
         warnings=(*_warnings(setup, found, place), *lacking, *absent),
@@ -154,14 +154,6 @@ def seconds_of(spec: TrainingSpec, setup: Setup, amount: Amount, runs: Sequence[
         return one
     trials = spec.search.trials or spec.search.combinations
     return Range(one.low * trials * _PRUNED, one.mid * trials, one.high * trials, one.basis)
-
-
-def _cost(seconds: Range, hourly: Range | None) -> Range | None:
-    """Dollars for all of the devices; None where their price is not known."""
-    if hourly is None:
-        return None
-    usd = (seconds * (1 / 3600)).times(hourly)
-    return Range(usd.low, usd.mid, usd.high, hourly.basis)
 
 
 def _left(folder: Path) -> float:

@@ -62,7 +62,7 @@ def _priced(kind: type, *, lasting: bool) -> type:
             if lasting:
                 return Estimate("H100", 1, hourly=money.hourly(1, price), lasting=True)
             hour = Range.exactly(3600.0)
-            return Estimate("H100", 1, seconds=hour, usd=money.cost(hour, 1, price))
+            return Estimate("H100", 1, seconds=hour, usd=money.cost(hour, money.hourly(1, price)))
 
     return OnDevices
 

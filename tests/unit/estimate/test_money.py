@@ -17,7 +17,7 @@ def rate() -> Price:
 
 
 def test_a_cost_is_hours_times_devices_times_rate() -> None:
-    found = cost(Range(3600, 7200, 10_800), 8, rate())
+    found = cost(Range(3600, 7200, 10_800), hourly(8, rate()))
     assert (found.low, found.mid, found.high) == (8.0, 32.0, 96.0)
     assert found.basis == "prices of 2026-10-01"
 

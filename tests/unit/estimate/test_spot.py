@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from mlctl.estimate.spot import TYPICAL, Spot, SpotOutlook, daly, expected, interval, useful, worth
+from mlctl.estimate.spot import TYPICAL, Spot, daly, expected, interval, useful
 from mlctl.types.estimate import Range
 
 HOUR = 3600.0
@@ -96,24 +96,3 @@ def test_what_is_typical_is_wide_and_says_where_it_comes_from() -> None:
     assert found.elapsed.high > 3 * found.elapsed.low  # availability decides
     with pytest.raises(ValueError, match="availability"):
         Spot(availability=Range.exactly(1.2))
-
-
-def outlook(cost: float, hours: float) -> SpotOutlook:
-    return SpotOutlook(Range.exactly(cost), Range.exactly(hours * HOUR), Range.exactly(0.9), 600.0)
-
-
-@pytest.mark.parametrize(
-    ("cost", "hours", "deadline", "pays", "why"),
-    [
-        (10.0, 5.0, None, True, "instead of $20.00"),
-        (20.0, 5.0, None, False, "against $20.00 on demand"),
-        (10.0, 5.0, 6.0, True, "90% of the paid hours"),
-        (10.0, 5.0, 4.0, False, "the deadline is 4.0 h"),
-    ],
-)
-def test_spot_pays_where_it_is_cheaper_with_its_waste_and_done_in_time(
-    cost: float, hours: float, deadline: float | None, pays: bool, why: str
-) -> None:
-    found = worth(outlook(cost, hours), Range.exactly(20.0), None if deadline is None else deadline * HOUR)
-    assert found.worth is pays
-    assert why in found.why

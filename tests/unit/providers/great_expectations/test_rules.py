@@ -4,13 +4,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mlctl.provider import EdgeKind, Kind
+from mlctl.provider import Kind
 from mlctl.providers.great_expectations.data_check import DataCheck, query_names
 from mlctl.providers.great_expectations.expectations import EXPECTATIONS, SQL_ONLY
 from mlctl.providers.great_expectations.rules import rule_problems
 from mlctl.providers.great_expectations.spec import DataCheckSpec
 from mlctl.testing.harness import make_context
 from mlctl.types.address import Address
+from mlctl.types.change import EdgeKind
 from mlctl.types.jobs import duckdb_types
 from mlctl.types.jobs.checks import DuckdbEngine
 from mlctl.types.jobs.contract import CategoricalBins, ContractColumn, DataContract, NumericBins
