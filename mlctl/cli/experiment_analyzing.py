@@ -12,9 +12,10 @@ import typer
 from mlctl.cli.benchmarking import writable
 from mlctl.cli.interrupting import Ending, interruptible
 from mlctl.cli.options import AsJson, emit_json, one_of, pick
+from mlctl.cli.patching import replaced, valid_everywhere
 from mlctl.cli.project import in_project
 from mlctl.cli.project_metrics import renew
-from mlctl.cli.promoting import edit_for
+from mlctl.cli.promoting import patch_for
 from mlctl.cli.watching import watched
 from mlctl.engine.provenance import who
 from mlctl.files import atomic
@@ -92,19 +93,20 @@ def promote(
     records = workspace.records()
     record = pick(records, "experiments", name)
     found, decision = _promotion(workspace, record, records)
-    edit = edit_for(workspace, found)
+    patch = patch_for(workspace, found)
     if write:
-        edit.write()
+        valid_everywhere(workspace, patch)
+        replaced(patch)
     if as_json:
         emit_json(
             {
                 "type": "experiment_promotion", "experiment": record.key.address.name, "decision": decision, "deployment": found.deployment,
-                "arm": found.arm, "model": found.model, "file": edit.name, "written": write, "diff": edit.diff(),
+                "arm": found.arm, "model": found.model, "file": patch.name, "written": write, "diff": patch.diff,
             }
         )  # fmt: skip
     else:
-        print(edit.diff(), end="")
-        print(f"{edit.name} was changed; now run `mlctl plan`" if write else "nothing was written: add `--write`")
+        print(patch.diff, end="")
+        print(f"{patch.name} was changed; now run `mlctl plan`" if write else "nothing was written: add `--write`")
     return ExitCode.OK
 
 

@@ -9,9 +9,8 @@ import time
 
 from mlctl.cli.interrupting import Ending
 from mlctl.cli.options import confirm, emit_json
-from mlctl.cli.pricing import show_prices
 from mlctl.cli.recording import Recorder
-from mlctl.cli.request import Request, guarded, show_budget, show_plan, show_policies
+from mlctl.cli.request import Request, guarded, show_plan, show_verdicts
 from mlctl.engine import rollback
 from mlctl.engine.runs import RunFolder, Runs, now
 from mlctl.engine.saved import file as planfile
@@ -61,9 +60,7 @@ def start_detached(workspace: Workspace, request: Request) -> int:
         plan = operation.plan(request.project, ledger, context)
         workspace.digests.save()
         show_plan(plan, workspace.warnings, operation.name, as_json=request.as_json)
-        show_prices(plan, context.prices, as_json=request.as_json)
-        show_policies(plan, request.project, ledger, as_json=request.as_json)
-        show_budget(plan, request.project, ledger, context.prices, as_json=request.as_json)
+        show_verdicts(plan, request.project, ledger, context.prices, as_json=request.as_json)
         if not request.unhold:
             rollback.refuse_held(plan, ledger.held, guarded(workspace, ledger.held))
         if plan.empty:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -11,17 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from mlctl.cli.options import emit_json
-from mlctl.engine.priced import check, estimates
+from mlctl.cli.telling import tell
+from mlctl.engine.priced import check, estimates, stored
 from mlctl.engine.saved.file import SavedPlan
-from mlctl.estimate.prices import GIVEN, MACHINE, TIERS, PriceRow, Prices, Pricing, gpu_name, gpu_names
+from mlctl.estimate.prices import DEAREST, GIVEN, MACHINE, TIERS, PriceRow, Prices, Pricing, gpu_name, gpu_names
 from mlctl.spec import price_files
 from mlctl.types.change import Plan
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 from mlctl.types.estimate import Estimate
-from mlctl.views.human import diagnostics as human_diagnostics
-from mlctl.views.human.style import wants_color, width
-from mlctl.views.json import diagnostics as json_diagnostics
 from mlctl.workspace import Workspace
 
 Price = Annotated[
@@ -73,10 +69,10 @@ def _row(text: str) -> PriceRow:
         usd = float(amount)
     except ValueError:
         usd = math.nan
-    if not 0 < usd < math.inf:
+    if not 0 < usd <= DEAREST:
         raise _usage(
             f"`{GIVEN} {text}`: `{amount}` is no price",
-            "it is dollars for one device and hour",
+            f"it is dollars for one device and hour, {DEAREST:,} at most",
             f"for example `{GIVEN} {device}=2.1`",
         )
     known: Any = tier
@@ -97,6 +93,12 @@ def of_saved(saved: SavedPlan, pricing: Pricing) -> Pricing:
     return Pricing(tuple(rows.values()), pricing.allow_stale or bool(saved.prices.get("allow_stale", False)))
 
 
+def keeping(saved: SavedPlan, pricing: Pricing) -> SavedPlan:
+    """A saved plan with the prices that count for it now: whoever carries its run on reads them from nowhere else."""
+    prices = Prices((), pricing.rows, allow_stale=pricing.allow_stale)
+    return replace(saved, prices=stored(saved.plan, prices))
+
+
 def show_prices(plan: Plan, prices: Prices, *, as_json: bool) -> None:
     """What is to be said of the prices that a plan was made with. Raises MlctlError for those that are too old."""
     show_prices_of(estimates(plan), prices, as_json=as_json)
@@ -104,11 +106,7 @@ def show_prices(plan: Plan, prices: Prices, *, as_json: bool) -> None:
 
 def show_prices_of(found: Sequence[Estimate], prices: Prices, *, as_json: bool) -> None:
     """The same of estimates that are no plan's."""
-    told = check(found, prices)
-    for item in told if as_json else ():
-        emit_json(json_diagnostics.to_json(item))
-    if not as_json:
-        sys.stderr.write(human_diagnostics.render(told, color=wants_color(sys.stderr), width=width()))
+    tell(check(found, prices), as_json=as_json)
 
 
 def repeated(price: list[str] | None, allow_stale: bool) -> dict[str, list[str] | bool]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from mlctl.cli.main import mute
 from mlctl.cli.options import emit_json
+from mlctl.cli.pricing import show_prices
+from mlctl.cli.telling import tell
 from mlctl.engine import rollback
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.operations import Operation
@@ -97,7 +99,15 @@ def show_plan(
     sys.stdout.flush()
 
 
-def show_policies(plan: Plan, project: Project, ledger: Ledger, *, as_json: bool) -> None:
+def show_verdicts(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *, as_json: bool) -> None:
+    """What prices, policies and the budget say of a plan that could be carried out. Raises MlctlError when one refuses it."""
+    with aloud():
+        show_prices(plan, prices, as_json=as_json)
+    _show_policies(plan, project, ledger, as_json=as_json)
+    _show_budget(plan, project, ledger, prices, as_json=as_json)
+
+
+def _show_policies(plan: Plan, project: Project, ledger: Ledger, *, as_json: bool) -> None:
     """What the policies of a project say of a plan. Raises MlctlError, exit code 4, when they do not let it through."""
     if not project.policies:
         return
@@ -106,7 +116,7 @@ def show_policies(plan: Plan, project: Project, ledger: Ledger, *, as_json: bool
     _show(policy.check(plan, project, ledger), as_json=as_json)
 
 
-def show_budget(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *, as_json: bool) -> None:
+def _show_budget(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *, as_json: bool) -> None:
     """What the budget of a project says of a plan. Raises MlctlError, exit code 4, when it does not let it through."""
     if not project.settings.get(BUDGET):
         return
@@ -117,7 +127,4 @@ def show_budget(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *,
 
 def _show(told: Sequence[Diagnostic], *, as_json: bool) -> None:
     with aloud():
-        for item in told if as_json else ():
-            emit_json(json_diagnostics.to_json(item))
-        if not as_json:
-            sys.stderr.write(human_diagnostics.render(told, color=wants_color(sys.stderr), width=width()))
+        tell(told, as_json=as_json)

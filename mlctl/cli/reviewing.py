@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from mlctl.cli.pricing import of_saved
+from mlctl.cli.pricing import keeping, of_saved
 from mlctl.engine.operations import Operation
 from mlctl.engine.promotion import Offer
 from mlctl.engine.saved import file as planfile
@@ -16,7 +17,8 @@ from mlctl.workspace import Chosen, Workspace
 
 
 def opened(workspace: Workspace, path: Path) -> tuple[Workspace, SavedPlan]:
-    """A saved plan, and a workspace of its environment and configuration. Raises MlctlError for one that is not of this project."""
+    """A saved plan, with the prices that were given now too, and a workspace of its environment and configuration. Raises
+    MlctlError for one that is not of this project."""
     saved = planfile.read(path)
     chosen = workspace.chosen
     if chosen.values or chosen.value_files or workspace.file is not None:
@@ -29,7 +31,7 @@ def opened(workspace: Workspace, path: Path) -> tuple[Workspace, SavedPlan]:
     staleness.check_secrets(
         saved, lambda name: secrets.digest(secrets.values[name]) if name in secrets.values else None
     )
-    return inside, saved
+    return inside, keeping(saved, inside.pricing)
 
 
 def of_texts(workspace: Workspace, saved: SavedPlan) -> Workspace:
@@ -37,6 +39,13 @@ def of_texts(workspace: Workspace, saved: SavedPlan) -> Workspace:
     file = workspace.root / saved.file
     chosen, pricing = Chosen(saved.plan.environment), of_saved(saved, workspace.pricing)
     return Workspace(workspace.root, file, chosen, workspace.deep, saved.texts, saved.values, pricing)
+
+
+def of_past(workspace: Workspace, saved: SavedPlan) -> Workspace:
+    """The same of a plan that was applied once. Its prices may be as old as they like: who goes back must not be kept from it."""
+    inside = of_texts(workspace, saved)
+    inside.pricing = replace(inside.pricing, allow_stale=True)
+    return inside
 
 
 def operation(workspace: Workspace, saved: SavedPlan) -> Operation:

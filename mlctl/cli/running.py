@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from mlctl.cli.handing_over import ending
 from mlctl.cli.interrupting import interruptible
 from mlctl.cli.options import confirm, emit_json
-from mlctl.cli.pricing import show_prices
 from mlctl.cli.recording import Recorder
-from mlctl.cli.request import Request, aloud, guarded, show_budget, show_plan, show_policies
+from mlctl.cli.request import Request, aloud, guarded, show_plan, show_verdicts
 from mlctl.engine import priced, provenance, rollback
 from mlctl.engine.applier import Applied
 from mlctl.engine.runs import Runs, now
@@ -130,9 +129,7 @@ def _planned(work: _Work, session: Session, context: Context) -> Plan:
 def _refuse(work: _Work, plan: Plan, session: Session, context: Context) -> None:
     """What may not be done although it could be. Nothing is touched yet."""
     operation = work.request.operation
-    show_prices(plan, context.prices, as_json=work.request.as_json)
-    show_policies(plan, work.request.project, session.ledger, as_json=work.request.as_json)
-    show_budget(plan, work.request.project, session.ledger, context.prices, as_json=work.request.as_json)
+    show_verdicts(plan, work.request.project, session.ledger, context.prices, as_json=work.request.as_json)
     if operation.name in ("apply", "retrain", "promote") and not work.request.unhold:
         rollback.refuse_held(plan, session.ledger.held, guarded(work.workspace, session.ledger.held))
 

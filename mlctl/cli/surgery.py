@@ -12,13 +12,11 @@ import typer
 
 from mlctl.cli.options import AsJson, AutoApprove, addresses, confirm, emit_json
 from mlctl.cli.project import in_project
+from mlctl.cli.telling import tell
 from mlctl.engine.store import surgery
 from mlctl.provider import Family, named_by_address
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.state import Record, State
-from mlctl.views.human import diagnostics as human_diagnostics
-from mlctl.views.human.style import wants_color, width
-from mlctl.views.json import diagnostics as json_diagnostics
 from mlctl.workspace import Workspace
 
 MV_HELP = (
@@ -209,12 +207,7 @@ def _read(path: str) -> bytes:
 
 def _warn(workspace: Workspace, as_json: bool) -> None:
     """What the store found on the way."""
-    found = workspace.store.warnings
-    if as_json:
-        for item in found:
-            emit_json(json_diagnostics.to_json(item))
-    else:
-        sys.stderr.write(human_diagnostics.render(found, color=wants_color(sys.stderr), width=width()))
+    tell(workspace.store.warnings, as_json=as_json)
 
 
 def _tell(as_json: bool, text: str, value: dict[str, Any]) -> None:

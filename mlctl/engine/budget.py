@@ -21,6 +21,7 @@ from mlctl.types.estimate import MONTH_HOURS, Estimate, Range
 from mlctl.types.state import Record
 
 _RUN, _ALL, _HOURS, _MONTH = "max_usd_per_run", "max_usd", "max_hours", MONTHLY
+NOT_KNOWN = "budget.not-known"  # of what nobody can tell yet, so that it is asked again when its turn comes
 _UNSEEN = (Mode.DESTROY, Mode.REFRESH_ONLY)  # plans that make nothing
 
 
@@ -149,11 +150,26 @@ class Account:
 
     def spent(self, change: Change, record: Record) -> None:
         """What a step took counts in place of what it was thought to."""
-        took, address = paid(record), str(change.address)
+        took = paid(record)
+        if took is not None:
+            self._count(change, took)
+
+    def failed(self, change: Change, seconds: float) -> None:
+        """A step that failed had its devices for so long. It counts as no less than it was thought to take, since it may be tried
+        again."""
+        estimate = change.estimate
+        if estimate is None or estimate.hourly is None or estimate.lasting:
+            return
+        took = estimate.hourly.mid * seconds / 3600
+        if estimate.usd is None or took > estimate.usd.mid:
+            self._count(change, took)
+
+    def _count(self, change: Change, usd: float) -> None:
+        address = str(change.address)
         with self._lock:
             line = self._lines.get(address)
-            if line is not None and took is not None:
-                self._lines[address] = replace(line, estimate=replace(line.estimate, usd=Range.exactly(took)))
+            if line is not None:
+                self._lines[address] = replace(line, estimate=replace(line.estimate, usd=Range.exactly(usd)))
 
 
 def _concerns(item: Finding, line: Line) -> bool:
@@ -182,7 +198,7 @@ def _of_one(given: Mapping[str, float], line: Line) -> Iterator[Finding]:
     unknown = [name for name in (_RUN, _ALL) if name in given and estimate.hourly is not None and estimate.usd is None]
     unknown += [_HOURS] if _HOURS in given and estimate.seconds is None else []
     if unknown:
-        yield Finding(unknown[0], False, "budget.not-known", *words.not_known(line), (line,), line.address)
+        yield Finding(unknown[0], False, NOT_KNOWN, *words.not_known(line), (line,), line.address)
 
 
 def _together(given: Mapping[str, float], builds: Sequence[Line]) -> Iterator[Finding]:

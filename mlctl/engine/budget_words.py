@@ -92,7 +92,8 @@ def _cheaper(line: Line, prices: Prices) -> list[str]:
     known: dict[tuple[str, str], float] = {
         (row.gpu, row.tier): price.usd.mid for row in prices.rows if (price := prices.price(row.gpu, row.tier))
     }
-    own, spot = (known.get((estimate.device, tier)) for tier in (str(estimate.tier), "spot"))
+    paid = next((rate.usd.mid for rate in estimate.rates if rate.tier == estimate.tier), None)  # of its own provider
+    own, spot = paid or known.get((estimate.device, str(estimate.tier))), known.get((estimate.device, "spot"))
     if own is None or estimate.tier == "owned":
         return []
     if estimate.tier == "on_demand" and spot is not None and spot < own and not estimate.lasting:
@@ -100,6 +101,9 @@ def _cheaper(line: Line, prices: Prices) -> list[str]:
         wasted = f"{less} before what interruptions waste" if less else ""
         found.append(f"spot machines for {line.address}: {_each(estimate.device, spot)}{wasted}")
     others = {gpu: usd for (gpu, tier), usd in known.items() if tier == estimate.tier and usd < own}
+    elsewhere = others.pop(estimate.device, None)
+    if elsewhere is not None:  # its executor names a cloud
+        found.append(f"the same devices of other providers: {_each(estimate.device, elsewhere)}")
     if others:
         nearest = sorted(others, key=lambda gpu: (-others[gpu], gpu))[:_CHEAPER]
         listed = ", ".join(_each(gpu, others[gpu]) for gpu in nearest)

@@ -27,7 +27,8 @@ _OF_INPUT = frozenset({"spec", "data", "plan", "state", "policy", "budget", "imp
 def patiently(do: Callable[[Context], T], spec: Spec, ctx: Context, limit: Limit | None = None) -> T:
     """Do something within the time its block allows, and as often as the block allows while the error may pass. Raises its last error.
 
-    `limit` is what the budget allows of it, all tries together, where whoever runs it does not end it.
+    `limit` is what the budget allows of it, all tries together. Where whoever runs it ends it, which is told the same limit at
+    each try, there is none after that time.
     """
     begun = time.monotonic()
     allowed = 0 if spec.retries is None else spec.retries.max
@@ -38,6 +39,8 @@ def patiently(do: Callable[[Context], T], spec: Spec, ctx: Context, limit: Limit
         except (MlctlError, OSError) as error:
             if tried == allowed or not may_pass(error) or ctx.stop.is_set():
                 raise
+            if limit is not None and limit.carried and time.monotonic() - begun >= limit.seconds:
+                raise  # another try would have all of it once more
             pause = 0.0 if spec.retries is None else spec.retries.backoff * 2**tried
             tried += 1
             again = f"again in {format_duration(pause)} ({tried} of {allowed})"

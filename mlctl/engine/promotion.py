@@ -29,6 +29,7 @@ from mlctl.types.state import Record
 
 _OWN = (contract.LOCK_FILE, contract.PROCESS_FILE)  # of the process that made it
 _WORTH_LINKING = 1 << 20  # bytes
+PROMOTED_FROM = "promoted_from"  # in the provenance of a build: the environment that made it
 _MAKING = (Action.CREATE, Action.RUN, Action.REPLACE, Action.RESUME, Action.ADOPT)
 
 
@@ -61,7 +62,7 @@ class Offer:
         moved |= {_relative(self.ctx.home, ctx.root): _relative(ctx.home, ctx.root)}
         if source.exists() and not target.exists():
             link_tree(source, target, lambda value: _rewritten(value, moved))
-        facts = {**offered.provenance, "promoted_from": self.environment}
+        facts = {**offered.provenance, PROMOTED_FROM: self.environment}
         return replace(offered, outputs=_rewritten(offered.outputs, moved), provenance=facts, origin=None, failure=None)
 
     def refuse_builds(self, plan: Plan, project: Project, ctx: Context) -> None:

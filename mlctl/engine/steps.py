@@ -91,7 +91,13 @@ def _carry_out(run: Run, project: Project, planned: Change) -> tuple[Change, Rec
     if run.account is not None:
         run.account.admit(change)
     run.tell(StepStarted(change))
-    record = Making(run, project, desired, change, ctx).make(prior)
+    begun = time.monotonic()
+    try:
+        record = Making(run, project, desired, change, ctx).make(prior)
+    except Exception:
+        if run.account is not None:
+            run.account.failed(change, time.monotonic() - begun)
+        raise
     if run.account is not None:
         run.account.spent(change, record)
     return change, record

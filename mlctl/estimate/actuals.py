@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from math import fsum
 
 from mlctl.estimate.api_prices import ApiPrices
 from mlctl.types.estimate import Estimate
@@ -27,13 +28,14 @@ class Run:
     usd: float | None = None
     basis: str = MEASURED
     why: str = ""
+    steps: float | None = None  # seconds of the steps alone, which is what was foretold
 
     @property
     def ratio(self) -> float | None:
         """How many times the likely cost it took; of the time where nothing is paid."""
         usd = None if self.foretold is None or self.foretold.usd is None else self.foretold.usd.mid
         seconds = None if self.foretold is None or self.foretold.seconds is None else self.foretold.seconds.mid
-        for took, thought in ((self.usd, usd), (self.seconds, seconds)):
+        for took, thought in ((self.usd, usd), (self.steps, seconds)):
             if took is not None and thought:
                 return took / thought
         return None
@@ -57,7 +59,7 @@ class Service:
 
     address: str
     since: str
-    hours: float
+    hours: float | None  # None where it does not run, and no log says until when it did
     up: bool
     hourly: float | None
     counts: Counts | None  # None where its log is not on this machine, or it keeps none
@@ -67,7 +69,7 @@ class Service:
     @property
     def usd(self) -> float | None:
         """For as long as it was up."""
-        return None if self.hourly is None else self.hourly * self.hours
+        return None if self.hourly is None or self.hours is None else self.hourly * self.hours
 
     @property
     def per_thousand(self) -> float | None:
@@ -83,17 +85,19 @@ class Service:
         return self.usd / number * 1e6 if self.usd is not None and number else None
 
 
-def hours_up(at: str, counts: Counts | None, since: datetime, now: datetime, *, up: bool) -> tuple[datetime, float]:
+def hours_up(
+    at: str, counts: Counts | None, since: datetime, now: datetime, *, up: bool
+) -> tuple[datetime, float | None]:
     """From when on a deployment was there within a time, and for how many hours.
 
     It was there when it was made, and when its log has a line: one that was changed since it was made first was there before.
-    One that does not run any more was there until its last line.
+    One that does not run any more was there until its last line; where there is none, nobody knows until when.
     """
     told = [moment for text in (at, counts.first if counts else "") if (moment := _moment(text)) is not None]
     begun = max(since, min(told, default=now))
     last = _moment(counts.last) if counts is not None else None
-    ended = now if up else max(begun, last or begun)
-    return begun, max(0.0, (ended - begun).total_seconds() / 3600)
+    ended = now if up else last
+    return begun, None if ended is None else max(0.0, (ended - begun).total_seconds() / 3600)
 
 
 def by_api(counts: Counts | None, prices: ApiPrices, model: str) -> ApiCost:
@@ -119,9 +123,10 @@ def _share(price: Decimal | None, length: int, amount: int) -> Fraction:
     return Fraction(price or 0) / length * amount
 
 
-def known(values: Sequence[float | None]) -> tuple[float, int]:
-    """The sum of what is known, and of how many it is not."""
-    return sum(value for value in values if value is not None), sum(value is None for value in values)
+def known(values: Sequence[float | None]) -> tuple[float | None, int]:
+    """The sum of what is known, and of how many it is not. Where nothing is known of any, neither is the sum."""
+    found = [value for value in values if value is not None]
+    return fsum(found) if found or not values else None, len(values) - len(found)
 
 
 def _moment(text: str) -> datetime | None:

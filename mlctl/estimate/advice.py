@@ -45,6 +45,18 @@ DISTILLATION = Tactic(7, "distillation", "a smaller model knows less than its te
 BATCHING = Tactic(8, "dynamic batching", "a request may wait for others")
 CACHING = Tactic(9, "request caching", "an answer may be as old as `ttl`")
 SIZING = Tactic(10, "right-sizing", "none for the result, where the devices do as is foreseen")
+TACTICS = (
+    SPOT,
+    PRECISION,
+    ACCUMULATION,
+    CHECKPOINTING,
+    QUANTIZATION,
+    ADAPTERS,
+    DISTILLATION,
+    BATCHING,
+    CACHING,
+    SIZING,
+)
 
 
 class Standing(StrEnum):
@@ -116,6 +128,12 @@ class Saving:
     work: Range | None = None  # the share of requests, or of calls of the model, that are not needed any more
     notes: tuple[str, ...] = ()
     enables: bool = False  # with it, something will do that did not without
+
+    @property
+    def known(self) -> bool:
+        """Whether enough is known of it to say whether it helps. Memory alone says so where some gets free."""
+        found = any(item is not None for item in (self.usd, self.seconds, self.work))
+        return self.enables or found or (self.memory is not None and self.memory.share > LEAST)
 
     @property
     def helps(self) -> bool:

@@ -23,21 +23,22 @@ from mlctl.estimate.advice import (
     in_use,
     ordered,
     proposed,
+    unknown,
 )
 from mlctl.estimate.devices import Device
+from mlctl.estimate.nodes import own_cluster
+from mlctl.estimate.spot import save_every
 
-_OWN = ("k8s", "kubernetes", "ssh", "slurm")
 _CUT = ("fsdp", "tensor", "pipeline", "3d")  # strategies that share whole weights, which adapters do not go with
 _RANK = 16
-_HOUR = 60  # minutes
 
 
-def ideas(fields: Fields, device: Device, save_minutes: int | None) -> list[Idea]:
-    """All ten. `save_minutes` are those between checkpoints that lose least on spot devices; None where nothing is known of it."""
+def ideas(fields: Fields, device: Device, save_seconds: float | None) -> list[Idea]:
+    """All ten. `save_seconds` are those between checkpoints that lose least on spot devices; None where nothing is known of it."""
     language = at(fields, "model.type") == "causal_lm"
     return ordered(
         [
-            _spot(fields, save_minutes),
+            _spot(fields, save_seconds),
             _precision(fields, device),
             _accumulation(fields, device),
             _checkpointing(fields),
@@ -51,17 +52,17 @@ def ideas(fields: Fields, device: Device, save_minutes: int | None) -> list[Idea
     )
 
 
-def _spot(fields: Fields, minutes: int | None) -> Idea:
+def _spot(fields: Fields, seconds: float | None) -> Idea:
     kind, infra = at(fields, "executor.type"), str(at(fields, "executor.infra") or "")
-    if kind != "skypilot" or infra.startswith(_OWN):
+    if kind != "skypilot" or own_cluster(infra):
         whose = "this machine is" if kind == "local" else "its machines are"
         return declined(SPOT, f"{whose} not rented by mlctl")
     if at(fields, "executor.spot"):
         return in_use(SPOT, f"`executor.spot`, with a checkpoint every {at(fields, 'checkpoint.every')}")
     variant: dict[str, Any] = {"executor.spot": True}
-    amount, _, unit = str(at(fields, "checkpoint.every")).partition(" ")
-    if minutes is not None and (unit != "minutes" or int(amount) > minutes):
-        variant["checkpoint.every"] = f"{min(minutes, _HOUR)} minutes"
+    every = None if seconds is None else save_every(str(at(fields, "checkpoint.every")), seconds)
+    if every is not None:
+        variant["checkpoint.every"] = every
     return proposed(SPOT, variant)
 
 
@@ -69,6 +70,8 @@ def _precision(fields: Fields, device: Device) -> Idea:
     precision = at(fields, "precision")
     if precision != "fp32":
         return in_use(PRECISION, f"`precision: {precision}`")
+    if not device.memory:
+        return unknown(PRECISION, "which 16 bits its devices compute is not known: nobody says which they are")
     if device.host and not device.fast_half:
         return declined(PRECISION, "this processor computes 16 bits no faster than 32")
     return proposed(PRECISION, {"precision": "bf16" if device.host or device.fast_half else "fp16"})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from mlctl.estimate import sizing
+from mlctl.estimate.devices import sheet_name
 from mlctl.estimate.options import Option
 from mlctl.estimate.sizing import Judged, Wish
 from mlctl.estimate.spot import TYPICAL, Spot
@@ -101,5 +102,4 @@ def _place(option: Option) -> tuple[str, int, str, str]:
 
 def _here(option: Option, workload: Workload) -> bool:
     device = workload.device
-    place = (device.name, device.count, workload.tier or "owned")
-    return (option.device.name, option.device.count, option.tier) == place
+    return option.place == (sheet_name(device), device.count, workload.tier or "owned")

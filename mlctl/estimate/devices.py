@@ -18,6 +18,7 @@ _MIB = 2**20
 _UNITS = {"mib": _MIB, "gib": GIB, "tib": 2**40, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _GIVEN = r"(?P<name>[A-Za-z0-9-]+)(:(?P<count>[1-9]\d{0,4}))?(:(?P<memory>\d+(\.\d+)?)\s*(?P<unit>[A-Za-z]{2,3}))?"
 _SMI_SECONDS = 10
+HOST = 8  # GPUs of one machine at most: more of them are several machines
 # Operations a second of one core, sustained: measured with language models of 6 to 135 million parameters on server cores
 # of 2023, and far less on a machine that others use too.
 _CORE = {"fp32": Range(3e9, 42e9, 90e9), "bf16": Range(8e9, 110e9, 250e9), "emulated": Range(0.5e9, 8e9, 90e9)}
@@ -25,7 +26,8 @@ _CORE = {"fp32": Range(3e9, 42e9, 90e9), "bf16": Range(8e9, 110e9, 250e9), "emul
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One kind of device, `count` of them. `peak` are dense 16-bit operations a second of one, from its maker's sheet."""
+    """One kind of device, `count` of them. `peak` are dense 16-bit operations a second of one, `single` those of 32 bits without
+    tensor cores, from its maker's sheet."""
 
     name: str
     count: int
@@ -37,59 +39,78 @@ class Device:
     watts: float = 0.0  # at most, from its maker's sheet
     capability: float | None = None  # CUDA's name for what it can compute; None for others
     maker: str = ""
+    single: float = 0.0
+
+    @property
+    def machines(self) -> int:
+        """Machines that all of them are in at least."""
+        return 1 if self.host else -(-self.count // HOST)
 
     def speed(self, precision: str, processes: int) -> Range:
         """Operations a second of all processes together, at the most that is ever seen of a CPU, or of a GPU's sheet."""
         if not self.host:
-            factor = 1.0 if precision != "fp32" else 0.25  # 32 bits without tensor cores, or with their reduced mode
-            return Range.exactly(self.peak * factor * processes)
+            # PyTorch multiplies 32 bits in full unless it is told otherwise, and what a device cannot do in 16 bits as well
+            whole = precision == "fp32" or (precision == "bf16" and not self.fast_half)
+            return Range.exactly((self.single if whole else self.peak) * processes)
         kind = "fp32" if precision == "fp32" else "bf16" if self.fast_half else "emulated"
         return _CORE[kind] * (self.count if processes == 1 else min(processes, self.count))
 
 
-def _nvidia(name: str, mebibytes: int, teraflops: float, gigabytes: float, watts: float, capability: float) -> Device:
+def _nvidia(
+    name: str, mebibytes: int, teraflops: float, single: float, gigabytes: float, watts: float, capability: float
+) -> Device:
     return Device(
         name, 1, mebibytes * _MIB, teraflops * 1e12, fast_half=capability >= _BF16, bandwidth=gigabytes * 1e9, watts=watts,
-        capability=capability, maker="nvidia",
+        capability=capability, maker="nvidia", single=single * 1e12,
     )  # fmt: skip
 
 
-def _amd(name: str, mebibytes: int, teraflops: float, gigabytes: float, watts: float) -> Device:
+def _amd(name: str, mebibytes: int, teraflops: float, single: float, gigabytes: float, watts: float) -> Device:
     return Device(
-        name, 1, mebibytes * _MIB, teraflops * 1e12, bandwidth=gigabytes * 1e9, watts=watts, maker="amd"
+        name, 1, mebibytes * _MIB, teraflops * 1e12, bandwidth=gigabytes * 1e9, watts=watts, maker="amd", single=single * 1e12
     )  # fmt: skip
 
 
-# Memory as the driver reports it; dense bf16 (fp16 for those that have no bf16), bandwidth of the memory and power of the makers'
-# sheets. The B200's bandwidth is told as 7.7 to 8.0 TB/s, depending on the board: the lower one counts.
+# Memory as the driver reports it; of the makers' sheets dense bf16 (fp16 for those that have no bf16), 32 bits without tensor cores,
+# bandwidth of the memory, and power. Where boards of one name differ the slower one counts: the B200's memory is told as 7.7 to 8.0
+# TB/s, and the RTX PRO 6000 is the server's edition.
 NAMED = {
     item.name: item
     for item in (
-        _nvidia("T4", 15_360, 65, 320, 70, 7.5),
-        _nvidia("V100", 16_384, 125, 900, 300, 7.0),
-        _nvidia("V100-32GB", 32_768, 125, 900, 300, 7.0),
-        _nvidia("A10", 23_028, 125, 600, 150, 8.6),
-        _nvidia("A10G", 23_028, 70, 600, 150, 8.6),
-        _nvidia("A30", 24_576, 165, 933, 165, 8.0),
-        _nvidia("L4", 23_034, 121, 300, 72, 8.9),
-        _nvidia("A6000", 49_140, 155, 768, 300, 8.6),
-        _nvidia("L40S", 46_068, 362, 864, 350, 8.9),
-        _nvidia("RTX3090", 24_576, 71, 936, 350, 8.6),
-        _nvidia("RTX4090", 24_564, 165, 1008, 450, 8.9),
-        _nvidia("RTX-PRO-6000", 97_887, 468, 1792, 600, 12.0),
-        _nvidia("A100", 40_960, 312, 1555, 400, 8.0),
-        _nvidia("A100-80GB", 81_920, 312, 2039, 400, 8.0),
-        _nvidia("H100", 81_559, 989, 3350, 700, 9.0),
-        _nvidia("H100-PCIE", 81_559, 756, 2000, 350, 9.0),
-        _nvidia("H100-NVL", 95_830, 835, 3900, 400, 9.0),
-        _nvidia("H200", 143_771, 989, 4800, 700, 9.0),
-        _nvidia("B200", 183_359, 2250, 7700, 1000, 10.0),
-        _amd("MI300X", 196_592, 1307, 5300, 750),
+        _nvidia("T4", 15_360, 65, 8.1, 320, 70, 7.5),
+        _nvidia("V100", 16_384, 125, 15.7, 900, 300, 7.0),
+        _nvidia("V100-32GB", 32_768, 125, 15.7, 900, 300, 7.0),
+        _nvidia("A10", 23_028, 125, 31.2, 600, 150, 8.6),
+        _nvidia("A10G", 23_028, 70, 31.2, 600, 150, 8.6),
+        _nvidia("A30", 24_576, 165, 10.3, 933, 165, 8.0),
+        _nvidia("L4", 23_034, 121, 30.3, 300, 72, 8.9),
+        _nvidia("A6000", 49_140, 155, 38.7, 768, 300, 8.6),
+        _nvidia("L40S", 46_068, 362, 91.6, 864, 350, 8.9),
+        _nvidia("RTX3090", 24_576, 71, 35.6, 936, 350, 8.6),
+        _nvidia("RTX4090", 24_564, 165, 82.6, 1008, 450, 8.9),
+        _nvidia("RTX-PRO-6000", 97_887, 468, 120, 1597, 600, 12.0),
+        _nvidia("A100", 40_960, 312, 19.5, 1555, 400, 8.0),
+        _nvidia("A100-80GB", 81_920, 312, 19.5, 2039, 400, 8.0),
+        _nvidia("H100", 81_559, 989, 67, 3350, 700, 9.0),
+        _nvidia("H100-PCIE", 81_559, 756, 51, 2000, 350, 9.0),
+        _nvidia("H100-NVL", 95_830, 835, 60, 3900, 400, 9.0),
+        _nvidia("H200", 143_771, 989, 67, 4800, 700, 9.0),
+        _nvidia("B200", 183_359, 2250, 75, 7700, 1000, 10.0),
+        _amd("MI300X", 196_592, 1307, 163.4, 5300, 750),
     )
 }
 _OTHER_NAMES = {"A100-40GB": "A100", "A100-SXM4-80GB": "A100-80GB", "A100-SXM4-40GB": "A100", "A100-PCIE-40GB": "A100",
                 "A100-PCIE-80GB": "A100-80GB", "H100-80GB": "H100", "H100-SXM": "H100", "H100-80GB-HBM3": "H100",
                 "RTX-A6000": "A6000", "TESLA-T4": "T4"}  # fmt: skip
+
+_NOT_WHOLE = {
+    "MIG",
+    "SHARED",
+    "LAPTOP",
+    "MOBILE",
+    "MAX",
+    "D",
+}  # words in the names of parts, of shares, and of boards with less in them
 
 
 def named(text: str) -> Device | None:
@@ -104,6 +125,8 @@ def named(text: str) -> Device | None:
     if match["memory"] and unit is None:
         return None
     memory = float(match["memory"]) * unit if match["memory"] and unit else None
+    if memory is not None and memory < 1:
+        return None
     if match["name"].lower() == "cpu":
         return None if memory is None else Device("cpu", count, memory, host=True, fast_half=True)
     known = _known(match["name"])
@@ -188,18 +211,28 @@ def listed(text: str, visible: str | None = None) -> Device | None:
     """The devices that `nvidia-smi` lists as `name, MiB`, as far as they are visible."""
     rows = [line.rsplit(",", 1) for line in text.splitlines() if "," in line]
     if visible is not None:
-        rows = rows[: len([item for item in visible.split(",") if item.strip() not in ("", "-1")])]
+        rows = _visible(rows, visible)
     if not rows:
         return None
     name, mebibytes = min(((name.strip(), float(size)) for name, size in rows), key=lambda item: item[1])
     known = recognized(name)
     if known is None:
-        return Device(name, len(rows), mebibytes * _MIB)
+        return Device(name, len(rows), mebibytes * _MIB, maker="nvidia")
     return replace(known, name=name, count=len(rows), memory=mebibytes * _MIB)
 
 
+def _visible(rows: list[list[str]], visible: str) -> list[list[str]]:
+    """Those that CUDA is told to use, by their numbers; it takes none behind one that is not there. Of others than numbers only the
+    count is known."""
+    asked = [item.strip() for item in visible.split(",") if item.strip()]
+    if not all(item.lstrip("-").isdigit() for item in asked):
+        return rows[: len(asked)]
+    there = itertools.takewhile(lambda number: 0 <= number < len(rows), map(int, asked))
+    return [rows[number] for number in there]
+
+
 def sheet_name(device: Device) -> str:
-    """What a device is called here, whatever its driver calls it; its own name where it is not known."""
+    """What a device is called here and in price lists, whatever its driver calls it; its own name where it is not known."""
     if device.host or device.name in NAMED:
         return device.name
     found = recognized(device.name)
@@ -207,10 +240,13 @@ def sheet_name(device: Device) -> str:
 
 
 def recognized(name: str) -> Device | None:
-    """The device that a driver calls by a name: the known one with most of its words in it, as `NVIDIA A100-SXM4-80GB`."""
+    """The device that a driver calls by a name: the known one with most of its words in it, as `NVIDIA A100-SXM4-80GB`. A part of
+    one, and a smaller one that is sold under the same name, is none of them."""
     import re
 
     words = set(re.split(r"[ -]+", re.sub(r"RTX (?=\d)", "RTX", name.upper())))
     words |= {before + after for before, after in itertools.pairwise(re.split(r"[ -]+", name.upper()))}
+    if words & _NOT_WHOLE:
+        return None
     fitting = [item for item in NAMED.values() if set(item.name.split("-")) <= words]
     return max(fitting, key=lambda item: item.name.count("-"), default=None)

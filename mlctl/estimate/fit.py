@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mlctl.estimate import memory
-from mlctl.estimate.setup import ADAPTERS, ZERO, Setup
+from mlctl.estimate.setup import ZERO, Setup
 from mlctl.estimate.shapes import LanguageShape
 from mlctl.types.estimate import Range
 from mlctl.types.spoken import spoken_bytes
 
 _HELPS = 0.98  # a change that leaves more than this share is none
 _MOST_LEVERS = 6
-_FULL = 0.92  # of a device's memory: the rest is for what else is on it
+USABLE = 0.92  # of a device's memory: the rest is for what else is on it
 
 
 class Fit(StrEnum):
@@ -29,7 +29,7 @@ def verdict(needed: Range, capacity: float) -> Fit:
     """Hold a need against what a device has. What is refused could not run; what is said to fit has room to spare."""
     if needed.low > capacity:
         return Fit.NEVER
-    return Fit.FITS if needed.high <= capacity * _FULL else Fit.MAY
+    return Fit.FITS if needed.high <= capacity * USABLE else Fit.MAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +66,38 @@ def together(setup: Setup) -> list[Lever]:
 def _others(setup: Setup) -> Iterator[tuple[str, Setup]]:
     """The same training with one thing changed."""
     language = isinstance(setup.shape, LanguageShape)
-    if setup.rows > 1:
+    if setup.rows > 1 and setup.pipeline == 1:
         yield "micro_batch_size: 1", replace(setup, micro=1)
     if language and setup.length > 256:
         yield f"data.max_length: {setup.length // 2}", replace(setup, length=setup.length // 2)
     if language and not setup.checkpointing:
         yield "memory: {gradient_checkpointing: true}", replace(setup, checkpointing=True)
     if setup.precision == "fp32" and language:
-        yield "precision: bf16", replace(setup, precision="bf16")
-    if setup.optimizer == "adamw" and setup.method not in ADAPTERS:
+        half = "bf16" if setup.device.fast_half or setup.device.host else "fp16"
+        yield f"precision: {half}", replace(setup, precision=half)
+    alone = setup.strategy in ("single", "ddp")
+    if setup.optimizer == "adamw" and setup.method == "full" and alone:  # whose state is of whole weights
         yield "optimizer: {type: adafactor}", replace(setup, optimizer="adafactor")
     if language and setup.method in ("full", "galore"):
         yield "method: {type: lora}", _adapted(setup, "lora")
     if language and setup.method in ("full", "galore", "lora", "dora"):
         yield "method: {type: qlora}", replace(_adapted(setup, "qlora"), quantization="nf4")
-    shared = setup.strategy in ("single", "ddp") and setup.method == "full" and not setup.device.host
-    if shared and setup.device.count > 1:
-        count = setup.device.count
-        yield f"strategy: {{type: fsdp, processes: {count}}}", replace(setup, strategy="fsdp", data=count)
+    if alone and setup.device.count > 1 and not setup.device.host:
+        yield from _shared(setup)
     if setup.device.host and setup.processes > 1:
-        alone = replace(setup, strategy="single", data=1, tensor=1, pipeline=1, microbatches=1)
-        yield "strategy: single", alone
+        plain = replace(setup, strategy="single", data=1, tensor=1, pipeline=1, microbatches=1)
+        yield "strategy: single", plain
+
+
+def _shared(setup: Setup) -> Iterator[tuple[str, Setup]]:
+    """All states shared by all devices, where the rest of the training goes with that."""
+    count, whole = setup.device.count, setup.optimizer in ("adamw_8bit", "adafactor")
+    if setup.method != "full" or whole or setup.batch < count:
+        return
+    if setup.engine == "torch":
+        yield f"strategy: {{type: fsdp, processes: {count}}}", replace(setup, strategy="fsdp", data=count)
+    elif isinstance(setup.shape, LanguageShape) and setup.teacher is None and not setup.compiled:
+        yield f"strategy: {{type: zero3, processes: {count}}}", replace(setup, strategy="zero3", data=count)
 
 
 def _adapted(setup: Setup, method: str) -> Setup:

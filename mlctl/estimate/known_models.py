@@ -7,21 +7,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from mlctl.estimate.shapes import LanguageShape, from_config
-
 # What their config.json says of sizes, under their ids on the hub; `sliding_window` is there where some layers or all look back only
 # so far. Mixtures of experts and models with a vision part are left out: their memory and time are counted otherwise.
 _TABLE = os.path.join(os.path.dirname(__file__), "models.json")
 
 
-def shape_named(name: str) -> LanguageShape | None:
-    """The shape of a model by its hub id, or by the last part of it; None for what is not known by that name."""
-    config = config_named(name)
-    return None if config is None else from_config(config)
-
-
 def config_named(name: str) -> Mapping[str, Any] | None:
-    """What the config.json of a model says of its sizes, by the same names."""
+    """What the config.json of a model says of its sizes, by its hub id or the last part of it; None for what is not known by that
+    name."""
     return _configs().get(name.lower())
 
 

@@ -86,7 +86,9 @@ def _windows(shape: LanguageShape, config: Mapping[str, Any]) -> tuple[int, int]
         if not config.get("use_sliding_window", False):
             return 0, 0
         first = config.get("max_window_layers", 28)
-        return max(0, shape.layers - int(first)), window
+        if not isinstance(first, int) or first < 0:
+            raise UnknownShape("its config.json has no usable `max_window_layers`")
+        return max(0, shape.layers - first), window
     return shape.layers, window
 
 

@@ -10,7 +10,8 @@ from mlctl.types.estimate import Limit, Range
 BUDGET = "budget"  # the project's block
 MONTHLY = "max_usd_per_month"  # its field that counts what lasts, and no run
 MARGIN = 1.1  # a machine may cost so many times the highest price that is known, and no more
-_DOLLARS = ("max_usd_per_run", "max_usd")  # one run costs no more than all of a plan may
+_LONGEST = 100 * 365 * 86400.0  # seconds, beyond which a limit is none
+DOLLARS = ("max_usd_per_run", "max_usd")  # one run costs no more than all of a plan may
 
 
 def limit(budget: Mapping[str, Any] | None, hourly: Range | None, *, carried: bool) -> Limit | None:
@@ -21,7 +22,8 @@ def limit(budget: Mapping[str, Any] | None, hourly: Range | None, *, carried: bo
     given = {name: value for name, value in (budget or {}).items() if value is not None}
     found = [(float(given["max_hours"]) * 3600, "max_hours")] if "max_hours" in given else []
     if hourly is not None and hourly.high > 0:
-        found += [(float(given[name]) / hourly.high * 3600, name) for name in _DOLLARS if name in given]
+        found += [(float(given[name]) / hourly.high * 3600, name) for name in DOLLARS if name in given]
+    found = [item for item in found if item[0] <= _LONGEST]
     if not found:
         return None
     seconds, by = min(found)

@@ -137,6 +137,8 @@ def _gradients(setup: Setup) -> Range:
     if setup.strategy in ZERO:
         learnt = _learnt(setup).mid
         bucket = min(learnt, _BUCKET) * width
+        if _away(setup, "optimizer") and setup.strategy != "zero1":  # they go with it, a bucket at a time
+            return Range(0.0, bucket, found.high + 2 * bucket)
         part = learnt * FP32 / setup.data  # its own, in 32 bits for the update
         return Range(found.low, found.mid + bucket + part, found.high + 2 * bucket + part)
     return found

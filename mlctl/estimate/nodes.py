@@ -9,9 +9,17 @@ from mlctl.estimate.devices import Device, named, recognized
 from mlctl.estimate.prices import Tier
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGTkmgt]?)(i?)[bB]?\+?")
+_ALTERNATIVES = re.compile(r"[&|,()\[\]]")  # of a constraint on nodes
+_OWN_INFRA = ("k8s", "kubernetes", "ssh", "slurm")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 # Labels of nodes that say which GPU they have, and those that say how a cloud sells them.
 _PRODUCT = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "k8s.amazonaws.com/accelerator")
+# Labels of nodes that give out parts or shares of their GPUs.
+_PARTS = (
+    "nvidia.com/mig.config",
+    "cloud.google.com/gke-gpu-partition-size",
+    "cloud.google.com/gke-gpu-sharing-strategy",
+)
 _SPOT = {
     "karpenter.sh/capacity-type": "spot",
     "eks.amazonaws.com/capacityType": "spot",
@@ -22,9 +30,22 @@ _ON_DEMAND = {"karpenter.sh/capacity-type": "on-demand", "eks.amazonaws.com/capa
 
 
 def selected(selector: Mapping[str, str]) -> Device | None:
-    """The GPU of nodes with these labels, one of it; None where they do not say, or name one that is not known."""
+    """The GPU of nodes with these labels, one of it; None where they do not say, name one that is not known, or give out parts."""
+    if any(selector.get(label, "") not in ("", "all-disabled") for label in _PARTS):
+        return None
     texts = [selector[label] for label in _PRODUCT if label in selector]
     return next((found for text in texts if (found := named(_short(text)) or recognized(text)) is not None), None)
+
+
+def constrained(constraint: str | None) -> Device | None:
+    """The GPU that a constraint of Slurm on nodes names, such as `a100&ib`, one of it; None where it names none that is known."""
+    parts = _ALTERNATIVES.split(constraint or "")
+    return next((found for part in parts if (found := named(part)) is not None), None)
+
+
+def own_cluster(infra: str | None) -> bool:
+    """Whether SkyPilot is told to use machines that there are already, which nobody rents for it."""
+    return (infra or "").startswith(_OWN_INFRA)
 
 
 def _short(product: str) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mlctl.estimate import money
-from mlctl.estimate.devices import NAMED, Device
+from mlctl.estimate.devices import NAMED, Device, sheet_name
 from mlctl.estimate.prices import Price, PriceRow, Tier, price_of
 from mlctl.types.estimate import Range
 
-HOST = 8  # GPUs of one machine at most: more of them are several machines
 COUNTS = (1, 2, 4, 8)
 # A reservation binds for years, which one piece of work does not ask for: such prices count where they are asked for by name.
 TIERS: tuple[Tier, ...] = ("on_demand", "spot", "owned")
@@ -34,7 +33,12 @@ class Option:
     @property
     def nodes(self) -> int:
         """Machines that these devices are in at least."""
-        return 1 if self.device.host else -(-self.device.count // HOST)
+        return self.device.machines
+
+    @property
+    def place(self) -> tuple[str, int, Tier]:
+        """By which two are the same, whoever sells them, and whatever a driver calls their devices."""
+        return sheet_name(self.device), self.device.count, self.tier
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from math import isfinite
 from statistics import median
 
 from mlctl.estimate.devices import NAMED
-from mlctl.estimate.prices import PriceRow, Tier, gpu_name
+from mlctl.estimate.prices import DEAREST, PriceRow, Tier, gpu_name
 
 _DIGITS = 5  # after the point, of dollars
 # What catalogues call devices, where it is another name than ours for the same thing.
@@ -154,11 +154,14 @@ def _offer(
     if gpu is None:
         reading.unknown[name] += 1
         return
-    if not any(prices.values()):
+    each = {tier: round(price / count, _DIGITS) for tier, price in prices.items() if price}
+    if not any(each.values()):
         reading.left_out["without a price"] += 1
-    for tier, price in prices.items():
-        if price:
-            reading.offers.append(_Offer(gpu, tier, region, count, machine, round(price / count, _DIGITS), provider))
+    for tier, usd in each.items():
+        if usd > DEAREST:
+            raise ValueError(f"one {gpu} costs ${usd:g} an hour there")
+        if usd:
+            reading.offers.append(_Offer(gpu, tier, region, count, machine, usd, provider))
 
 
 def device_of(name: str, gigabytes: float | None = None) -> str | None:

@@ -8,7 +8,6 @@ from copy import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cache, cached_property
-from math import inf
 from typing import Any, Literal, get_args
 
 from mlctl.estimate.devices import NAMED, named
@@ -16,7 +15,7 @@ from mlctl.types.estimate import Estimate, Range, Rate
 
 Tier = Literal["on_demand", "spot", "reserved_1y", "reserved_3y", "owned"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
-# `listed` is one provider's list price; `market` and `index` are medians of many offers, and speak for the whole tier when no provider
+# `listed` is one provider's list price; `market` and `index` are medians of many offers, and give the middle of the tier when no provider
 # is asked for; `remembered` was not looked up, and estimates that rest on such a row say that it is not checked.
 Confidence = Literal["listed", "market", "index", "remembered"]
 # US dollars of one device with its share of the host. Only rows with a date and a source; where only the month is known, its first
@@ -26,6 +25,7 @@ GIVEN = "--price"  # the source of a price from the command line
 OLD_DAYS = 45  # a price older than this is said to be old
 STALE_DAYS = 180  # and one older than this is no ground to spend money on
 MACHINE = "cpu"  # a whole machine without an accelerator
+DEAREST = 1_000_000  # dollars an hour: what is dearer is a mistake
 _SUMMARIES = ("index", "market")
 _SPOT_BAND = 0.5  # how far spot prices are taken to move
 
@@ -47,8 +47,8 @@ class PriceRow:
     confidence: Confidence = "listed"
 
     def __post_init__(self) -> None:
-        if not 0 < self.least <= self.usd <= self.most < inf:
-            raise ValueError("low <= usd <= high does not hold")
+        if not 0 < self.least <= self.usd <= self.most <= DEAREST:
+            raise ValueError(f"low <= usd <= high <= {DEAREST:,} does not hold")
 
     @property
     def least(self) -> float:
@@ -170,6 +170,15 @@ class Prices:
             self.used[asked] = found
         return found
 
+    def price_at(self, gpu: str, tier: Tier, place: str | None) -> Price | None:
+        """The price at a place such as `aws` or `aws/us-east-1`, by the rows of just that; by all where no row is of it."""
+        cloud, region = (*(place or "").lower().split("/"), "")[:2]
+        rows = [row for row in self._table.rows.get((gpu, tier), ()) if cloud and row.provider.lower() == cloud]
+        if not rows:
+            return self.price(gpu, tier)
+        here = next((row.region for row in rows if region and row.region.lower() == region), None)
+        return self.price(gpu, tier, rows[0].provider, here)
+
     def watched(self) -> Prices:
         """The same prices, with a list of its own of those that are asked for from now on."""
         other = copy(self)
@@ -188,14 +197,16 @@ class Prices:
 def price_of(rows: Iterable[PriceRow]) -> Price | None:
     """The median of rows that are alike, between the least and the greatest of them; None of none.
 
-    Where some are medians of many offers already, they speak for the rest.
+    Where some are medians of many offers already, they give the middle, and single ones only what lies beyond their range.
     """
     given = tuple(rows)
-    found = tuple(row for row in given if row.confidence in _SUMMARIES) or given
-    if not found:
+    middle = tuple(row for row in given if row.confidence in _SUMMARIES) or given
+    if not middle:
         return None
-    usd = sorted(row.usd for row in found)
+    usd = sorted(row.usd for row in middle)
     mid = (usd[(len(usd) - 1) // 2] + usd[len(usd) // 2]) / 2
+    low, high = min(row.least for row in middle), max(row.most for row in middle)
+    found = tuple(row for row in given if row in middle or row.least < low or row.most > high)
     low, high = min(row.least for row in found), max(row.most for row in found)
     if any(row.tier == "spot" for row in found):
         low, high = min(low, mid * (1 - _SPOT_BAND)), max(high, mid * (1 + _SPOT_BAND))

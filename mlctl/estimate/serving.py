@@ -178,8 +178,22 @@ def needed(service: Service, requests: float = 1.0) -> Range:
     return service.held + Range.exactly(request_bytes(service) * requests)
 
 
+def unshared(shape: LanguageShape, tensor: int) -> str:
+    """Why layers cannot be spread over so many devices; empty where they can. Each has whole heads and an equal part of the rest;
+    keys and values are in turn shared by devices where there are fewer of them."""
+    if shape.heads % tensor:
+        return f"{shape.heads} attention heads cannot be shared evenly by {tensor} devices"
+    if shape.kv_heads % tensor and tensor % shape.kv_heads:
+        return f"{shape.kv_heads} heads of keys and values cannot be shared evenly by {tensor} devices"
+    if shape.intermediate % tensor:
+        return f"{shape.intermediate} columns of the feed-forward layers cannot be shared evenly by {tensor} devices"
+    return ""
+
+
 def starts(service: Service) -> Fit:
     """Whether the engine comes up: with room for one request of the greatest length, and all of it within the device."""
+    if unshared(service.shape, service.tensor):
+        return Fit.NEVER
     if service.unsure:
         return Fit.MAY
     found, least = service.room, request_bytes(service)
@@ -253,12 +267,13 @@ def _fewer(service: Service) -> Iterator[tuple[str, Service]]:
 def _on_gpus(service: Service) -> Iterator[tuple[str, Service]]:
     in_8_bits = (service.device.capability or 0.0) >= WEIGHTS["fp8"].capability
     for count in (2, 4, _MOST_DEVICES):
-        if service.tensor < count <= service.device.count and not service.shape.heads % count:
+        if service.tensor < count <= service.device.count:
             yield f"tensor_parallel: {count}", replace(service, tensor=count)
     if service.engine == "vllm" and service.weights in ("half", "bf16", "fp16"):
         if in_8_bits:
             yield "quantization: fp8", replace(service, weights="fp8")
-        yield "quantization: bitsandbytes", replace(service, weights="nf4")
+        if (service.device.capability or 0.0) >= WEIGHTS["nf4"].capability:
+            yield "quantization: bitsandbytes", replace(service, weights="nf4")
     if service.engine == "vllm" and service.key_width == 2.0 and in_8_bits:
         yield "extra: {kv-cache-dtype: fp8}", replace(service, key_width=1.0)
     if service.key_bytes is None and _usable(service).mid < _MOST_SHARE * service.device.memory:

@@ -13,15 +13,15 @@ from enum import StrEnum
 
 from mlctl.estimate import money, spot
 from mlctl.estimate.devices import Device
-from mlctl.estimate.fit import Fit
+from mlctl.estimate.fit import USABLE, Fit
 from mlctl.estimate.options import Option
 from mlctl.estimate.spot import TYPICAL, Spot
 from mlctl.estimate.workload import Outlook, Workload
 from mlctl.types.estimate import Range
 from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_seconds
 
-USABLE = 0.92  # of a device's memory: the rest is for what else is on it
 ALIKE = 1.05  # costs below this many times the least are not told apart
+_LONG = Range.exactly(365 * 24 * money.HOUR)  # work that does not end before it is interrupted
 IDLE = 0.40  # who needs less than this share of a device has too much of it
 
 
@@ -77,6 +77,7 @@ class Today:
     option: Option | None = None  # None where no price is known of it
     usd: Range | None = None
     elapsed: Range | None = None
+    useful: float = 1.0  # the share of the paid time that work gets done in
     lost: Constraint | None = None  # what it fails by itself; never its cost
     why: str = ""
     oversized: str = ""  # how much of it stays idle, and what smaller device would do
@@ -98,7 +99,7 @@ class Sizing:
         now, chosen = self.today, self.chosen
         if chosen is None or now.option is None:
             return False
-        return (now.option.device, now.option.tier) == (chosen.option.device, chosen.option.tier)
+        return now.option.place == chosen.option.place
 
     @property
     def saves(self) -> float | None:
@@ -106,7 +107,7 @@ class Sizing:
         if self.chosen is None or self.today.option is None:
             return None
         if self.by_hour:
-            return self.today.option.hourly.mid - self.chosen.option.hourly.mid
+            return self.today.option.hourly.mid / self.today.useful - price(self.chosen, by_hour=True)
         if self.today.usd is None or self.chosen.usd is None:
             return None
         return self.today.usd.mid - self.chosen.usd.mid
@@ -160,8 +161,8 @@ def judge(
 
 
 def price(item: Judged, *, by_hour: bool) -> float:
-    """The figure that options are ranked by: likely dollars of the whole work, or of an hour."""
-    return item.option.hourly.mid if by_hour or item.usd is None else item.usd.mid
+    """The figure that options are ranked by: likely dollars of the whole work, or of an hour that gets work done."""
+    return item.option.hourly.mid / item.useful if by_hour or item.usd is None else item.usd.mid
 
 
 def _remembered(workload: Workload) -> Callable[[Device], Outlook]:
@@ -178,8 +179,11 @@ def _remembered(workload: Workload) -> Callable[[Device], Outlook]:
 
 def _costed(workload: Workload, option: Option, outlook: Outlook, market: Spot) -> Judged:
     seconds, saves = outlook.seconds, workload.checkpoint_seconds
-    if workload.lasting or seconds is None:
+    if workload.lasting or (seconds is None and (option.tier != "spot" or saves is None)):
         return Judged(option, outlook, elapsed=seconds)
+    if seconds is None:  # what is lost of an hour is known all the same
+        lost = spot.expected(_LONG, option.hourly, checkpoint_seconds=saves or 0.0, spot=market, nodes=option.nodes)
+        return Judged(option, outlook, useful=lost.useful.mid, interval=lost.interval)
     if option.tier != "spot" or saves is None:
         return Judged(option, outlook, money.cost(seconds, option.hourly), seconds)
     found = spot.expected(seconds, option.hourly, checkpoint_seconds=saves, spot=market, nodes=option.nodes)
@@ -323,11 +327,11 @@ def _today(
     outlook = seen(workload.device)
     if option is not None:
         found = judge(workload, option, wish, outlook, market)
-        today = Today(outlook, option, found.usd, found.elapsed, found.lost, found.why)
+        today = Today(outlook, option, found.usd, found.elapsed, found.useful, found.lost, found.why)
     else:
         told = (Constraint.SOFTWARE, outlook.unsupported) if outlook.unsupported else _memory(outlook)
         told = told or _late(outlook, wish) or _served(outlook, wish)
-        today = Today(outlook, None, None, outlook.seconds, *(told or (None, "")))
+        today = Today(outlook, None, None, outlook.seconds, 1.0, *(told or (None, "")))
     return replace(today, oversized=_idle(outlook, judged, measured))
 
 

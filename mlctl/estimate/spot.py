@@ -20,6 +20,7 @@ _MEAN_UP = Range(0.7 * HOUR, 2.7 * HOUR, 10.4 * HOUR, SOURCE)
 _AVAILABILITY = Range(0.17, 0.53, 0.90, SOURCE)
 # Until a replacement works on: the machine starts, the program loads its libraries and the last checkpoint.
 RESTART = Range(120.0, 300.0, 900.0)
+_LONGEST = 60  # minutes between two checkpoints
 _LEAST_USEFUL = 1e-3  # below it nothing gets done, and figures would say more than is known
 
 
@@ -61,6 +62,14 @@ def daly(checkpoint_seconds: float, mean_up_seconds: float) -> float:
         return mean_up_seconds
     share = checkpoint_seconds / (2 * mean_up_seconds)
     return interval(checkpoint_seconds, mean_up_seconds) * (1 + math.sqrt(share) / 3 + share / 9) - checkpoint_seconds
+
+
+def save_every(now: str, seconds: float) -> str | None:
+    """What `checkpoint.every` has to say for checkpoints that lie so many seconds apart; None where `now` saves as often. What
+    goes by steps or epochs is given a time, and that is an hour at most, however seldom devices are taken away."""
+    minutes = max(1, min(_LONGEST, round(seconds / 60)))
+    amount, _, unit = now.partition(" ")
+    return None if unit == "minutes" and int(amount) <= minutes else f"{minutes} minutes"
 
 
 def useful(checkpoint_seconds: float, interval: float, mean_up_seconds: float, restart_seconds: float) -> float:

@@ -26,6 +26,9 @@ _FULL = {
     "other": Range(0.25, 0.42, 0.60),
 }
 _AMPERE, _HOPPER, _DESKTOP = 8.0, 9.0, 12.0  # of CUDA: A100, H100 to B300, and what comes after them for desks
+# In 32 bits products take so long that a step is little else. Plain ones get 0.7 to 0.95 of that sheet; of trainings nothing is
+# published, so that it is wide.
+_SINGLE = Range(0.30, 0.55, MOST)
 _ADAPTERS = Range(0.75, 0.87, 0.95)  # of that: small matrices beside the large (LoRA of the same 3B model)
 _COMPILED = Range(1.0, 1.22, 1.3)  # times faster by torch.compile: 1.16 (torchtitan) to 1.27 (torchtune)
 _UNPACKED = 0.4  # rows that are filled up, and short
@@ -90,7 +93,8 @@ def utilisation(setup: Setup, *, packed: bool = True) -> Range:
     """The share of its peak that the device does for the model."""
     if setup.device.host:
         return _HOST
-    found = _FULL[_generation(setup.device)]
+    whole = setup.device.speed(setup.precision, 1).high < setup.device.peak
+    found = _SINGLE if whole else _FULL[_generation(setup.device)]
     if setup.method in ADAPTERS:
         found = found.times(_ADAPTERS)
     if setup.compiled:
@@ -144,5 +148,7 @@ def plausible(setup: Setup, tokens_per_second: float) -> bool:
     """Whether a measured rate does not ask more of the devices than any training ever got of them."""
     if setup.device.host:
         return tokens_per_second > 0
-    peak = setup.device.speed(setup.precision, setup.processes).high
+    peak = (
+        setup.device.peak * setup.processes
+    )  # 32 bits too may be multiplied by tensor cores, where somebody has said so
     return 0 < tokens_per_second * operations(setup) <= MOST * peak if peak else tokens_per_second > 0

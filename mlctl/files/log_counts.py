@@ -13,6 +13,7 @@ from mlctl.types.log_counts import Counts, Tokens
 _DAY = "????-??-??.jsonl"
 _OPEN = 4096  # requests of which more lines may come: a request for predictions of several rows has as many
 _ANSWERED = 200
+_SHADOW = "shadow"  # the role of a copy of a request whose answer reaches nobody
 _EVERY = 4096  # lines between two words on how far it is
 
 
@@ -21,7 +22,7 @@ def count(folder: Path, since: str, progress: Callable[[float], None] = lambda s
     holds nothing."""
     found, seen = Counts(), OrderedDict[str, None]()
     files = [path for path in sorted(folder.glob(_DAY)) if path.stem >= since[:10]]
-    size = sum(path.stat().st_size for path in files) or 1
+    size = sum(map(_size, files)) or 1
     read = 0
     for path in files:
         for number, (line, row) in enumerate(_rows(path)):
@@ -34,6 +35,8 @@ def count(folder: Path, since: str, progress: Callable[[float], None] = lambda s
 
 
 def _add(found: Counts, row: Mapping[str, Any], seen: OrderedDict[str, None]) -> None:
+    if row.get("role") == _SHADOW:
+        return
     id, ts = str(row.get("request_id", "")), str(row["ts"])
     if id in seen:
         return
@@ -62,6 +65,14 @@ def _add(found: Counts, row: Mapping[str, Any], seen: OrderedDict[str, None]) ->
 
 def _tokens(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _size(path: Path) -> int:
+    """0 for one that was removed meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _rows(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:

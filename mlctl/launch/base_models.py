@@ -14,24 +14,20 @@ from mlctl.provider import Context
 from mlctl.types.diagnostic import MlctlError
 
 _REFERENCE = "${"
+_CONFIG = "config.json"
 
 
 def model_config(base: str, revision: str | None, ctx: Context) -> Mapping[str, Any]:
     """The config.json of a language model: of a folder, of what was fetched from a hub before, or of a model of a hub that is
     well known. Raises UnknownShape."""
-    if _REFERENCE in base:
+    if is_pending(base):
         raise UnknownShape(f"the base `{base}` is still to be made")
     try:
-        places = [_fetched(base, revision)] if revision is not None else _within(ctx.path(base))
+        found = saved_config(_fetched(base, revision) if revision is not None else ctx.path(base))
     except MlctlError:
         raise UnknownShape(f"`{base}` is outside of the project") from None
-    for place in places:
-        try:
-            stored = json.loads((place / "config.json").read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(stored, dict):
-            return stored
+    if found is not None:
+        return found[1]
     known = config_named(base) if revision is not None else None
     if known is not None:
         return known
@@ -40,14 +36,26 @@ def model_config(base: str, revision: str | None, ctx: Context) -> Mapping[str, 
     )
 
 
+def is_pending(base: str) -> bool:
+    """Whether the base is what something else puts out, and that is still to be made."""
+    return _REFERENCE in base
+
+
 def is_fetched(base: str, revision: str) -> bool:
     """Whether a revision of a hub's model is in the cache of this machine."""
-    return (_fetched(base, revision) / "config.json").exists()
+    return (_fetched(base, revision) / _CONFIG).exists()
 
 
-def _within(folder: Path) -> list[Path]:
-    """Where a model's own files are, in a folder of Transformers or of MLflow."""
-    return [folder, folder / "model", folder / "data" / "model"]
+def saved_config(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    """The config.json of a model that is there, saved by Transformers or by MLflow, and the folder of the model's own files."""
+    for place in (folder, folder / "model", folder / "data" / "model"):
+        try:
+            stored = json.loads((place / _CONFIG).read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(stored, dict):
+            return place, stored
+    return None
 
 
 def _fetched(name: str, revision: str) -> Path:

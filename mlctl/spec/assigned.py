@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mlctl.spec.collection import Collected
 from mlctl.spec.environments import Environment
+from mlctl.spec.modules import SECTION as MODULES
 from mlctl.spec.places import Place
 from mlctl.spec.report import Report
 from mlctl.spec.scope import Scope
@@ -85,8 +86,8 @@ def _before(
     top, name = item.path[0], item.path[1]
     if top in settings:
         return {top: files.settings[top][1]} if top in files.settings else {}
-    if top not in sections:
-        known = sorted({*sections, *settings})
+    if top not in {*sections, MODULES}:
+        known = sorted({*sections, MODULES, *settings})
         why, fix = "a value belongs to a resource or to a block of settings", suggest(top, known)
         if top == "variables":
             why, fix = "the value of a variable is given by itself", f"write `--var {name}=…`"
@@ -96,6 +97,17 @@ def _before(
     if address not in files.blocks:
         names = [other.name for other in files.blocks if other.section == top]
         why, fix = "a value is put into a block that the project has", suggest(name, names)
+        block, bracket, _ = name.partition("[")
+        if bracket and block in names:
+            why, fix = (
+                f"it is one of several that `{top}.{block}` makes",
+                f"`--set {top}.{block}.FIELD=VALUE` changes all of them",
+            )
+        elif Address(MODULES, block) in files.blocks:
+            why, fix = (
+                f"the module `{block}` makes it",
+                f"`--set {MODULES}.{block}.inputs.NAME=VALUE` changes what it is made of",
+            )
         report.at(source, (top, name), "spec.dangling-reference", f"there is no {shown(f'{top}.{name}')}", why, fix, key=True)  # fmt: skip
         return None
     return {top: {name: files.blocks[address].values}}

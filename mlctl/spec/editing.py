@@ -6,6 +6,7 @@ so is refused with the reason, and the file left as it is.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -21,6 +22,7 @@ from mlctl.types.value import Json, canonical
 
 REMOVED: Final = object()  # in place of a value: the field goes
 _EXPRESSION = "${"
+_ALIAS = re.compile(r"\*[^\s,\[\]{}]+")
 _TEXT = "tag:yaml.org,2002:str"
 
 
@@ -30,21 +32,33 @@ def edited(name: str, text: str, path: Sequence[str], value: Json | object) -> s
     return edited_all(name, text, [(path, value)])
 
 
-def edited_all(name: str, text: str, changes: Sequence[tuple[Sequence[str], Json | object]]) -> str:
-    """The same with several fields, one after the other. Raises MlctlError, and then none of them is changed."""
+def edited_all(
+    name: str, text: str, changes: Sequence[tuple[Sequence[str], Json | object]], *, whole: bool = False
+) -> str:
+    """The same with several fields, one after the other; `whole` lets what is taken out go with the comments inside of it.
+    Raises MlctlError, and then none of them is changed."""
     source = Source.of_text(name, text)
     if source.diagnostics:
         raise MlctlError(source.diagnostics)
     wanted, result = source.value, text
+    gone: Counter[str] = Counter()
     for path, value in changes:
+        before = result
         for part, item in _leaves(wanted, path, value):
             result = _one(name, result, part, item)
-        wanted = _put(wanted, path, value)
+        if whole and value is REMOVED:
+            gone += Counter(comments(before)) - Counter(comments(result))
+        wanted = put(wanted, path, value)
     path = changes[-1][0]
     after = Source.of_text(name, result)
     if after.diagnostics or canonical(after.value) != canonical(wanted):
-        raise refusal(name, path, "the text would not say what is meant")
-    lost = Counter(_comments(text)) - Counter(comments(result))
+        why = (
+            "an alias elsewhere stands for the same block"
+            if _shared(text, path)
+            else "the text would not say what is meant"
+        )
+        raise refusal(name, path, why)
+    lost = Counter(_comments(text)) - Counter(comments(result)) - gone
     if lost:
         raise refusal(name, path, f"the comment `{next(iter(lost))[:60]}` would be lost")
     return result
@@ -58,7 +72,31 @@ def _comments(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)
 def _composed(text: str) -> Node | None:
-    return yaml.compose(text, Loader=yaml.CSafeLoader)
+    """None of a text that an earlier change has broken, such as one without an anchor that it goes on to name."""
+    try:
+        return yaml.compose(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError:
+        return None
+
+
+def _shared(text: str, path: Sequence[str]) -> bool:
+    """Whether a block that a path leads through is that of an alias too."""
+    used: Counter[int] = Counter()
+    rest = [_composed(text)]
+    while rest:
+        node = rest.pop()
+        used[id(node)] += 1
+        if used[id(node)] == 1 and isinstance(node, CollectionNode):
+            rest += [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+    around = _composed(text)
+    for part in path:
+        found = _field(around, part) if isinstance(around, MappingNode) else None
+        if found is None:
+            return False
+        around = found[1]
+        if used[id(around)] > 1:
+            return True
+    return False
 
 
 def refusal(name: str, path: Sequence[str | int], why: str) -> MlctlError:
@@ -71,12 +109,12 @@ def refusal(name: str, path: Sequence[str | int], why: str) -> MlctlError:
     )
 
 
-def _put(value: Json, path: Sequence[str], item: Json | object) -> Json:
+def put(value: Json, path: Sequence[str], item: Json | object) -> Json:
     """The value with a part of it replaced, as a reader of the text would have it."""
     first, *rest = path
     around = {"type": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
     if rest:
-        around[first] = _put(around.get(first), rest, item)
+        around[first] = put(around.get(first), rest, item)
     elif item is REMOVED:
         around.pop(first, None)
     else:
@@ -101,6 +139,8 @@ def _leaves(value: Json, path: Sequence[str], item: Any) -> list[tuple[tuple[str
 def _one(name: str, text: str, path: Sequence[str], item: Any) -> str:
     """One field. What is above it is opened where it is not there."""
     root = _composed(text)
+    if root is None and text.strip():
+        raise refusal(name, path, "something elsewhere in the file hangs on what was there")
     if not isinstance(root, MappingNode):
         raise refusal(name, path, "the file holds no block")
     around: MappingNode = root
@@ -146,7 +186,7 @@ def _nested(path: Sequence[str], item: Any) -> Any:
     return item
 
 
-def _written(item: Any) -> str:
+def written(item: Any) -> str:
     """A value on one line, blocks in braces."""
     text = yaml.safe_dump([item], default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True)
     return text.strip()[1:-1]
@@ -155,11 +195,11 @@ def _written(item: Any) -> str:
 def _replaced(text: str, key: Node, value: Node, item: Any) -> str:
     start, end = value.start_mark.index, _end(text, value)
     if start == end:  # a field without a value
-        return f"{text[: _colon(text, key)]} {_written(item)}{text[_colon(text, key) :]}"
+        return f"{text[: _colon(text, key)]} {written(item)}{text[_colon(text, key) :]}"
     if isinstance(value, CollectionNode) and not value.flow_style:  # its first field stands on a line below the name
         start = _colon(text, key)
-        return f"{text[:start]} {_written(item)}{text[end:]}"
-    return f"{text[:start]}{_written(item)}{text[end:]}"
+        return f"{text[:start]} {written(item)}{text[end:]}"
+    return f"{text[:start]}{written(item)}{text[end:]}"
 
 
 def _colon(text: str, key: Node) -> int:
@@ -169,7 +209,7 @@ def _colon(text: str, key: Node) -> int:
 
 def _added(text: str, around: MappingNode, name: str, item: Any) -> str:
     """A new last field of a block."""
-    line = f"{_written(name)}: {_written(item)}"
+    line = f"{written(name)}: {written(item)}"
     if around.flow_style:
         closing = around.end_mark.index - 1
         body = text[:closing].rstrip(" \t")
@@ -203,11 +243,21 @@ def _end(text: str, node: Node) -> int:
     """Behind the last character of a value. The parser's mark of a block lies where the next thing begins."""
     if isinstance(node, CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
+        if (
+            isinstance(last, tuple) and last[1].start_mark.index < last[0].end_mark.index
+        ):  # an alias: its anchor is above
+            return _alias_end(text, _colon(text, last[0]))
         return _end(text, last[1] if isinstance(last, tuple) else last)
     end: int = node.end_mark.index
     if isinstance(node, ScalarNode) and node.style in ("|", ">"):
         end = node.start_mark.index + len(text[node.start_mark.index : end].rstrip())
     return end
+
+
+def _alias_end(text: str, start: int) -> int:
+    """Behind the first alias that follows a place."""
+    found = _ALIAS.search(text, start)
+    return start if found is None else found.end()
 
 
 def _behind(text: str, end: int) -> int:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mlctl.block import Block
-from mlctl.estimate.prices import Confidence, PriceList, PriceRow, Tier, gpu_name, gpu_names
+from mlctl.estimate.prices import DEAREST, Confidence, PriceList, PriceRow, Tier, gpu_name, gpu_names
 from mlctl.spec.places import Place
 from mlctl.spec.reading import displayed
 from mlctl.spec.report import Report
@@ -27,7 +27,7 @@ DAY_VARIABLE = "MLCTL_PRICES_ON"  # the day that prices are judged by, where it 
 _ROWS = "write `rows:` and below it one `- {gpu: H100, provider: NAME, tier: on_demand, usd: 3.5, as_of: 2026-01-31, source: WHERE}` a price"
 STALE_VARIABLE = "MLCTL_ALLOW_STALE_PRICES"
 Written = Annotated[str, Field(min_length=1)]
-Dollars = Annotated[float, Field(gt=0)]
+Dollars = Annotated[float, Field(gt=0, le=DEAREST)]
 
 
 def _gpu(text: str) -> str:

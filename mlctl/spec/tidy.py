@@ -17,7 +17,7 @@ ORDER = (
     "datasets", "data_checks", "entities", "feature_views", "training", "evaluations", "deployments", "experiments", "monitors",
     "schedules",
 )  # fmt: skip
-LAST = ("budget", "policies", "moved", "import")
+LAST = ("prices", "budget", "policies", "moved", "import")
 _HEADER = re.compile(r"[|>][^\n#]*(#[^\n]*)?")
 
 

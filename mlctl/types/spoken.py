@@ -29,4 +29,7 @@ def spoken_dollars(value: float) -> str:
         return f"${round(value, 1 - math.floor(math.log10(value)) + 1):,.0f}"
     if value >= 99.995:
         return f"${value:,.0f}"
-    return f"${value:.2f}" if value >= 0.01 or value == 0 else f"${value:.1g}"
+    if value >= 0.01 or value <= 0:
+        return f"${value:.2f}"
+    value = float(f"{value:.1g}")
+    return f"${value:.{-math.floor(math.log10(value))}f}"

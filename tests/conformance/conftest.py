@@ -15,7 +15,7 @@ from mlctl.processes import worker
 from tests import nursery
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "providers.md"
-FILES = ("mlctl_data_cards.py", "test_data_cards.py")
+FILES = ("mlctl_data_cards.py", "test_data_cards.py", "foreseen.py")
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +46,14 @@ def guide(guide_folder: Path) -> Iterator[ModuleType]:
     """The guide's test module, with its kind."""
     sys.path.insert(0, str(guide_folder))
     yield importlib.import_module("test_data_cards")
+    sys.path.remove(str(guide_folder))
+
+
+@pytest.fixture(scope="session")
+def guide_estimates(guide_folder: Path) -> Iterator[ModuleType]:
+    """The guide's kind that foresees what it takes."""
+    sys.path.insert(0, str(guide_folder))
+    yield importlib.import_module("foreseen")
     sys.path.remove(str(guide_folder))
 
 

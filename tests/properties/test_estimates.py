@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mlctl.estimate import fit, memory, time, transfer
 from mlctl.estimate.devices import GIB, Device, named
-from mlctl.estimate.setup import Setup
+from mlctl.estimate.setup import ZERO, Setup
 from mlctl.estimate.shapes import DenseShape, LanguageShape, from_config
 from mlctl.estimate.spot import daly, expected, useful
 from mlctl.estimate.time import Work
@@ -116,6 +116,12 @@ def test_more_sharding_never_needs_more_of_a_gpu(shape: LanguageShape, ranks: in
     for name in ("ddp", "zero1", "zero2", "zero3", "fsdp"):
         spread = replace(setup, strategy=name, engine="torch" if name == "fsdp" else "hf")
         never_less(memory.peak(replace(spread, data=2 * ranks, batch=2 * setup.batch)), memory.peak(spread))
+
+
+@given(setups(), st.sampled_from([("optimizer",), ("optimizer", "parameters")]))
+def test_what_is_kept_elsewhere_never_takes_more_of_a_device(setup: Setup, away: tuple[str, ...]) -> None:
+    if setup.strategy in (*ZERO, "fsdp"):
+        never_less(memory.peak(replace(setup, offload=away)), memory.peak(replace(setup, offload=())))
 
 
 @given(setups())

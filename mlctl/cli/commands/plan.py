@@ -20,9 +20,9 @@ from mlctl.cli.options import (
     refreshing,
     selected,
 )
-from mlctl.cli.pricing import AllowStale, Price, priced, show_prices
+from mlctl.cli.pricing import AllowStale, Price, priced
 from mlctl.cli.project import in_project
-from mlctl.cli.request import aloud, show_budget, show_plan, show_policies
+from mlctl.cli.request import aloud, show_plan, show_verdicts
 from mlctl.engine.operations import Operation
 from mlctl.engine.runs import Runs
 from mlctl.engine.saved import file as planfile
@@ -100,9 +100,7 @@ def plan(
     else:
         show(workspace, found, operation.name, as_json=as_json, as_markdown=as_markdown, verbose=verbose)
     try:
-        show_prices(found, context.prices, as_json=as_json)
-        show_policies(found, project, ledger, as_json=as_json)
-        show_budget(found, project, ledger, context.prices, as_json=as_json)
+        show_verdicts(found, project, ledger, context.prices, as_json=as_json)
     except MlctlError as error:
         raise error if out is None else _unsaved(error, out) from None
     if out is not None and saved is not None:

@@ -42,7 +42,7 @@ def rollback(
     """Plan the way back, ask, and go."""
     target = engine.target(history(workspace), run)
     saved = target.saved()
-    inside = reviewing.of_texts(workspace, saved)
+    inside = reviewing.of_past(workspace, saved)
     pins = engine.pins(target.read(), workspace.ledger(), workspace.kind)
     request = Request(
         Operation("rollback", Selection(), pins=pins, target=target.id, why=why),

@@ -46,12 +46,11 @@ def actual(
     from mlctl.views.human.style import wants_color
     from mlctl.views.json.cost_actual import lines
 
-    seconds = seconds_of(since, "--since")
-    prices = None if api is None else _api(api)
     now = datetime.now(UTC)
-    begin = now - timedelta(seconds=seconds)
+    begin = _begin(since, now)
+    prices = None if api is None else _api(api)
     ledger, context = workspace.reader()
-    found = spent.runs(ledger, begin)
+    found = spent.runs(ledger, begin, workspace.kind)
     told = _Reading()
     services = spent.services(workspace, ledger, context, begin, now, told)
     if prices is not None:
@@ -63,6 +62,16 @@ def actual(
     else:
         sys.stdout.write(cost_actual.render(found, services, begin, color=wants_color(sys.stdout)))
     return ExitCode.OK
+
+
+def _begin(since: str, now: datetime) -> datetime:
+    """Since when. Raises MlctlError for what is no duration, or longer than there are dates."""
+    try:
+        return now - timedelta(seconds=seconds_of(since, "--since"))
+    except OverflowError:
+        raise MlctlError.of(
+            "cli.usage", f"`--since {since}` is before the first date", "", "for example `--since 365d`"
+        ) from None
 
 
 class _Reading:

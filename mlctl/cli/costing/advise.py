@@ -16,7 +16,9 @@ from mlctl.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlctl.cli.costing.advising import Advice
-    from mlctl.cli.costing.patching import Patched
+    from mlctl.cli.costing.position import Position
+    from mlctl.cli.costing.workloads import Found
+    from mlctl.cli.patching import Patched
 
 HELP = (
     "Ten ways to make a training or a deployment cheaper: what each would save of it, held against the estimate of today, what it "
@@ -46,20 +48,13 @@ def advise(
     as_json: AsJson = False,
 ) -> int:
     """Print the ways, and write one of them where that is asked for."""
-    import sys
-
     from mlctl.cli.costing.advising import Adviser
-    from mlctl.cli.costing.compare import offers, tell_stale
-    from mlctl.cli.costing.size import stale_matter
-    from mlctl.cli.costing.watched import watched
+    from mlctl.cli.costing.compare import asked, offers, tell_prices
     from mlctl.cli.costing.workloads import assumed_rows, workloads
-    from mlctl.views.human import cost_advise
-    from mlctl.views.human.style import wants_color
+    from mlctl.cli.patching import check_one, check_yes
+    from mlctl.cli.watching import one_by_one
 
-    if yes and apply_patch is None:
-        raise MlctlError.of(
-            "cli.usage", "`--yes` has no effect without `--apply-patch`", "nothing is asked", "leave it out"
-        )
+    check_yes(yes=yes, apply=apply_patch is not None)
     priced(workspace, price, allow_stale=allow_stale)
     assumed = assumed_rows(workspace, rows)
     found = [
@@ -74,30 +69,40 @@ def advise(
             "the ten ways are of trainings and deployments",
             "",
         )
-    if apply_patch is not None and len(found) != 1:
-        names = ", ".join(item.address for item in found)
-        raise MlctlError.of("cli.usage", "`--apply-patch` changes one resource", f"there are {names}", "name it")
+    if apply_patch is not None:
+        check_one([item.address for item in found])
     adviser = Adviser(
         workspace, offers(workspace, names=gpu or (), providers=provider or (), tiers=tier or ()), assumed
     )
-    if stale_matter(workspace, gpu, provider, tier):
-        tell_stale(workspace, as_json=as_json)
-    told = [(item, adviser.position(item), adviser.advise(item)) for item in watched(found)]
+    told = [
+        (item, adviser.position(item), adviser.advise(item)) for item in one_by_one(found, lambda item: item.address)
+    ]
+    counted = asked(workspace, gpu or (), provider or (), tier or ())
+    tell_prices(workspace, counted, as_json=as_json)
     if apply_patch is not None:
         return _write(workspace, found[0].address, told[0][2][apply_patch - 1], approved=yes, as_json=as_json)
+    _show(told, as_json=as_json)
+    return ExitCode.OK
+
+
+def _show(told: list[tuple[Found, Position | None, list[Advice]]], *, as_json: bool) -> None:
+    import sys
+
+    from mlctl.views.human import cost_advise
+    from mlctl.views.human.style import wants_color
+
     if as_json:
         for item, _, every in told:
             for advice in every:
                 emit_json(as_event(item.address, advice))
-    else:
-        shown = [
-            cost_advise.Shown(
-                item.address, position, [(advice, words(advice.patch, item.address)) for advice in every], item.why
-            )
-            for item, position, every in told
-        ]
-        sys.stdout.write(cost_advise.render(shown, color=wants_color(sys.stdout)))
-    return ExitCode.OK
+        return
+    shown = [
+        cost_advise.Shown(
+            item.address, position, [(advice, words(advice.patch, item.address)) for advice in every], item.why
+        )
+        for item, position, every in told
+    ]
+    sys.stdout.write(cost_advise.render(shown, color=wants_color(sys.stdout)))
 
 
 def words(patch: Patched | None, address: str) -> list[str]:
@@ -131,7 +136,7 @@ def as_event(address: str, advice: Advice) -> dict[str, Any]:
 
 
 def _write(workspace: Workspace, address: str, advice: Advice, *, approved: bool, as_json: bool) -> int:
-    from mlctl.cli.costing.patching import shared, write
+    from mlctl.cli.patching import offer, shared
     from mlctl.types.address import Address
 
     if advice.patch is None:
@@ -144,9 +149,5 @@ def _write(workspace: Workspace, address: str, advice: Advice, *, approved: bool
     also = shared(workspace.project, Address.parse(address))
     if also and not as_json:
         print(f"The same block makes {', '.join(also)}, which change too.")
-    done = write(workspace, advice.patch, approved=approved, as_json=as_json)
-    if as_json:
-        emit_json({"type": "cost_patched", "file": advice.patch.name, "diff": advice.patch.diff, "written": done})
-    else:
-        print(f"{advice.patch.name} written; see `mlctl plan`." if done else "Nothing was written.")
+    offer(workspace, advice.patch, approved=approved, as_json=as_json)
     return ExitCode.OK

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from mlctl.cli.costing.moving import moved
-from mlctl.cli.costing.patching import Edit, Patched, patched
 from mlctl.cli.costing.position import Position, Ratio, alike, difference, more, placed, served
 from mlctl.cli.costing.size import today
 from mlctl.cli.costing.workloads import Found, found_in
+from mlctl.cli.patching import Edit, Patched, patched
 from mlctl.engine.estimating import Foresight
 from mlctl.estimate import advice_serving, advice_training, spot
 from mlctl.estimate.advice import (
@@ -29,19 +29,20 @@ from mlctl.estimate.advice import (
     Tactic,
 )
 from mlctl.estimate.devices import Device
-from mlctl.estimate.options import HOST
 from mlctl.provider import Context, Desired
 from mlctl.spec import asking
-from mlctl.spec.editing import REMOVED
+from mlctl.spec.editing import REMOVED, put
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError, Severity
 from mlctl.types.value import Unknown
 
 if TYPE_CHECKING:
     from mlctl.estimate.options import Option
+    from mlctl.estimate.sizing import Judged, Today
     from mlctl.workspace import Workspace
 
 _CLEARLY = 0.05  # of the cost today: what a further way has to save more than the first
+_BY_HAND = ("edit.not-safe", "cost.cannot-patch")  # changes that are right, and that only a person can write
 _NOWHERE = Device("unknown", 1, 0.0)
 
 
@@ -102,7 +103,7 @@ class Adviser:
         fields = found.desired.spec.model_dump(mode="json")
         device = None if found.workload is None else found.workload.device
         if Address.parse(found.address).section == "training":
-            return advice_training.ideas(fields, device or _NOWHERE, _minutes(found))
+            return advice_training.ideas(fields, device or _NOWHERE, _between(found))
         from mlctl.cli.costing.students import students
 
         return advice_serving.ideas(fields, device, students(self.workspace, found, self._ctx))
@@ -120,11 +121,15 @@ class Adviser:
             patch = patched(self.workspace, tried.edits)
         except MlctlError as error:
             first = error.diagnostics[0]
-            return Advice(idea.tactic, Standing.NOT, f"{first.summary}: {first.why or first.fix}", saving)
-        if saving is None:
-            return Advice(idea.tactic, Standing.UNKNOWN, why, None, patch)
+            told = f"{first.summary}: {first.why or first.fix}"
+            if first.code not in _BY_HAND or saving is None:
+                return Advice(idea.tactic, Standing.NOT, told, saving)
+            told = f"by hand: {', '.join(edit.words for edit in tried.edits)}; {told}"
+            return Advice(idea.tactic, _standing(saving, tried), told, saving)
+        if saving is None or not saving.known:
+            return Advice(idea.tactic, Standing.UNKNOWN, why or _untimed(before), None, patch)
         saving = replace(saving, notes=(*saving.notes, *self._along(patch, found)))
-        return Advice(idea.tactic, Standing.HELPS if saving.helps else Standing.NO_GAIN, "", saving, patch)
+        return Advice(idea.tactic, _standing(saving, tried), _unfit(saving, tried), saving, patch)
 
     def _variants(self, idea: Idea, found: Found, before: Position | None) -> tuple[_Tried | None, str]:
         """The first way that the project allows, or a later one that is clearly better; or why there is none."""
@@ -171,7 +176,7 @@ class Adviser:
     ) -> tuple[Saving | None, str]:
         """What a way saves, or why that is not known."""
         if tactic is CACHING or (tactic is BATCHING and before is None):
-            from mlctl.cli.costing.asked import of_requests
+            from mlctl.cli.costing.request_savings import of_requests
 
             return of_requests(tactic, found, before, self._ctx)
         after = tried.position
@@ -200,24 +205,52 @@ class Adviser:
             return Advice(SIZING, Standing.UNKNOWN, "what today's devices cost is not known, and they will do")
         if before.best.there and now.lost is None:
             return Advice(SIZING, Standing.IN_USE, "today's devices are the cheapest that will do")
-        per = "an hour" if before.best.by_hour else ""
-        was = None if now.option is None else now.option.hourly if per else now.usd
-        usd = Difference.of(was, chosen.option.hourly if per else chosen.usd)
-        seconds = None if per else Difference.of(now.elapsed, chosen.elapsed)
-        where = f"{chosen.option.name} ({chosen.option.tier}, {chosen.option.provider}) will do"
-        notes = [where, *([f"today's do not: {now.why}"] if now.lost is not None else [])]
-        notes += [f"too large today: {now.oversized}"] if now.oversized else []
-        notes += [text for text in (served(now.outlook, chosen.outlook),) if text]
-        saving = Saving(usd=usd, per=per, seconds=seconds, notes=tuple(notes))
         edits, why = moved(found, chosen)
-        helps = now.lost is not None or (usd is not None and usd.mid > 0)
-        standing = Standing.HELPS if helps else Standing.NO_GAIN
+        saving, standing, untold = _resized(before, chosen, now)
         if not edits:
-            return Advice(SIZING, standing, why, saving)
+            return Advice(SIZING, standing, untold or why, saving)
         try:
-            return Advice(SIZING, standing, "", saving, patched(self.workspace, edits))
+            return Advice(SIZING, standing, untold, saving, patched(self.workspace, edits))
         except MlctlError as error:
-            return Advice(SIZING, standing, error.diagnostics[0].summary, saving)
+            return Advice(SIZING, standing, untold or error.diagnostics[0].summary, saving)
+
+
+def _resized(before: Position, chosen: Judged, now: Today) -> tuple[Saving, Standing, str]:
+    """What other devices save, whether that helps, and why it is not known. An hour of a training on other devices is another
+    part of it, so that cheaper hours are no saving."""
+    per = "an hour" if before.best.by_hour else ""
+    untimed = bool(per) and not before.workload.lasting
+    was = None if now.option is None else now.option.hourly if per else now.usd
+    usd = None if untimed else Difference.of(was, chosen.option.hourly if per else chosen.usd)
+    seconds = None if per else Difference.of(now.elapsed, chosen.elapsed)
+    notes = [f"{chosen.option.name} ({chosen.option.tier}, {chosen.option.provider}) will do"]
+    notes += [f"today's do not: {now.why}"] if now.lost is not None else []
+    notes += [f"too large today: {now.oversized}"] if now.oversized else []
+    notes += [text for text in (served(now.outlook, chosen.outlook),) if text]
+    saving = Saving(usd=usd, per=per, seconds=seconds, notes=tuple(notes))
+    if now.lost is not None or (usd is not None and usd.mid > 0):
+        return saving, Standing.HELPS, ""
+    if untimed:
+        return saving, Standing.UNKNOWN, _untimed(before)
+    return saving, Standing.NO_GAIN, ""
+
+
+def _standing(saving: Saving, tried: _Tried) -> Standing:
+    """What saves is of no use where it does not run."""
+    return Standing.HELPS if saving.helps and not _unfit(saving, tried) else Standing.NO_GAIN
+
+
+def _unfit(saving: Saving, tried: _Tried) -> str:
+    """Why a way is none: with it, it likely does not fit, and nothing else will do that did not without."""
+    short = "" if saving.enables or tried.position is None else tried.position.short
+    return f"with it, it likely does not fit the devices it is on: {short}" if short else ""
+
+
+def _untimed(before: Position | None) -> str:
+    """Why nothing is known of what a way saves."""
+    if before is not None and before.workload.lasting:
+        return "how fast it answers where it is, or what that costs, is not known"
+    return (before.outlook.why if before is not None else "") or "how long it takes is not known"
 
 
 def edits_for(change: Change, found: Found) -> list[Edit]:
@@ -230,21 +263,20 @@ def _unknown(found: Found) -> str:
     return found.why.removeprefix("unknown: ") or "what it asks of devices is not known"
 
 
-def _minutes(found: Found) -> int | None:
-    """Minutes between checkpoints that lose least on spot devices."""
+def _between(found: Found) -> float | None:
+    """Seconds between checkpoints that lose least on spot devices."""
     workload = found.workload
     if workload is None or workload.checkpoint_seconds is None:
         return None
-    nodes = 1 if workload.device.host else -(-workload.device.count // HOST)  # one that is gone stops all
-    between = spot.daly(max(workload.checkpoint_seconds, 0.01), spot.TYPICAL.mean_up.mid / nodes)
-    return max(1, round(between / 60))
+    up = spot.TYPICAL.mean_up.mid / workload.device.machines  # one that is gone stops all
+    return spot.daly(max(workload.checkpoint_seconds, 0.01), up)
 
 
 def _with(desired: Desired, edits: Sequence[Edit], found: Found, ctx: Context) -> Desired:
     """What is asked for with other fields, checked as a project is. Raises MlctlError."""
     values = desired.spec.model_dump(mode="json", exclude_unset=True)
     for edit in edits:
-        _put(values, edit.path, edit.value)
+        values = put(values, edit.path, edit.value)
     try:
         spec = type(desired.spec).model_validate(values)
     except ValidationError as error:
@@ -259,19 +291,6 @@ def _with(desired: Desired, edits: Sequence[Edit], found: Found, ctx: Context) -
     if problems:
         raise MlctlError(problems)
     return replace(desired, spec=spec, identity=Unknown(str(desired.address)))
-
-
-def _put(values: dict[str, Any], path: Sequence[str], value: object) -> None:
-    *blocks, last = path
-    around = values
-    for block in blocks:
-        inside = around.get(block)
-        around[block] = {"type": inside} if isinstance(inside, str) else dict(inside or {})
-        around = around[block]
-    if value is REMOVED:
-        around.pop(last, None)
-    else:
-        around[last] = value
 
 
 def _clearly(before: Position | None, best: Position | None, after: Position | None) -> bool:

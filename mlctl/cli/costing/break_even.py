@@ -28,12 +28,13 @@ HELP = (
 )
 CAPEX = {"H100": (37_500.0, "a server of 8 at $300,000")}  # dollars of one, with its part of a server
 KW = {"H100": (1.275, "a server of 8 takes 10.2 kW at most")}
+LONGEST = 50.0  # years that can be looked at
 UTILISATIONS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 
 
-def _number(option: str, text: str, least: float = 0.0) -> Any:
+def _number(option: str, text: str, least: float = 0.0, most: float = 1e9) -> Any:
     """An option that takes dollars, kilowatts and the like."""
-    return typer.Option(option, min=least, help=text)
+    return typer.Option(option, min=least, max=most, help=text)
 
 
 def _part(option: str, text: str) -> Any:
@@ -49,8 +50,10 @@ Rent = Annotated[float | None, _number("--rent", "That rent in dollars an hour, 
 Capex = Annotated[float | None, _number("--capex", "Dollars of one with its part of a server; known of an H100.")]
 Network = Annotated[str, _part("--network", "Switches and cables, on top of it.")]
 Residual = Annotated[str, _part("--residual", "What is left of the price then.")]
-Years = Annotated[float, _number("--years", "Until it is replaced.", 0.1)]
-Horizon = Annotated[float | None, _number("--horizon", "Years to look at; it is bought again when replaced.", 0.1)]
+Years = Annotated[float, _number("--years", "Until it is replaced.", 0.1, LONGEST)]
+Horizon = Annotated[
+    float | None, _number("--horizon", "Years to look at; it is bought again when replaced.", 0.1, LONGEST)
+]
 Kilowatts = Annotated[float | None, _number("--kw", "Kilowatts of one with its part of a server; known of an H100.")]
 Pue = Annotated[float, _number("--pue", "Power of the room for each kilowatt of servers.", 1.0)]
 UsdPerKwh = Annotated[float, _number("--usd-per-kwh", "Dollars of a kilowatt-hour.")]
@@ -224,7 +227,11 @@ def _known(
     if given is not None:
         return given, "given"
     if gpu not in known:
+        from mlctl.estimate.devices import NAMED
+
         why = f"it is known of {', '.join(known)} alone"
+        if known is KW and gpu in NAMED:
+            why += f"; the device itself takes {NAMED[gpu].watts / 1000:g} kW at most, by its maker's sheet"
         raise MlctlError.of("cost.unknown-term", f"the {what} of a {gpu} with its part of a server is not known", why, f"give it with `{option}`")  # fmt: skip
     return known[gpu]
 

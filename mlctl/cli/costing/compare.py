@@ -12,6 +12,7 @@ from mlctl.cli.costing.estimate import Addresses, Rows
 from mlctl.cli.options import AsJson, addresses, emit_json, seconds_of
 from mlctl.cli.pricing import AllowStale, Price, priced
 from mlctl.cli.project import in_project
+from mlctl.cli.telling import tell
 from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, Severity, did_you_mean
 from mlctl.workspace import Workspace
 
@@ -71,7 +72,8 @@ def compare(
     until = None if deadline is None else seconds_of(deadline, "--deadline")
     offered = offers(workspace, gpus, gpu or (), provider or (), tier or (), region)
     found = workloads(workspace, addresses(address), assumed_rows(workspace, rows))
-    tell_stale(workspace, asked(workspace, gpu or (), provider or (), tier or (), region), as_json=as_json)
+    counted = asked(workspace, gpu or (), provider or (), tier or (), region)
+    tell_prices(workspace, counted, as_json=as_json)
     compare_all(workspace, found, offered, until, every=every, html=html, as_json=as_json)
     return ExitCode.OK
 
@@ -194,36 +196,37 @@ def nothing(found: Sequence[Found]) -> MlctlError:
     return MlctlError.of("cost.nothing-to-compare", "nothing in this project can be compared", why, fix)
 
 
-def tell_stale(workspace: Workspace, rows: Sequence[PriceRow] | None = None, *, as_json: bool) -> None:
-    """A word on prices that are too old to be compared, of those that are asked for, and on given ones that are not."""
-    from mlctl.estimate.prices import GIVEN, STALE_DAYS
+def tell_prices(workspace: Workspace, rows: Sequence[PriceRow], *, as_json: bool) -> None:
+    """What is to be said of the prices that were asked for, once all has been looked up."""
+    tell_stale(workspace, rows, as_json=as_json)
+    tell_unused(workspace, rows, as_json=as_json)
 
-    rows = asked(workspace) if rows is None else rows
+
+def tell_stale(workspace: Workspace, rows: Sequence[PriceRow], *, as_json: bool) -> None:
+    """A word on those prices of them that are too old to be counted."""
+    from mlctl.estimate.prices import STALE_DAYS
+
     old = [row for row in rows if workspace.prices.refused(row.as_of)]
     if old:
         which = ", ".join(sorted({f"{row.gpu} ({row.tier})" for row in old}))
         why = f"they are older than {STALE_DAYS} days, and nobody should spend money by them: {which}"
         fix = "take new ones into a price list, for example by `mlctl cost import`, or use them all the same, with `--allow-stale`"
         count = f"{len(old)} price{'' if len(old) == 1 else 's'} {'is' if len(old) == 1 else 'are'} left out"
-        _tell(Diagnostic("prices.stale", count, why, fix, Severity.WARNING), as_json=as_json)
+        tell([Diagnostic("prices.stale", count, why, fix, Severity.WARNING)], as_json=as_json)
+
+
+def tell_unused(workspace: Workspace, rows: Sequence[PriceRow], *, as_json: bool) -> None:
+    """A word on given prices that were neither among those that were asked for, nor the price of anything that there is."""
+    from mlctl.estimate.prices import GIVEN
+
+    told = []
+    used = [row for price in workspace.prices.used.values() for row in price.rows]
     for row in workspace.prices.given:
-        if row not in rows:
-            told = f"the price of {row.gpu} ({row.tier}) that was given has no effect"
+        if row not in rows and row not in used:
+            unused = f"the price of {row.gpu} ({row.tier}) that was given has no effect"
             fix = f"leave `{GIVEN}` out, or ask for `--tier {row.tier}`"
-            _tell(Diagnostic("prices.not-used", told, "it is not compared", fix, Severity.WARNING), as_json=as_json)
-
-
-def _tell(told: Diagnostic, *, as_json: bool) -> None:
-    import sys
-
-    from mlctl.views.human import diagnostics as human
-    from mlctl.views.human.style import wants_color, width
-    from mlctl.views.json import diagnostics as json_diagnostics
-
-    if as_json:
-        emit_json(json_diagnostics.to_json(told))
-    else:
-        sys.stderr.write(human.render([told], color=wants_color(sys.stderr), width=width()))
+            told.append(Diagnostic("prices.not-used", unused, "it is not compared", fix, Severity.WARNING))
+    tell(told, as_json=as_json)
 
 
 def tell_left_out(found: Sequence[Found]) -> None:
@@ -236,36 +239,13 @@ def tell_left_out(found: Sequence[Found]) -> None:
 
 def emit(found: Sequence[Comparison]) -> None:
     """A line of JSON for each option of each workload, in the order of the table, and then those that will not do."""
+    from mlctl.views.json.cost_sizing import option_json
+
+    def event(address: str, judged: Judged) -> dict[str, Any]:
+        return {"type": "cost_option", "address": address, **option_json(judged)}
+
     for item in found:
         for row in item.rows:
-            emit_json({**option_json(item.workload.address, row.judged), "best": row.best, "now": row.here})
+            emit_json({**event(item.workload.address, row.judged), "best": row.best, "now": row.here})
         for judged in item.others:
-            emit_json({**option_json(item.workload.address, judged), "best": False, "now": False})
-
-
-def option_json(address: str, judged: Judged) -> dict[str, Any]:
-    """One option, with all that is known of it."""
-    option, outlook = judged.option, judged.outlook
-    return {
-        "type": "cost_option",
-        "address": address,
-        "device": option.device.name,
-        "devices": option.device.count,
-        "paid": option.paid,
-        "provider": option.provider,
-        "tier": option.tier,
-        "regions": sorted({row.region for row in option.price.rows if row.region}),
-        "price": {**option.price.usd.to_json(), "as_of": option.price.as_of.isoformat(),
-                  "sources": sorted({row.source for row in option.price.rows})},
-        "hourly": option.hourly.to_json(),
-        "fit": outlook.fit.value,
-        "memory": None if outlook.memory is None else outlook.memory.to_json(),
-        "seconds": None if outlook.seconds is None else outlook.seconds.to_json(),
-        "elapsed": None if judged.elapsed is None else judged.elapsed.to_json(),
-        "usd": None if judged.usd is None else judged.usd.to_json(),
-        "useful": round(judged.useful, 4),
-        "figures": {name: value.to_json() for name, value in outlook.figures.items()},
-        "changes": list(outlook.changes),
-        "lost": None if judged.lost is None else judged.lost.value,
-        "why": judged.why,
-    }  # fmt: skip
+            emit_json({**event(item.workload.address, judged), "best": False, "now": False})

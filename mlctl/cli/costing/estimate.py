@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +11,7 @@ import typer
 from mlctl.cli.options import AsJson, addresses, emit_json
 from mlctl.cli.pricing import AllowStale, Price, priced, show_prices_of
 from mlctl.cli.project import in_project
-from mlctl.types.diagnostic import ExitCode
+from mlctl.types.diagnostic import ExitCode, Severity
 from mlctl.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def estimate(
         sys.stdout.write(cost_estimate.render(lines, color=wants_color(sys.stdout)))
     estimates = [line.estimate for line in lines if line.estimate is not None]
     show_prices_of(estimates, workspace.prices, as_json=as_json)
+    tell_budget(workspace, lines, as_json=as_json)
     return ExitCode.ERROR if any(line.refused for line in lines) else ExitCode.OK
 
 
@@ -67,6 +70,23 @@ def line_of(found: Found) -> Line:
     disk = found.workload.disk if isinstance(found.workload, Stores) else None
     fix = "" if found.refused is None else found.refused.diagnostics[0].fix
     return Line(found.address, found.estimate, disk, found.made, found.why, found.refused is not None, fix)
+
+
+def tell_budget(workspace: Workspace, lines: Sequence[Line], *, as_json: bool) -> None:
+    """A word on what the project's budget refuses, or may end, when it is planned. What is made is not paid for again."""
+    from mlctl.cli.telling import tell
+    from mlctl.engine import budget
+    from mlctl.estimate.limits import BUDGET
+
+    given = workspace.project.settings.get(BUDGET)
+    counted = [
+        budget.Line(line.address, line.estimate, there=line.made)
+        for line in lines
+        if line.estimate is not None and (line.estimate.lasting or not line.made)
+    ]
+    found = [item for item in budget.judge(given or {}, counted) if item.code != budget.NOT_KNOWN]
+    told = [budget.diagnostic(item, workspace.project, workspace.prices) for item in found]
+    tell([replace(item, severity=Severity.WARNING) for item in told], as_json=as_json)
 
 
 def emit(lines: list[Line]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlctl.cli.costing.patching import Edit, edits_of
-from mlctl.estimate.devices import Device, named
-from mlctl.estimate.nodes import selected, tier_of
-from mlctl.estimate.options import HOST
+from mlctl.cli.patching import Edit, edits_of
+from mlctl.estimate.devices import HOST, Device
+from mlctl.estimate.nodes import constrained, own_cluster, selected, tier_of
+from mlctl.estimate.spot import save_every
 from mlctl.types.address import Address
 from mlctl.types.spoken import spoken_dollars
 
@@ -24,7 +23,6 @@ _OWN = {
     "torchrun": "its hosts are what they are",
     "local": "this machine is what it is",
 }
-_LONGEST = 60  # minutes between two checkpoints, however seldom devices are taken away
 
 
 def moved(found: Found, judged: Judged) -> tuple[list[Edit], str]:
@@ -32,12 +30,14 @@ def moved(found: Found, judged: Judged) -> tuple[list[Edit], str]:
     address = Address.parse(found.address)
     if address.section == "training":
         return _training(address, found.desired.spec, judged)
-    return _deployment(address, found.desired.spec, judged)
+    if address.section == "deployments":
+        return _deployment(address, found.desired.spec, judged)
+    return [], f"how {address.section} say where they run is not known to mlctl: put it on {judged.option.name} by hand"
 
 
 def _training(address: Address, spec: Any, judged: Judged) -> tuple[list[Edit], str]:
     executor, option = spec.executor, judged.option
-    own = str(getattr(executor, "infra", None) or "").startswith(("k8s", "kubernetes", "ssh", "slurm"))
+    own = own_cluster(getattr(executor, "infra", None))
     changes = list(edits_of(address, judged.outlook.changes))
     if option.tier == "owned" and (name_of := _nodes(executor, option.device)) is not None:
         nodes, each = _shared(judged)
@@ -61,8 +61,7 @@ def _nodes(executor: Any, device: Device) -> str | None:
     if executor.type == "kubernetes":
         there, name = selected(executor.node_selector), "gpus"
     elif executor.type == "slurm":
-        parts = re.split(r"[&|,()\[\]]", executor.constraint or "")
-        there, name = next((found for part in parts if (found := named(part)) is not None), None), "gpus_per_node"
+        there, name = constrained(executor.constraint), "gpus_per_node"
     else:
         return None
     return name if there is not None and there.name == device.name else None
@@ -79,9 +78,11 @@ def _rented(judged: Judged) -> str:
 
 
 def _shared(judged: Judged) -> tuple[int, int]:
-    """Over how many machines, with how many devices each."""
-    count = judged.option.device.count
-    return (1, count) if count <= HOST else (-(-count // HOST), HOST)
+    """Over how many machines, with how many devices each: no more than are paid for."""
+    option = judged.option
+    count = option.device.count if option.device.count <= HOST else option.paid
+    nodes = next(number for number in range(-(-count // HOST), count + 1) if count % number == 0)
+    return nodes, count // nodes
 
 
 def _executor(address: Address, executor: Any, judged: Judged) -> Iterator[Edit]:
@@ -99,12 +100,11 @@ def _executor(address: Address, executor: Any, judged: Judged) -> Iterator[Edit]
 
 
 def _saving(address: Address, spec: Any, judged: Judged) -> Iterator[Edit]:
-    """Checkpoints as often as loses least, where devices may be taken away and the project saves by steps or epochs."""
+    """Checkpoints as often as loses least, where devices may be taken away and the project saves more seldom."""
     if judged.option.tier == "spot" and judged.interval is not None:
-        amount, _, unit = str(spec.checkpoint.every).partition(" ")
-        minutes = max(1, min(_LONGEST, round(judged.interval / 60)))
-        if unit != "minutes" or int(amount) > minutes:
-            yield Edit(address, ("checkpoint", "every"), f"{minutes} minutes")
+        every = save_every(spec.checkpoint.every, judged.interval)
+        if every is not None:
+            yield Edit(address, ("checkpoint", "every"), every)
 
 
 def _deployment(address: Address, spec: Any, judged: Judged) -> tuple[list[Edit], str]:

@@ -12,7 +12,7 @@ from mlctl.estimate.options import Option
 from mlctl.estimate.sizing import ALIKE, Judged, Sizing, Wish, judge, price, size
 from mlctl.estimate.workload import Outlook, Workload
 from mlctl.types.estimate import FORMULA, Range
-from mlctl.types.spoken import spoken_dollars, spoken_seconds
+from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_seconds
 
 SPEED = "tokens_per_second"
 _MILLION = 1e6
@@ -31,6 +31,14 @@ class Position:
     def fits(self) -> bool:
         """Whether it surely runs where it is."""
         return self.outlook.fit is Fit.FITS and not self.outlook.unsupported
+
+    @property
+    def short(self) -> str:
+        """By how much it likely does not fit where it is; nothing where it likely does, or its memory is not known."""
+        needed, device = self.outlook.memory, self.outlook.device
+        if needed is None or not device.memory or needed.mid <= device.memory:
+            return ""
+        return f"{spoken_bytes(needed.mid)} of {spoken_bytes(device.memory)}"
 
     @property
     def busy(self) -> Range | None:
@@ -158,6 +166,8 @@ def _both(now: Outlook, then: Outlook, name: str) -> tuple[float, float] | None:
 def _fitting(before: Position, after: Position) -> str:
     if after.fits and not before.fits:
         return "with it, it surely fits the devices it is on"
+    if after.short:
+        return f"with it, it likely does not fit the devices it is on: {after.short}"
     return "" if after.fits or not before.fits else "with it, it may not fit the devices it is on"
 
 

@@ -12,12 +12,13 @@ from mlctl.cli.costing.estimate import Addresses, Rows
 from mlctl.cli.options import AsJson, AutoApprove, addresses, emit_json, seconds_of
 from mlctl.cli.pricing import AllowStale, Price, priced
 from mlctl.cli.project import in_project
+from mlctl.cli.telling import tell
 from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, Severity
 from mlctl.workspace import Workspace
 
 if TYPE_CHECKING:
-    from mlctl.cli.costing.patching import Patched
     from mlctl.cli.costing.workloads import Found
+    from mlctl.cli.patching import Patched
     from mlctl.estimate.options import Option
     from mlctl.estimate.sizing import Sizing, Wish
 
@@ -81,38 +82,39 @@ def size(
     as_json: AsJson = False,
 ) -> int:
     """Print the choices, and write one of them where that is asked for."""
-    import sys
-
-    from mlctl.cli.costing.compare import offers, tell_stale
+    from mlctl.cli.costing.compare import asked, offers, tell_prices
+    from mlctl.cli.patching import check_one, check_yes
     from mlctl.estimate.sizing import Wish
-    from mlctl.views.human import cost_size
-    from mlctl.views.human.style import wants_color
 
-    if yes and not apply_patch:
-        raise MlctlError.of(
-            "cli.usage", "`--yes` has no effect without `--apply-patch`", "nothing is asked", "leave it out"
-        )
+    check_yes(yes=yes, apply=apply_patch)
     priced(workspace, price, allow_stale=allow_stale)
     seconds = {name: None if text is None else seconds_of(text, f"--{name}")
                for name, text in (("deadline", deadline), ("tpot", tpot), ("ttft", ttft))}  # fmt: skip
     wish = Wish(**seconds, concurrency=concurrency)
     offered = offers(workspace, gpus, gpu or [], provider or [], tier or [], None)
     found, left_out = sized(workspace, addresses(address), offered, wish, rows)
-    if apply_patch and len(found) != 1:
-        names = ", ".join(item.found.address for item in found)
-        raise MlctlError.of("cli.usage", "`--apply-patch` changes one resource", f"there are {names}", "name it")
-    if stale_matter(workspace, gpu, provider, tier):
-        tell_stale(workspace, as_json=as_json)
-    if as_json:
-        for item in found:
-            emit_json(as_event(item))
-    else:
-        sys.stdout.write(cost_size.render([(item.found.address, item.found.workload, item.sizing, _patch_words(item)) for item in found],
-                                          every=every, color=wants_color(sys.stdout)))  # fmt: skip
+    if apply_patch:
+        check_one([item.found.address for item in found])
+    counted = asked(workspace, gpu or (), provider or (), tier or ())
+    tell_prices(workspace, counted, as_json=as_json)
+    _show(found, every=every, as_json=as_json)
     _tell_left_out(left_out, as_json=as_json)
     if apply_patch:
         _write(workspace, found[0], approved=yes, as_json=as_json)
     return ExitCode.OK if all(item.sizing.chosen is not None for item in found) else ExitCode.ERROR
+
+
+def _show(found: list[Sized], *, every: bool, as_json: bool) -> None:
+    import sys
+
+    from mlctl.views.human import cost_size
+    from mlctl.views.human.style import wants_color
+
+    for item in found if as_json else ():
+        emit_json(as_event(item))
+    if not as_json:
+        lines = [(item.found.address, item.found.workload, item.sizing, _patch_words(item)) for item in found]
+        sys.stdout.write(cost_size.render(lines, every=every, color=wants_color(sys.stdout)))
 
 
 def sized(
@@ -124,8 +126,8 @@ def sized(
 ) -> tuple[list[Sized], list[Found]]:
     """The right size of each resource that is known well enough, and those that are not. Raises MlctlError where there is none,
     and for a wish that none of them could have."""
-    from mlctl.cli.costing.watched import watched
     from mlctl.cli.costing.workloads import assumed_rows, workloads
+    from mlctl.cli.watching import one_by_one
     from mlctl.estimate import sizing
 
     found = workloads(workspace, chosen, assumed_rows(workspace, rows))
@@ -134,7 +136,7 @@ def sized(
         raise nothing(found)
     _wishes(wish, {item.workload.lasting for item in known if item.workload is not None})
     result = []
-    for item in watched(known):
+    for item in one_by_one(known, lambda item: item.address):
         assert item.workload is not None  # noqa: S101  filtered above
         own = sizing.Wish(deadline=wish.deadline) if not item.workload.lasting else sizing.Wish(
             tpot=wish.tpot, ttft=wish.ttft, concurrency=wish.concurrency
@@ -147,12 +149,6 @@ def sized(
 
 def _tell_left_out(found: list[Found], *, as_json: bool) -> None:
     """A word on each resource of which too little is known."""
-    import sys
-
-    from mlctl.views.human import diagnostics as human
-    from mlctl.views.human.style import wants_color, width
-    from mlctl.views.json import diagnostics as json_diagnostics
-
     told = [
         Diagnostic(
             "cost.not-sized",
@@ -164,23 +160,7 @@ def _tell_left_out(found: list[Found], *, as_json: bool) -> None:
         )
         for item in found
     ]
-    for line in told if as_json else ():
-        emit_json(json_diagnostics.to_json(line))
-    if not as_json:
-        sys.stderr.write(human.render(told, color=wants_color(sys.stderr), width=width()))
-
-
-def stale_matter(
-    workspace: Workspace, gpus: list[str] | None, providers: list[str] | None, tiers: list[str] | None
-) -> bool:
-    """Whether prices that are too old are of what was asked for."""
-    return any(
-        workspace.prices.refused(row.as_of)
-        and (not gpus or row.gpu in gpus)
-        and (not providers or row.provider in providers)
-        and (not tiers or row.tier in tiers)
-        for row in workspace.prices.rows
-    )
+    tell(told, as_json=as_json)
 
 
 def _wishes(wish: Wish, lasting: set[bool]) -> None:
@@ -208,12 +188,11 @@ def today(workspace: Workspace, found: Found) -> Option | None:
     """Where a workload is now, with its price; None where none is known."""
     from mlctl.estimate.devices import sheet_name
     from mlctl.estimate.options import Option
-    from mlctl.estimate.prices import MACHINE
 
     assert found.workload is not None  # noqa: S101  asked of workloads alone
     device, tier = found.workload.device, found.workload.tier or "owned"
     known: Any = tier
-    price = workspace.prices.price(MACHINE if device.host else sheet_name(device), known)
+    price = workspace.prices.price(sheet_name(device), known)
     if price is None or workspace.prices.refused(price.as_of):
         return None
     machines = found.estimate.devices if found.estimate is not None else 1
@@ -238,7 +217,7 @@ def measured(found: Found) -> float | None:
 
 def _with_patch(workspace: Workspace, found: Found, best: Sizing) -> Sized:
     from mlctl.cli.costing.moving import moved
-    from mlctl.cli.costing.patching import patched, shared
+    from mlctl.cli.patching import patched, shared
     from mlctl.types.address import Address
 
     if best.chosen is None:
@@ -265,28 +244,19 @@ def _patch_words(item: Sized) -> tuple[list[str], str]:
 
 def as_event(item: Sized) -> dict[str, Any]:
     """A line of `--json`."""
-    from mlctl.cli.costing.compare import option_json
     from mlctl.views.json.cost_sizing import sizing_json
-
-    def option(judged: Any) -> dict[str, Any]:
-        found = option_json(item.found.address, judged)
-        return {name: value for name, value in found.items() if name not in ("type", "address")}
 
     edits = [] if item.patch is None else [edit.words for edit in item.patch.edits]
     diff = "" if item.patch is None else item.patch.diff
     patch = {"changes": edits, "diff": diff, "also": list(item.also), "why": item.unpatched}
-    return {"type": "cost_size", "address": item.found.address, **sizing_json(item.sizing, option), "patch": patch}
+    return {"type": "cost_size", "address": item.found.address, **sizing_json(item.sizing), "patch": patch}
 
 
 def _write(workspace: Workspace, item: Sized, *, approved: bool, as_json: bool) -> None:
-    from mlctl.cli.costing.patching import write
+    from mlctl.cli.patching import offer
 
     if item.patch is None:
         raise MlctlError.of(
             "cost.no-patch", f"{item.found.address} cannot be changed by mlctl", item.unpatched, "change it by hand"
         )
-    done = write(workspace, item.patch, approved=approved, as_json=as_json)
-    if as_json:
-        emit_json({"type": "cost_patched", "file": item.patch.name, "diff": item.patch.diff, "written": done})
-    else:
-        print(f"{item.patch.name} written; see `mlctl plan`." if done else "Nothing was written.")
+    offer(workspace, item.patch, approved=approved, as_json=as_json)

@@ -12,30 +12,59 @@ from mlctl.engine.budget import paid
 from mlctl.engine.health import survey
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.priced import made_with
+from mlctl.engine.promotion import PROMOTED_FROM
 from mlctl.estimate.actuals import MEASURED, STEP, Run, Service, hours_up
 from mlctl.files.log_counts import count
-from mlctl.provider import Context
+from mlctl.provider import Context, Estimates, Family, Kind
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.estimate import Estimate
 from mlctl.types.log_counts import Counts
-from mlctl.types.state import Record
+from mlctl.types.state import Pending, Record
 from mlctl.workspace import Workspace
 
 Progress = Callable[[str, float], None]
 
 
-def runs(ledger: Ledger, since: datetime) -> list[Run]:
-    """Everything that was made since a moment and of which anything was foretold or measured, oldest first."""
-    found = [run for record in ledger if record.complete and (run := _run(record)) is not None]
-    return sorted((item for item in found if item.at >= _text(since)), key=lambda item: (item.at, item.key))
+def runs(ledger: Ledger, since: datetime, kinds: Callable[[str], Kind]) -> list[Run]:
+    """Everything that was made since a moment and of which anything was foretold or measured, oldest first; and what was begun and
+    has not ended, of kinds that can tell what they take."""
+    made = [run for record in ledger if record.complete and (run := _run(record)) is not None]
+    found = [item for item in made if item.at >= _text(since)]
+    begun = [_begun(record) for record in ledger if record.pending is Pending.APPLY and _costs(record, kinds)]
+    found += [item for item in begun if not item.at or item.at >= _text(since)]
+    return sorted(found, key=lambda item: (item.at, item.key))
+
+
+def _costs(record: Record, kinds: Callable[[str], Kind]) -> bool:
+    try:
+        kind = kinds(record.key.address.section)
+    except MlctlError:  # of a package that is not installed any more
+        return False
+    return kind.family is Family.BUILD and isinstance(kind, Estimates)
+
+
+def _begun(record: Record) -> Run:
+    """It held devices too, for as long as it was at work."""
+    at = "" if record.failure is None else record.failure.at
+    return Run(
+        str(record.key.address),
+        str(record.key),
+        at,
+        None,
+        why="it has not ended, and what it took so far was not counted",
+    )
 
 
 def _run(record: Record) -> Run | None:
     foretold, actual = made_with(record), _actual(record)
+    if PROMOTED_FROM in record.provenance:  # the other environment has paid for it
+        return None
     if foretold is not None and foretold.lasting:
         return None
     if foretold is None and not actual:
         return None
-    made = Run(str(record.key.address), str(record.key), str(record.provenance.get("at", "")), foretold)
+    at, steps = str(record.provenance.get("at", "")), _number(actual.get("seconds"))
+    made = Run(str(record.key.address), str(record.key), at, foretold, steps=steps)
     seconds, usd = _number(actual.get("held_seconds", actual.get("seconds"))), paid(record)
     if usd is not None:
         return replace(made, seconds=seconds, usd=usd)
@@ -89,7 +118,7 @@ def _service(
         up=up,
         hourly=_hourly(estimate, here),
         counts=counts,
-        notes=tuple(_notes(record, estimate, counts, here)),
+        notes=tuple(_notes(estimate, hours, counts, here)),
     )
 
 
@@ -100,7 +129,9 @@ def _hourly(estimate: Estimate, here: int) -> float | None:
     return estimate.hourly.mid / here if estimate.device == "cpu" else estimate.hourly.mid
 
 
-def _notes(record: Record, estimate: Estimate, counts: Counts | None, here: int) -> Iterator[str]:
+def _notes(estimate: Estimate, hours: float | None, counts: Counts | None, here: int) -> Iterator[str]:
+    if hours is None:
+        yield "it does not run, and no log here says until when it did"
     if estimate.hourly is None:
         yield "what it runs on has no price: write one into the project's price list, tier `owned` for machines of your own"
     elif estimate.device == "cpu" and here > 1:

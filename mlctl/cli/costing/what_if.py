@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlctl.cli.costing.compare import compare_all, offers, tell_stale
-from mlctl.cli.costing.estimate import Rows, line_of
+from mlctl.cli.costing.compare import asked, compare_all, offers, tell_stale
+from mlctl.cli.costing.estimate import Rows, line_of, tell_budget
 from mlctl.cli.options import AsJson, emit_json
 from mlctl.cli.pricing import AllowStale, Price, priced, show_prices_of
 from mlctl.cli.project import in_project
@@ -64,8 +64,9 @@ def what_if(
     else:
         sys.stdout.write(cost_what_if.render(before, after, color=wants_color(sys.stdout)))
     show_prices_of([line.estimate for line in after if line.estimate is not None], changed.prices, as_json=as_json)
+    tell_budget(changed, after, as_json=as_json)
     if compare:
-        tell_stale(changed, as_json=as_json)
+        tell_stale(changed, asked(changed), as_json=as_json)
         compare_all(changed, found, offers(changed), as_json=as_json)
     return ExitCode.ERROR if any(line.refused for line in after) else ExitCode.OK
 

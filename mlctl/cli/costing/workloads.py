@@ -124,6 +124,11 @@ def _of_rows(address: Address, found: Input | Unknown, rows: float) -> Input:
     return Input(ObjectKey(address, ""), {**known, "rows": rows}, "")
 
 
+def _without(address: str, summary: str) -> str:
+    """What is said of a resource, without its address in front, which stands there already."""
+    return summary.removeprefix(f"{address}: ").removeprefix(f"{address} ")
+
+
 def _found(kind: Kind, desired: Desired, change: Change, ledger: Ledger, foresight: Foresight, ctx: Context) -> Found:
     """One resource, asked for what it takes here and for what it is; a refusal is kept, since elsewhere it may well fit."""
     before = foresight.before(kind.section)
@@ -135,7 +140,7 @@ def _found(kind: Kind, desired: Desired, change: Change, ledger: Ledger, foresig
             raise
         refused = error
     workload = asking.workload(kind, desired, before, ctx)
-    why = refused.diagnostics[0].summary if refused is not None else ""
+    why = _without(str(desired.address), refused.diagnostics[0].summary) if refused is not None else ""
     if not why and estimate is not None and estimate.memory is None and estimate.seconds is None:
         why = "; ".join(estimate.notes)
     return Found(

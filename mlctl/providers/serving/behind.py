@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from typing import Any
 
 from mlctl.estimate.kv import Keys, keys_of
 from mlctl.estimate.shapes import LanguageShape, UnknownShape, from_config
-from mlctl.launch.base_models import model_config
+from mlctl.launch.base_models import model_config, saved_config
 from mlctl.provider import Context, Desired, Input
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError
 
 _TRAINED = re.compile(r"\$\{(training\.[^}.]+(?:\[[^\]]*\])?)\.[a-z_]+\}")
-_CONFIG = "config.json"
 _DEEPEST = 8  # trainings that go on from each other
 LANGUAGE = "causal_lm"
 
@@ -71,15 +69,10 @@ def _registered(desired: Desired, model: str) -> Mapping[str, Any] | None:
 def _there(outputs: Mapping[str, Any], ctx: Context) -> Behind:
     if outputs.get("task") != LANGUAGE:
         raise NoLanguageModel
-    folder = ctx.path(str(outputs["model"]))
-    for place in (folder, folder / "model", folder / "data" / "model"):
-        try:
-            config = json.loads((place / _CONFIG).read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(config, dict):
-            return _of(config, place)
-    raise UnknownShape(f"`{outputs['model']}` has no config.json")
+    found = saved_config(ctx.path(str(outputs["model"])))
+    if found is None:
+        raise UnknownShape(f"`{outputs['model']}` has no config.json")
+    return _of(found[1], found[0])
 
 
 def _foreseen(desired: Desired, model: str) -> Iterator[tuple[str, str | None]]:

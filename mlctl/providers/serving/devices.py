@@ -83,7 +83,7 @@ def rent_of(place: Place, tensor: int, ctx: Context) -> Rent:
     no price of its own."""
     if place.device.host and place.cluster:
         return Rent()
-    name = "cpu" if place.device.host else sheet_name(place.device)
+    name = sheet_name(place.device)
     price = ctx.prices.price(name, place.tier) if place.known else None
     if price is None:
         if place.tier == "owned":

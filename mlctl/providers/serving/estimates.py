@@ -15,6 +15,7 @@ from mlctl.provider import Context, Desired
 from mlctl.providers.serving.behind import NoLanguageModel, behind, made_folder
 from mlctl.providers.serving.devices import Place, Rent, place_of, rent_of
 from mlctl.providers.serving.engines.services import COUNTED, ON_PROCESSORS, of_file, service_of
+from mlctl.providers.serving.engines.support import unsupported
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.spec.engines import TorchEngine, XllamacppEngine
 from mlctl.providers.serving.wanted import models_of
@@ -76,7 +77,12 @@ def _of_language(
         return _told(place, rent, tensor, notes=(f"unknown: {error}",))
     service = max(services, key=lambda item: serving.needed(item).mid)
     warnings = _warnings(service, place, len(services), _stands(desired, made))
+    uneven = serving.unshared(service.shape, service.tensor)
+    if uneven:
+        raise _cannot_share(str(desired.address), service, uneven)
     if place.known and place.device.memory:
+        lacking = unsupported(service, place.device)
+        warnings = (*((f"`{service.engine}` may not start: {lacking}",) if lacking else ()), *warnings)
         fit = serving.starts(service)
         if fit is Fit.NEVER:
             raise does_not_start(str(desired.address), service)
@@ -181,6 +187,18 @@ def does_not_start(address: str, service: Service) -> MlctlError:
         f"{address}: `{service.engine}` cannot start on {where} with {spoken_bytes(device.memory)}: {what}",
         f"the rest is taken by {pieces}",
         "\n".join([*lines, "or a smaller model, or a device with more memory"]),
+        address=address,
+    )
+
+
+def _cannot_share(address: str, service: Service, why: str) -> MlctlError:
+    """The refusal of a number of devices that layers do not come out even on."""
+    able = [str(number) for number in range(1, service.tensor) if not serving.unshared(service.shape, number)]
+    return MlctlError.of(
+        "deploy.does-not-start",
+        f"{address}: `{service.engine}` cannot start with `tensor_parallel: {service.tensor}`",
+        why,
+        f"set `serve.engine.tensor_parallel` to {' or '.join(able[-3:])}",
         address=address,
     )
 

@@ -7,27 +7,19 @@ from dataclasses import dataclass, replace
 
 from mlctl.estimate import decode, serving
 from mlctl.estimate.decode import Traffic
-from mlctl.estimate.devices import Device
+from mlctl.estimate.devices import HOST, Device
 from mlctl.estimate.fit import Fit
 from mlctl.estimate.prices import Tier
-from mlctl.estimate.serving import WEIGHTS, Service
+from mlctl.estimate.serving import Service
 from mlctl.estimate.shapes import UnknownShape
 from mlctl.estimate.workload import Outlook
 from mlctl.provider import Context, Desired
 from mlctl.providers.serving.behind import NoLanguageModel
 from mlctl.providers.serving.devices import Place, place_of, rent_of
+from mlctl.providers.serving.engines.support import unsupported
 from mlctl.providers.serving.estimates import services_of, traffic_of
 from mlctl.types.estimate import Range
 from mlctl.types.state import Record
-
-# What engines have builds for.
-_BUILDS = {
-    "vllm": ("nvidia", "amd", "host"), "sglang": ("nvidia", "amd"), "tgi": ("nvidia", "amd"), "tensorrt_llm": ("nvidia",),
-    "triton": ("nvidia",), "xllamacpp": ("host",),
-}  # fmt: skip
-# Weights that there is no way to compute with.
-_NOT_ON = {"amd": ("fp4", "nf4"), "host": ("fp8", "fp4", "nf4", "int8")}
-_IN_A_MACHINE = 8  # GPUs that one engine is spread over at most
 
 
 def workload(desired: Desired, made: Sequence[Record], ctx: Context) -> DeploymentWorkload | None:
@@ -66,14 +58,14 @@ class DeploymentWorkload:
         """The same engine spread over all of these devices, by as many replicas as the project has where that is possible."""
         if not device.memory:
             return Outlook(device, Fit.MAY, why="which device it is, and how much memory it has, is not known")
-        lacking = self._lacking(device)
+        lacking = unsupported(self.service, device)
         if lacking:
             return Outlook(device, Fit.NEVER, unsupported=lacking)
         tensor, replicas = self._spread(device)
-        if tensor * replicas < device.count and not device.host:
+        if tensor * replicas < device.count and not device.host and device != self.device:
             return Outlook(device, Fit.NEVER, unsupported=f"its layers cannot be shared by {device.count} devices")
         service = self._moved(device, tensor)
-        changes = self._changes(tensor, replicas)
+        changes = self._changes(device, tensor, replicas)
         fit, needed = serving.starts(service), serving.needed(service)
         if fit is Fit.NEVER:
             return Outlook(device, fit, needed, changes=changes, why=self._missing(service))
@@ -81,19 +73,17 @@ class DeploymentWorkload:
         return Outlook(device, fit, needed, figures=figures, changes=changes, why=_words(replicas))
 
     def _spread(self, device: Device) -> tuple[int, int]:
-        """Over how many devices each layer is shared, and how many replicas there are of that. On one machine there is one."""
+        """Over how many devices each layer is shared, and how many replicas there are of that. On one machine there is one. Where
+        it is now it is as it is, with devices that no layer is on."""
         if device.host:
             return 1, 1
-        heads, own = self.service.shape.heads, self.place.replicas
+        shape, own = self.service.shape, self.place.replicas
+        if device == self.device:
+            return self.service.tensor, own
         replicas = own if device.count % own == 0 else 1
         each = device.count // replicas
-        if device == self.device and each % self.service.tensor == 0:
-            tensor = self.service.tensor
-        else:
-            fitting = (
-                number for number in range(min(each, _IN_A_MACHINE), 0, -1) if not (each % number or heads % number)
-            )
-            tensor = next(fitting)
+        able = (number for number in range(min(each, HOST), 0, -1) if not each % number)
+        tensor = next(number for number in able if not serving.unshared(shape, number))
         return tensor, device.count // tensor if self.place.cluster else 1
 
     def _moved(self, device: Device, tensor: int) -> Service:
@@ -101,29 +91,12 @@ class DeploymentWorkload:
             return replace(self.service, device=device, tensor=1, share=None)
         return replace(self.service, device=replace(device, count=tensor), tensor=tensor)
 
-    def _changes(self, tensor: int, replicas: int) -> tuple[str, ...]:
+    def _changes(self, device: Device, tensor: int, replicas: int) -> tuple[str, ...]:
         found = [] if tensor == self.service.tensor else [f"serve.engine.tensor_parallel: {tensor}"]
         if self.place.cluster:
-            found += [] if tensor == self.place.device.count else [f"target.gpus: {tensor}"]
+            found += [] if device == self.device or tensor == self.place.device.count else [f"target.gpus: {tensor}"]
             found += [] if replicas == self.place.replicas else [f"target.replicas: {replicas}"]
         return tuple(found)
-
-    def _lacking(self, device: Device) -> str:
-        """What the engine or its weights ask of a device and this one has not."""
-        engine, weights = self.service.engine, self.service.weights
-        what = "host" if device.host else device.maker
-        if what not in _BUILDS[engine]:
-            return f"`{engine}` has no build for {'processors' if device.host else device.name}"
-        if weights in _NOT_ON.get(what, ()):
-            return f"weights in {weights} are not for {'processors' if device.host else device.name}"
-        if what != "nvidia":
-            return ""
-        capability = device.capability or 0.0
-        if capability < WEIGHTS[weights].capability:
-            return f"weights in {weights} need capability {WEIGHTS[weights].capability:g}, and {device.name} has {capability:g}"
-        if self.service.key_width == 1.0 and capability < WEIGHTS["fp8"].capability:
-            return f"keys and values in 8 bits need capability {WEIGHTS['fp8'].capability:g}, and {device.name} has {capability:g}"
-        return ""
 
     def _missing(self, service: Service) -> str:
         ways = [item.change for item in serving.ways(service) if item.fit is Fit.FITS]

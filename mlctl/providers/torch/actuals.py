@@ -12,7 +12,7 @@ from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import UnknownShape
 from mlctl.provider import Context, Desired
 from mlctl.providers.torch.costs import rent_of
-from mlctl.providers.torch.devices import place_of
+from mlctl.providers.torch.devices import Place, place_of
 from mlctl.providers.torch.estimates import planned_layout
 from mlctl.providers.torch.setups import group_of, setup_of
 from mlctl.providers.torch.sizes import shape_of, teacher_of
@@ -58,7 +58,7 @@ def _compared(
     except (UnknownShape, MlctlError):
         return {"actual": actual}
     setup = setup_of(spec, shape, layout, place, teacher, float(data.get("train", 0)))
-    if len(ended["ranks"]) != setup.processes or not place.known:
+    if len(ended["ranks"]) != setup.processes or not place.known or _elsewhere(place, ended):
         return {"actual": actual}
     predicted = _predicted(spec, setup, ended, data)
     ratio = {name: actual[name] / value for name, value in predicted.items() if value and actual.get(name)}
@@ -76,11 +76,12 @@ def _compared(
 def _paid(spec: TrainingSpec, ended: Mapping[str, Any], actual: Mapping[str, float], ctx: Context) -> dict[str, Any]:
     """For how long devices were held, start and all, and the dollars of that at today's price; nothing of what has no price."""
     try:
-        rent = rent_of(spec, place_of(spec), ctx)
+        place = place_of(spec)
+        rent = rent_of(spec, place, ctx)
     except MlctlError:
         return {}
     held = _held(ended, actual["seconds"])
-    if rent.hourly is None or rent.price is None:
+    if rent.hourly is None or rent.price is None or _elsewhere(place, ended):
         return {"held_seconds": held}
     usd = rent.hourly.mid * held / 3600
     return {
@@ -89,6 +90,11 @@ def _paid(spec: TrainingSpec, ended: Mapping[str, Any], actual: Mapping[str, flo
         "price_of": rent.price.as_of.isoformat(),
         "tier": rent.tier,
     }
+
+
+def _elsewhere(place: Place, ended: Mapping[str, Any]) -> bool:
+    """Whether the ranks were not on what was planned for: another machine's devices (`MLCTL_DEVICE`), or GPUs that were left alone."""
+    return place.device.host == any(float(rank["gpu_megabytes"]) for rank in ended["ranks"])
 
 
 def _held(ended: Mapping[str, Any], seconds: float) -> float:

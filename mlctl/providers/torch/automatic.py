@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from mlctl.estimate.choice import Choice, choose
 from mlctl.estimate.fit import Fit, together
-from mlctl.estimate.setup import ZERO, Setup
+from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import DenseShape, LanguageShape, Shape, UnknownShape
 from mlctl.launch.base_models import model_config
 from mlctl.provider import Context
 from mlctl.providers.torch.devices import Place, place_of
 from mlctl.providers.torch.layout import engine_of
+from mlctl.providers.torch.rules_engine import goes_with
 from mlctl.providers.torch.setups import setup_of
 from mlctl.providers.torch.sizes import shape_of, teacher_of
 from mlctl.providers.torch.spec import Auto, CausalLm, Mlp, TrainingSpec
@@ -19,6 +20,7 @@ from mlctl.types.jobs.transformer import parallel_problems
 from mlctl.types.spoken import spoken_bytes
 
 _FEATURES = 1  # of a table whose columns are not known yet: hidden layers are what a perceptron consists of
+_LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3")  # families that our own engine takes apart
 _SINGLE = Layout(strategy="single")
 
 
@@ -73,22 +75,13 @@ def _teacher(spec: TrainingSpec, ctx: Context) -> LanguageShape | None:
 
 def able(spec: TrainingSpec, setup: Setup, ctx: Context) -> bool:
     """Whether the rest of the spec goes with a strategy."""
-    strategy, offload = setup.strategy, set(spec.memory.offload)
-    if spec.optimizer.type == "adamw_8bit" and strategy in ("fsdp", "zero3", "tensor", "3d"):
-        return False
-    if spec.optimizer.type == "adafactor" and strategy in ("fsdp", "tensor", "3d"):
-        return False
-    if "parameters" in offload and strategy not in ("fsdp", "zero3"):
-        return False
-    if "optimizer" in offload and strategy not in ("fsdp", *ZERO):
-        return False
-    if strategy == "fsdp" and len(offload & {"parameters", "optimizer"}) == 1:
-        return False
-    if spec.optimizer.fused and strategy in ZERO:
+    if not goes_with(spec, setup.strategy):
         return False
     if isinstance(setup.shape, DenseShape) or setup.engine != "torch" or not isinstance(spec.model, CausalLm):
         return True
     config = model_config(spec.model.base, spec.model.revision, ctx)
+    if spec.model.revision is not None and not config.get("architectures"):  # known by its name, and not here yet
+        return setup.tensor == setup.pipeline == 1 and setup.shape.family in _LLAMA_LIKE
     return not parallel_problems(config, _layout(setup))
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.estimate import money
-from mlctl.estimate.limits import BUDGET, MARGIN, limit
+from mlctl.estimate.devices import sheet_name
+from mlctl.estimate.limits import BUDGET, DOLLARS, MARGIN, limit
 from mlctl.estimate.prices import Price
 from mlctl.launch import job
 from mlctl.launch.job import JobState
@@ -40,13 +41,14 @@ def rent_of(spec: TrainingSpec, place: Place, ctx: Context) -> Rent:
     whole = place.known and spec.executor.type in _MACHINES
     if place.tier is None and place.device.host and not whole:
         return Rent(None)
-    price = ctx.prices.price(place.device.name, place.tier or "owned")
+    name = sheet_name(place.device)
+    asked: Any = spec.executor
+    price = ctx.prices.price_at(name, place.tier or "owned", getattr(asked, "infra", None))
     if price is None and place.tier is None:
         return Rent(None)
     if price is None:
-        return Rent(place.tier, note=f"no price is known for {place.device.name} ({place.tier})")
+        return Rent(place.tier, note=f"no price is known for {name} ({place.tier})")
     found = money.hourly(paid(place), price)
-    asked: Any = spec.executor
     most = getattr(asked, "max_hourly_cost", None)
     if place.tier is not None and most is not None:  # dearer machines are not taken
         most *= place.hosts
@@ -92,7 +94,7 @@ def job_limit(spec: TrainingSpec, ctx: Context) -> JobLimit | None:
     found = limit_of(spec, rent, ctx)
     if found is None:
         return None
-    dollars = any(budget.get(name) is not None for name in ("max_usd", "max_usd_per_run"))
+    dollars = any(budget.get(name) is not None for name in DOLLARS)
     node = rent.hourly.high / place.hosts * MARGIN if dollars and rent.hourly is not None else None
     return JobLimit(
         seconds=round(found.seconds), by=found.by, node_usd_per_hour=None if node is None else round(node, 4)

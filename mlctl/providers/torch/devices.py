@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlctl.estimate.devices import DEVICE_VARIABLE, Device, here, named
-from mlctl.estimate.nodes import selected, size, tier_of
+from mlctl.estimate.nodes import constrained, own_cluster, selected, size, tier_of
 from mlctl.estimate.prices import Tier
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.types.diagnostic import MlctlError
@@ -54,8 +54,7 @@ def place_of(spec: TrainingSpec) -> Place:
 
 def _rented(executor: Any) -> Place:
     nodes, tier = int(executor.nodes), "spot" if executor.spot else "on_demand"
-    owned = str(executor.infra or "").startswith(("k8s", "kubernetes", "ssh", "slurm"))
-    paid: Any = None if owned else tier
+    paid: Any = None if own_cluster(executor.infra) else tier
     if not executor.gpu:
         return replace(_host(executor, nodes), tier=paid)
     device = named(executor.gpu)
@@ -82,8 +81,7 @@ def _pods(executor: Any) -> Place:
 def _slurm(executor: Any) -> Place:
     nodes = int(executor.nodes)
     if executor.gpus_per_node:
-        parts = re.split(r"[&|,()\[\]]", executor.constraint or "")
-        device = next((found for part in parts if (found := named(part)) is not None), None)
+        device = constrained(executor.constraint)
         count = int(executor.gpus_per_node) * nodes
         if device is not None:
             return Place(replace(device, count=count), nodes)

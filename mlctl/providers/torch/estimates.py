@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
-from mlctl.estimate import fit, memory, money, time
+from mlctl.estimate import fit, memory, money, spot, time, transfer
 from mlctl.estimate.calibration import Run, calibrated, runs_of
 from mlctl.estimate.fit import Fit
 from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import UnknownShape
+from mlctl.launch.base_models import is_pending
 from mlctl.provider import Context, Desired
 from mlctl.providers.torch.automatic import automatic
-from mlctl.providers.torch.costs import limit_of, rent_of, uncarried
+from mlctl.providers.torch.costs import Rent, limit_of, rent_of, uncarried
 from mlctl.providers.torch.devices import Place, place_of
 from mlctl.providers.torch.disk import disk_words
 from mlctl.providers.torch.layout import fixed_layout
 from mlctl.providers.torch.machine import missing_tools
 from mlctl.providers.torch.setups import group_of, setup_of, work_of
 from mlctl.providers.torch.sizes import Amount, NotYet, amount_of, features_of, shape_of, teacher_of
-from mlctl.providers.torch.spec import TrainingSpec
+from mlctl.providers.torch.spec import CausalLm, TrainingSpec
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.estimate import Estimate, Limit, Range
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.jobs.search import TRIALS
 from mlctl.types.jobs.train import CHECKPOINTS
-from mlctl.types.spoken import spoken_bytes
+from mlctl.types.spoken import spoken_bytes, spoken_seconds
 from mlctl.types.state import Record
 
 _PRUNED = 0.2  # of all the steps of a search: what is not promising ends early
@@ -55,10 +57,13 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
         shape = shape_of(spec, ctx, features_of(desired))
         teacher = teacher_of(spec, ctx)
     except UnknownShape as error:
+        language = isinstance(spec.model, CausalLm)
+        if isinstance(spec.model, CausalLm) and not is_pending(spec.model.base):
+            planned_layout(spec, ctx)  # refuses what could not be decided later either
         return Estimate(
             place.device.name,
             place.device.count,
-            notes=(*notes, f"unknown: {error}" if not missing else f"known {missing}"),
+            notes=(*notes, f"unknown: {error}" if language or not missing else f"known {missing}"),
             **paid,
         )
     layout, why = planned_layout(spec, ctx)
@@ -69,8 +74,9 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     seconds = None if amount is None else seconds_of(spec, setup, amount, runs)
     if seconds is not None:
         seconds = seconds * _left(ctx.folder(desired.key)) if isinstance(desired.identity, str) else seconds
+    usd, waste = _usd(seconds, setup, rent, place)
     room, lacking = disk_words(spec, setup, ctx)
-    notes += [text for text in (why, *room, missing and f"its time is known {missing}") if text]
+    notes += [text for text in (why, *room, waste, missing and f"its time is known {missing}") if text]
     return Estimate(
         device=place.device.name,
         devices=_busy(setup),
@@ -78,11 +84,29 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
         memory=found,
         parts={name: value.mid * setup.together for name, value in memory.parts(setup).items()},
         seconds=seconds,
-        usd=None if seconds is None or rent.hourly is None else money.cost(seconds + time.start(setup), rent.hourly),
+        usd=usd,
         notes=tuple(notes),
         **paid,
-        warnings=(*_warnings(setup, found, place), *lacking, *absent),
+        warnings=(*_warnings(setup, found, place), *_emulated(setup), *lacking, *absent),
     )
+
+
+def _usd(seconds: Range | None, setup: Setup, rent: Rent, place: Place) -> tuple[Range | None, str]:
+    """Dollars from the start to the end, and a word on what spot devices lose of them."""
+    if seconds is None or rent.hourly is None:
+        return None, ""
+    paid = seconds + time.start(setup)
+    if rent.tier != "spot":
+        return money.cost(paid, rent.hourly), ""
+    saves = checkpoint_seconds(setup)
+    found = spot.expected(paid, rent.hourly, checkpoint_seconds=saves, nodes=place.device.machines)
+    lost = f"of spot devices {found.useful.mid:.0%} of the paid time is useful, which the cost counts"
+    return found.cost, f"{lost}; with the waiting for them it is likely done after {spoken_seconds(found.elapsed.mid)}"
+
+
+def checkpoint_seconds(setup: Setup) -> float:
+    """The time of one checkpoint, however the training is spread."""
+    return transfer.checkpoint_seconds(replace(setup, strategy="single")).mid
 
 
 def _busy(setup: Setup) -> int:
@@ -143,6 +167,14 @@ def _warnings(setup: Setup, needed: Range, place: Place) -> tuple[str, ...]:
     found = next((item for item in fit.levers(setup)), None)
     way = "" if found is None else f"; with `{found.change}` it would take {spoken_bytes(found.needed.mid)}"
     return (f"it may not fit: up to {spoken_bytes(needed.high)} of {spoken_bytes(place.device.memory)}{way}",)
+
+
+def _emulated(setup: Setup) -> tuple[str, ...]:
+    """A word where a GPU has no bf16 of its own."""
+    device = setup.device
+    if device.host or setup.precision != "bf16" or device.fast_half:
+        return ()
+    return (f"bf16 is only emulated by {device.name}, as slow as fp32; `precision: fp16` is not",)
 
 
 def seconds_of(spec: TrainingSpec, setup: Setup, amount: Amount, runs: Sequence[Run]) -> Range | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -31,8 +32,11 @@ _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TAKEN = re.compile(
     r"MLCTL_.*|PET_.*|SKYPILOT_.*|JOB_COMPLETION_INDEX|RANK|LOCAL_RANK|WORLD_SIZE|MASTER_ADDR|MASTER_PORT"
 )
-
-
+# Of SkyPilot's `resources`: those that are fields of the block, and those by which machines cost more or less.
+_SKY_OWN = frozenset(
+    {"infra", "accelerators", "cpus", "memory", "disk_size", "use_spot", "max_hourly_cost", "image_id", "job_recovery"}
+)
+_SKY_PRICED = frozenset({"accelerators", "cpus", "instance_type", "max_hourly_cost", "memory", "use_spot"})
 Variable = Annotated[str, variable(_TAKEN)]
 
 
@@ -202,18 +206,32 @@ def _check_sky(executor: SkyPilot) -> list[Diagnostic]:
                 "add for example `gpu: H100`", path=("executor", "gpus"),
             )
         )  # fmt: skip
-    own = {
-        "infra", "accelerators", "cpus", "memory", "disk_size", "use_spot", "max_hourly_cost", "image_id", "job_recovery",
-    }  # fmt: skip
     found += [
         Diagnostic(
             "executor.twice", f"`options.{name}` is a field of its own", "mlctl writes it itself",
             "use `infra`, `gpu` and `gpus`, `cpus`, `memory`, `disk`, `spot`, `max_hourly_cost`, `image` or `job_recovery`",
             path=("executor", "options", name),
         )
-        for name in sorted(own & executor.options.keys())
+        for name in sorted(_SKY_OWN & executor.options.keys())
     ]  # fmt: skip
-    return [*found, *_twice(executor.env, executor.secrets)]
+    return [*found, *_other_machines(executor), *_twice(executor.env, executor.secrets)]
+
+
+def _other_machines(executor: SkyPilot) -> Iterator[Diagnostic]:
+    """Alternatives may differ in where they are, and not in what they are: estimates and the budget know one kind of machine."""
+    fixed = _SKY_PRICED if executor.infra is None else _SKY_PRICED | {"infra"}
+    where = "`infra`" if executor.infra is None else "where they are, such as `region`"
+    for name in ("any_of", "ordered"):
+        listed = executor.options.get(name)
+        for number, item in enumerate(listed if isinstance(listed, list) else []):
+            for field in sorted(fixed & item.keys() if isinstance(item, dict) else ()):
+                yield Diagnostic(
+                    "executor.other-machines",
+                    f"`options.{name}` would take machines by another `{field}`",
+                    "what they cost is in no estimate, and no budget holds for them",
+                    f"write the machines under `executor`; alternatives may differ in {where}",
+                    path=("executor", "options", name, number, field),
+                )
 
 
 def _check_kubernetes(executor: Kubernetes) -> list[Diagnostic]:

@@ -121,10 +121,24 @@ _EXCLUDED = (
 def check_strategy(spec: TrainingSpec) -> Iterator[Diagnostic]:
     """What the strategy cannot go along with."""
     kind = spec.strategy.type
+    for name, item in _excluded(spec, kind):
+        yield problem("excluded", f"`{name}` does not go with `{kind}`", item.why, item.fix, *item.path)
+
+
+def goes_with(spec: TrainingSpec, strategy: str) -> bool:
+    """Whether a training that leaves its strategy open could name this one."""
+    return not any(_excluded(spec, strategy)) and not (strategy == "fsdp" and _offloads_half(spec))
+
+
+def _excluded(spec: TrainingSpec, strategy: str) -> Iterator[tuple[str, _Excluded]]:
     for item in _EXCLUDED:
-        name = item.choice(spec) if kind in item.strategies else None
+        name = item.choice(spec) if strategy in item.strategies else None
         if name is not None:
-            yield problem("excluded", f"`{name}` does not go with `{kind}`", item.why, item.fix, *item.path)
+            yield name, item
+
+
+def _offloads_half(spec: TrainingSpec) -> bool:
+    return ("optimizer" in spec.memory.offload) != ("parameters" in spec.memory.offload)
 
 
 def check_engine(spec: TrainingSpec) -> Iterator[Diagnostic]:
@@ -214,7 +228,7 @@ def check_memory(spec: TrainingSpec) -> Iterator[Diagnostic]:
     offload = spec.memory.offload
     for twice in sorted({item for item in offload if offload.count(item) > 1}):
         yield problem("duplicate", f"`{twice}` stands twice in `offload`", "", "name it once", "memory", "offload")
-    if spec.strategy.type == "fsdp" and ("optimizer" in offload) != ("parameters" in offload):
+    if spec.strategy.type == "fsdp" and _offloads_half(spec):
         yield problem(
             "offload",
             "`fsdp` offloads parameters and optimizer state together",

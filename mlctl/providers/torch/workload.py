@@ -17,8 +17,9 @@ from mlctl.estimate.workload import Outlook
 from mlctl.provider import Context, Desired
 from mlctl.providers.torch.automatic import able
 from mlctl.providers.torch.devices import Place, place_of
-from mlctl.providers.torch.estimates import seconds_of
+from mlctl.providers.torch.estimates import checkpoint_seconds, seconds_of
 from mlctl.providers.torch.layout import engine_of, fixed_layout
+from mlctl.providers.torch.rules_engine import goes_with
 from mlctl.providers.torch.setups import group_of, setup_of
 from mlctl.providers.torch.sizes import Amount, NotYet, amount_of, features_of, shape_of, teacher_of
 from mlctl.providers.torch.spec import Auto, CausalLm, DataParallel, Qlora, TrainingSpec
@@ -26,7 +27,6 @@ from mlctl.types.estimate import Range
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.state import Record
 
-_IN_A_HOST = 8  # accelerators that a machine has at most
 _MAKER = "nvidia"  # whose software everything here is known to run on
 _INT8 = 7.5  # CUDA's name for devices that multiply packed weights
 _SINGLE = Layout(strategy="single")
@@ -77,7 +77,7 @@ class TrainingWorkload:
     @property
     def checkpoint_seconds(self) -> float:
         """From what a checkpoint weighs: what is learnt, and the optimizer's state of it."""
-        return transfer.checkpoint_seconds(self._setup(_SINGLE, self.device)).mid
+        return checkpoint_seconds(self._setup(_SINGLE, self.device))
 
     @property
     def disk(self) -> Range:
@@ -90,7 +90,10 @@ class TrainingWorkload:
         lacking = self._lacking(device)
         if not device.memory:
             return Outlook(device, Fit.MAY, unsupported=lacking, why="how much memory the device has is not known")
-        setup, change, why = self._spread(device)
+        try:
+            setup, change, why = self._spread(device)
+        except ValueError as error:
+            return Outlook(device, Fit.NEVER, unsupported=lacking or str(error))
         needed, fit = self._needs(setup)
         seconds = None if self.amount is None else seconds_of(self.spec, setup, self.amount, self.runs)
         return Outlook(
@@ -99,7 +102,7 @@ class TrainingWorkload:
             memory=needed,
             seconds=None if seconds is None else seconds + time.start(setup),
             unsupported=lacking,
-            changes=(change,) if change else (),
+            changes=(*((change,) if change else ()), *self._smaller(setup)),
             why="; ".join(text for text in (why, self.missing and f"its time is known {self.missing}") if text),
         )
 
@@ -119,7 +122,7 @@ class TrainingWorkload:
         return ""
 
     def _spread(self, device: Device) -> tuple[Setup, str, str]:
-        """The training over all of the devices, what has to be written for that, and why."""
+        """The training over all of the devices, what has to be written for that, and why. Raises ValueError where nothing goes."""
         own = self._own(device)
         if own is not None:
             layout, change = own
@@ -132,11 +135,18 @@ class TrainingWorkload:
         try:
             chosen = choose(start, processes, engine=engine, able=lambda other: able(self.spec, other, self.ctx))
         except ValueError:
-            return (setup, change, "") if own is not None else (start, "strategy: single", "no strategy shares it")
+            if own is None:
+                raise
+            return setup, change, ""
         if own is not None and self._needs(chosen.setup)[1] is self._needs(setup)[1]:
             return setup, change, ""
         written = "" if self.spec.strategy.type == "auto" else _written(chosen.setup)
         return chosen.setup, written, chosen.why
+
+    def _smaller(self, setup: Setup) -> tuple[str, ...]:
+        """What has to be written where a process has fewer rows of a batch than it is told to go through at once."""
+        own, micro = self.spec.batch_size // setup.data, self.spec.micro_batch_size
+        return () if micro is None or micro <= max(1, own) else (f"micro_batch_size: {max(1, own)}",)
 
     def _processes(self, device: Device) -> int:
         """How many `strategy: auto` would share the rows between; a machine without accelerators counts as one."""
@@ -153,7 +163,7 @@ class TrainingWorkload:
             return None
         if device.host or device == self.device or fixed.processes == device.count:
             return fixed, ""
-        if device.count == 1:
+        if device.count == 1 and goes_with(self.spec, "single"):
             return _SINGLE, "strategy: single"
         if isinstance(self.spec.strategy, DataParallel):
             name = self.spec.strategy.type
@@ -168,7 +178,7 @@ class TrainingWorkload:
 
     def _setup(self, layout: Layout, device: Device) -> Setup:
         here = device.host and device == self.place.device
-        hosts = self.place.hosts if here else 1 if device.host else -(-device.count // _IN_A_HOST)
+        hosts = self.place.hosts if here else device.machines
         place = replace(self.place, device=device, hosts=hosts)
         rows = 0.0 if self.amount is None else self.amount.rows.low
         return setup_of(self.spec, self.shape, layout, place, self.teacher, rows)

@@ -53,7 +53,7 @@ def _service(item: Service) -> list[str]:
     answered = UNKNOWN if counts is None else f"{counts.answered:,}"
     return [
         item.address,
-        spoken_seconds(item.hours * 3600),
+        UNKNOWN if item.hours is None else spoken_seconds(item.hours * 3600),
         _dollars(item.hourly),
         _dollars(item.usd),
         answered,
@@ -97,8 +97,7 @@ def _summed(runs: Sequence[Run], services: Sequence[Service], since: datetime) -
     for what, values in (("runs", [item.usd for item in runs]), ("deployments", [item.usd for item in services])):
         usd, unknown = known(values)
         if values:
-            sum_known = UNKNOWN if unknown == len(values) else spoken_dollars(usd)
-            told.append(f"{what} {sum_known}" + (f", {unknown} unknown" if 0 < unknown < len(values) else ""))
+            told.append(f"{what} {_dollars(usd)}" + (f", {unknown} unknown" if 0 < unknown < len(values) else ""))
     return f"Since {since:%Y-%m-%d}: {'; '.join(told)}.\n"
 
 

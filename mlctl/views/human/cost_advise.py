@@ -62,7 +62,7 @@ def _today(item: Shown) -> str:
     ]
     if workload.lasting:
         hourly = None if position.judged is None else position.judged.option.hourly
-        parts.append(f"{money(hourly)} an hour")
+        parts.append("cost unknown" if hourly is None else f"{money(hourly)} an hour")
     else:
         parts.append(f"time {span(position.busy) if position.busy is not None else UNKNOWN}")
         parts.append(f"cost {money(position.usd)}")
@@ -80,11 +80,12 @@ def _worth(saving: Saving | None) -> float:
 
 def _way(advice: Any, lines: Sequence[str], paint: Paint) -> Iterator[str]:
     helps, saving = advice.standing is Standing.HELPS, advice.saving
-    said = ", ".join(_figures(saving)) if saving is not None else f"{advice.standing}: {advice.why}"
+    figures = [] if saving is None else list(_figures(saving))
+    said = ", ".join(figures) if figures or helps else f"{advice.standing}: {advice.why}"
     head = f"  {advice.tactic.number:>2}  {advice.tactic.name:<{_WIDE}}{safe(said)}".rstrip()
     yield paint(head, "green") if helps else head
     if saving is not None:
-        yield from (f"      {safe(note)}" for note in (*saving.notes, *([advice.why] if advice.why else [])))
+        yield from (f"      {safe(note)}" for note in (*saving.notes, *([advice.why] if advice.why and helps else [])))
     yield from (f"      write  {safe(line)}" for line in lines)
     if lines:
         yield f"      risk   {advice.risk}"

@@ -135,6 +135,14 @@ def remarks(found: Mapping[str, Any]) -> Iterator[str]:
             yield "  and the months hold where no more is reserved than is used"
         elif not item["stays"]:
             yield "spot: without what is done twice, and without the waiting for devices"
+    if any(_sold(item, use) for item in found["rents"] for use in (found["utilisation"], 1.0)):
+        yield "paid back never, where buying costs less all the same: only by what the devices are sold for in the end,"
+        yield "  which the months do not count"
+
+
+def _sold(item: Mapping[str, Any], use: float) -> bool:
+    """Whether buying costs less at that use, and is not paid back before the devices are replaced."""
+    return item["break_even"] <= use and item["payback_months_full" if use == 1 else "payback_months"] is None
 
 
 def decides(found: Mapping[str, Any]) -> str:
@@ -158,10 +166,13 @@ def moves(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def verdict(found: Mapping[str, Any]) -> str:
     """Which way costs least over the time that is looked at."""
-    ways = {"buying": found["own_in_all"], **{f"renting {TIER_WORDS[item['tier']]}": item["usd_in_all"] for item in found["rents"] if item["stays"]}}  # fmt: skip
-    (first, least), *others = sorted(ways.items(), key=lambda item: item[1])
+    asked, *_ = found["rents"]  # what is decided against counts whatever it is
+    ways = {f"renting {TIER_WORDS[item['tier']]}": item["usd_in_all"] for item in found["rents"] if item["stays"] or item is asked}  # fmt: skip
+    (first, least), *others = sorted({"buying": found["own_in_all"], **ways}.items(), key=lambda item: item[1])
     told = f"{_over(found)} {first} costs least: {spoken_dollars(least)}"
-    return told + "".join(f"; {name} {spoken_dollars(value)}" for name, value in others)
+    told += "".join(f"; {name} {spoken_dollars(value)}" for name, value in others)
+    less = [item for item in found["rents"] if not item["stays"] and item["usd_in_all"] < least]
+    return told + "".join(f"; spot {spoken_dollars(item['usd_in_all'])} before what is lost" for item in less)
 
 
 def _over(found: Mapping[str, Any]) -> str:

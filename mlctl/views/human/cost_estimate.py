@@ -69,6 +69,10 @@ def _totals(lines: Sequence[Line]) -> Iterator[str]:
     counted = [line for line in lines if not line.made]
     if len(lines) > 1 and (found := summed(lines, anew=True)) is not None and _words(found):
         yield f"All of it, made anew one after another: {_words(found)}"
+    known = [line.estimate for line in lines if line.estimate is not None]
+    unknown = [safe(line.address) for line in lines if line.estimate is None]
+    if unknown and (found := total(known)) is not None and _words(found):
+        yield f"The rest, made anew one after another: {_words(found)}; nothing is known of {', '.join(unknown)}"
     if made and counted and (found := summed(lines, anew=False)) is not None and _words(found):
         yield f"What is still to be made: {_words(found)}"
     if made and not counted:
@@ -76,7 +80,10 @@ def _totals(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def _words(found: Estimate) -> str:
-    parts = [] if found.seconds is None and found.usd is None else [span(found.seconds), money(found.usd)]
+    parts = []
+    if found.seconds is not None or found.usd is not None:
+        parts.append(f"time {UNKNOWN}" if found.seconds is None else span(found.seconds))
+        parts.append(f"cost {UNKNOWN}" if found.usd is None else money(found.usd))
     if found.hourly is not None:
         parts.append(f"{money(found.hourly)} an hour until it is removed")
     return ", ".join(parts)

@@ -33,8 +33,10 @@ def _one(
     if found.today.oversized:
         yield paint(f"          too large: {safe(found.today.oversized)}", "yellow")
     if found.chosen is None:
-        yield paint("  choose  nothing that has a price will do", "red")
-        yield f"          what would make it smaller: mlctl cost advise {safe(address)}"
+        yield paint("  choose  none of the devices below will do", "red")
+        if not found.lasting and any(item.lost is Constraint.UNKNOWN for item in found.others):
+            yield "          how long it takes is known once there is data: `--rows DATASET=N` says how much there will be"
+        yield f"          what else would help: mlctl cost advise {safe(address)}"
     else:
         yield paint(f"  choose  {_option(found.chosen, found)}", "green")
         yield from (f"          {line}" for line in _remarks(found.chosen, found))
@@ -81,7 +83,8 @@ def _remarks(item: Judged, found: Sizing) -> Iterator[str]:
         yield f"{item.option.paid} are rented for {device.count}"
     yield _saved(found)
     if found.by_hour and not found.lasting:
-        yield "ranked by what an hour costs: how long it takes is not known"
+        why = f" ({safe(item.outlook.why)})" if item.outlook.why else ""
+        yield f"ranked by what an hour costs: how long it takes, and with that what all of it costs, is not known{why}"
 
 
 def _saved(found: Sizing) -> str:
@@ -91,6 +94,8 @@ def _saved(found: Sizing) -> str:
         return "that is where it is"
     if saves is None:
         return "what today's devices cost is not known" + ("; they would do" if today.lost is None else "")
+    if found.by_hour and not found.lasting:
+        return f"an hour of work costs {spoken_dollars(abs(saves))} {'less' if saves > 0 else 'more'} than today"
     of = " an hour" if found.by_hour else ""
     return (
         f"saves {spoken_dollars(saves)}{of} likely"

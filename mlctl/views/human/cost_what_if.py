@@ -52,13 +52,7 @@ def pairs(before: Sequence[Line], after: Sequence[Line]) -> Iterator[tuple[str, 
 
 def _rows(name: str, was: Line | None, now: Line | None) -> Iterator[list[str]]:
     if was is None or now is None:
-        yield [
-            name,
-            "",
-            "" if was is None else "there",
-            "" if now is None else "there",
-            "new" if was is None else "gone",
-        ]
+        yield from _one_side(name, was, now)
         return
     if now.refused or was.refused:
         yield [name, "", *("does not fit" if line.refused else "can be made" for line in (was, now)), ""]
@@ -66,6 +60,16 @@ def _rows(name: str, was: Line | None, now: Line | None) -> Iterator[list[str]]:
     yield from found
     if not found and not (now.refused or was.refused):
         yield [name, "", UNKNOWN, UNKNOWN, ""]
+
+
+def _one_side(name: str, was: Line | None, now: Line | None) -> Iterator[list[str]]:
+    """What is new or gone: its figures, on the side that has it."""
+    there = was or now
+    found = None if there is None else there.estimate
+    rows = list(_figures(name, found, found)) or [[name, "", UNKNOWN, UNKNOWN, ""]]
+    for number, (first, label, value, *_) in enumerate(rows):
+        sides = ("", value) if was is None else (value, "")
+        yield [first, label, *sides, ("new" if was is None else "gone") if number == 0 else ""]
 
 
 def _figures(name: str, was: Estimate | None, now: Estimate | None) -> Iterator[list[str]]:

@@ -47,7 +47,8 @@ COST_EVENTS = {
     ),
     "cost_run": Event(
         "What something did cost that was made (`cost actual`), beside what was foretold. Null is unknown, and `why` says why. `seconds` are those "
-        "that devices were held for, by their own clock (`measured`) or by that of the step with its waits (`step`).",
+        "that devices were held for, by their own clock (`measured`) or by that of the step with its waits (`step`). `ratio` is of the dollars, "
+        "or where nothing is paid of the time in steps.",
         {
             "address": TEXT,
             "key": TEXT,
@@ -70,7 +71,7 @@ COST_EVENTS = {
         {
             "address": TEXT,
             "since": TEXT,
-            "hours": NUMBER,
+            "hours": MAYBE_NUMBER,
             "up": FLAG,
             "usd_per_hour": MAYBE_NUMBER,
             "usd": MAYBE_NUMBER,
@@ -88,14 +89,14 @@ COST_EVENTS = {
         },
     ),
     "cost_actual": Event(
-        "The last line of `cost actual`: sums of what is known, and of how many nothing is.",
+        "The last line of `cost actual`: sums of what is known, and of how many nothing is; null where nothing is known of any.",
         {
             "since": TEXT,
             "runs": COUNT,
-            "runs_usd": NUMBER,
+            "runs_usd": MAYBE_NUMBER,
             "runs_unknown": COUNT,
             "deployments": COUNT,
-            "deployments_usd": NUMBER,
+            "deployments_usd": MAYBE_NUMBER,
             "deployments_unknown": COUNT,
         },
     ),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mlctl.cli.promoting import Edit, edit_for
+from mlctl.cli.patching import Patched
+from mlctl.cli.promoting import patch_for
 from mlctl.files.advice import take
 from mlctl.provider import Condition, Observed
 from mlctl.providers.ab_test.advising import Promotion
@@ -105,7 +106,7 @@ def test_the_edit_is_shown_and_then_made_with_all_comments_but_those_of_what_goe
     capsys.readouterr()
     assert shipped.mlctl("experiment", "promote") == ExitCode.OK
     shown = capsys.readouterr().out
-    assert "--- mlctl.yaml\n" in shown
+    assert "--- a/mlctl.yaml\n" in shown
     assert "\n-    model: shops@champion   # since spring\n" in shown
     assert "\n+    model: shops@challenger   # since spring\n" in shown
     assert "nothing was written" in shown
@@ -147,22 +148,22 @@ def test_a_deployment_without_a_split_of_models_is_asked_nothing(tmp_path: Path)
     assert take(shop.context.home, "deployments.api") is None
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("  api:\n    model: shops@champion   # since spring\n    rollout:\n      unit: x-user\n      salt: shop.mail\n      ab:\n        arms:\n"
-         "          control: {model: shops@champion}\n          # sends a reminder\n          treatment: {model: shops@challenger}\n"
-         "    serve: {port: 18999}   # behind the proxy\n",
-         "  api: {model: shops@champion, serve: {port: 18999}, rollout: {unit: x-user, salt: shop.mail, ab: {arms: "
-         "{control: {model: shops@champion}, treatment: {model: shops@challenger}}}}}\n"),
-        ("    model: shops@champion   # since spring\n", "    model: &m shops@champion\n"),
-    ],
-)  # fmt: skip
-def test_a_block_that_cannot_be_edited_safely_is_left_to_a_person(shipped: Shop, old: str, new: str) -> None:
-    assert old in PROJECT
-    text = PROJECT.replace(old, new)
-    if "&m" in new:
-        text = text.replace("  other: {model: shops@champion", "  other: {model: *m")
+BLOCK = PROJECT[PROJECT.index("  api:\n") : PROJECT.index("  other:")]
+IN_BRACES = (
+    "  api: {model: shops@champion, serve: {port: 18999}, rollout: {unit: x-user, salt: shop.mail, ab: {arms: "
+    "{control: {model: shops@champion}, treatment: {model: shops@challenger}}}}}\n"
+)
+
+
+def test_a_block_in_braces_is_edited_in_its_line(shipped: Shop) -> None:
+    (shipped.root / "mlctl.yaml").write_text(PROJECT.replace(BLOCK, IN_BRACES))
+    after = edit(shipped).after
+    assert after == PROJECT.replace(BLOCK, "  api: {model: shops@challenger, serve: {port: 18999}}\n")
+
+
+def test_a_block_that_cannot_be_edited_safely_is_left_to_a_person(shipped: Shop) -> None:
+    text = PROJECT.replace("    model: shops@champion   # since spring\n", "    model: &m shops@champion\n")
+    text = text.replace("  other: {model: shops@champion", "  other: {model: *m")
     (shipped.root / "mlctl.yaml").write_text(text)
     with pytest.raises(MlctlError) as caught:
         edit(shipped)
@@ -170,5 +171,5 @@ def test_a_block_that_cannot_be_edited_safely_is_left_to_a_person(shipped: Shop,
     assert (shipped.root / "mlctl.yaml").read_text() == text
 
 
-def edit(shop: Shop) -> Edit:
-    return edit_for(Workspace(shop.root), Promotion("deployments.api", "treatment", "shops@challenger", True, SPLIT))
+def edit(shop: Shop) -> Patched:
+    return patch_for(Workspace(shop.root), Promotion("deployments.api", "treatment", "shops@challenger", True, SPLIT))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlctl.engine import budget
+from mlctl.engine import budget, budget_words
 from mlctl.engine.budget import Line, judge
 from mlctl.engine.patience import patiently
 from mlctl.estimate.prices import PriceRow, Prices
@@ -22,7 +22,7 @@ from mlctl.spec.project import Project
 from mlctl.testing.fake import fake_kinds
 from mlctl.types.change import Selection
 from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, Severity
-from mlctl.types.estimate import MONTH_HOURS, Estimate, Limit, Range
+from mlctl.types.estimate import MONTH_HOURS, Estimate, Limit, Range, Rate
 from mlctl.types.interrupt import Manner
 from mlctl.types.state import Record
 from tests.properties.worlds import Blocks, World
@@ -207,6 +207,16 @@ def test_a_plan_beyond_its_budget_is_refused_with_what_would_help(tmp_path: Path
     assert world.tool.calls == []
 
 
+def test_devices_of_a_dear_cloud_are_held_against_what_others_ask_for_them() -> None:
+    rate = Rate("H100", "on_demand", Range.exactly(6.88), "2026-11-01", "s", "d", provider="AWS")
+    line = Line("training.a", replace(build(Range.exactly(55)), rates=(rate,)))
+    spot, elsewhere, cheaper, *_ = budget_words.fix("budget.exceeded", "max_usd", [line], PRICES).splitlines()
+    assert spot == "spot machines for training.a: H100 $2.00, about $15.99 in all before what interruptions waste"
+    assert elsewhere == "the same devices of other providers: H100 $4.00"
+    assert cheaper.startswith("cheaper by the hour than H100 $6.88: ")
+    assert "H100" not in cheaper.partition(":")[2]
+
+
 def test_a_plan_that_does_nothing_is_never_refused(tmp_path: Path) -> None:
     world = Budgeted(tmp_path, limits={})
     blocks: Blocks = {"builds.a": {"value": 12}, "services.s": {"value": 12}}
@@ -256,6 +266,33 @@ def test_what_a_step_did_cost_counts_for_those_after_it(tmp_path: Path) -> None:
         assert applied.exit_code is code
 
 
+def test_what_a_step_held_its_devices_for_counts_although_it_failed(tmp_path: Path) -> None:
+    world = Budgeted(tmp_path, limits={"max_usd": 50})
+    blocks: Blocks = {"builds.a": {"value": 10}, "builds.b": {"value": 11}}
+    plan = world.plan(blocks)
+    first, second = ({str(item.address): item for item in plan}[name] for name in blocks)
+    dear = replace(first, estimate=build(Range(5, 10, 20), hourly=Range.exactly(40)))
+    for seconds, refused in ((600.0, False), (3600.0, True)):
+        account = budget.Account(plan, world.project(blocks), world.ledger(), PRICES)
+        account.admit(dear)
+        account.failed(dear, seconds)
+        if refused:
+            with pytest.raises(MlctlError) as caught:
+                account.admit(second)
+            assert "all of this plan is likely to cost $51.00" in caught.value.diagnostics[0].summary
+        else:
+            account.admit(second)
+
+
+def test_a_step_that_fails_is_counted_by_the_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        budget.Account, "failed", lambda self, change, seconds: told.append((str(change.address), seconds >= 0.05))
+    )
+    Budgeted(tmp_path, limits={"max_hours": 1}).apply({"builds.a": {"value": 77}})
+    assert told == [("builds.a", True)]
+
+
 def test_what_has_had_its_time_is_ended_and_is_not_tried_again(tmp_path: Path) -> None:
     world = Budgeted(tmp_path, limits={"max_hours": 1})
     applied = world.apply({"builds.a": {"value": 77, "retries": 3}})
@@ -276,6 +313,22 @@ def test_a_limit_that_somebody_else_keeps_ends_nothing_here(tmp_path: Path) -> N
 
     assert patiently(do, Spec(), ctx, Limit(0.01, "max_usd", carried=True)) == 1
     assert seen == [False]
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [(0.0, 1), (60.0, 3)])
+def test_no_try_is_begun_after_a_limit_that_each_would_have_anew(tmp_path: Path, seconds: float, tries: int) -> None:
+    ctx = World(tmp_path).context()
+    tried: list[int] = []
+
+    def do(ctx: Context) -> int:
+        tried.append(1)
+        raise MlctlError.of("executor.lost", "the cluster lost it")
+
+    spec = Spec.model_validate({"retries": {"max": 2, "backoff": "1ms"}})
+    with pytest.raises(MlctlError) as caught:
+        patiently(do, spec, ctx, Limit(seconds, "max_usd", carried=True))
+    assert caught.value.diagnostics[0].code == "executor.lost"
+    assert len(tried) == tries
 
 
 def test_the_shorter_of_timeout_and_limit_counts(tmp_path: Path) -> None:

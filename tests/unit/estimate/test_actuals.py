@@ -33,15 +33,16 @@ def counted(first: str = "", last: str = "", answered: int = 0, **groups: Tokens
             False,
             48,
         ),  # down since its last line
-        ("2026-11-10T00:00:00Z", "", "", False, 0),
+        ("2026-11-02T00:00:00Z", "", "", False, None),  # it was there, and nobody says until when
         ("never", "", "", True, 0),
     ],
 )
 def test_a_deployment_was_there_as_long_as_something_says_so(
-    at: str, first: str, last: str, up: bool, hours: float
+    at: str, first: str, last: str, up: bool, hours: float | None
 ) -> None:
     counts = counted(first, last) if first else None
-    assert hours_up(at, counts, SINCE, NOW, up=up)[1] == pytest.approx(hours)
+    found = hours_up(at, counts, SINCE, NOW, up=up)[1]
+    assert found == (None if hours is None else pytest.approx(hours))
 
 
 def test_what_a_request_and_a_token_cost_is_what_the_hours_cost() -> None:
@@ -57,13 +58,18 @@ def test_what_is_not_known_is_none_and_never_nothing() -> None:
     assert (silent.usd, silent.per_thousand, silent.per_million) == (20.0, None, None)
     far = Service("deployments.a", "", 10.0, True, 2.0, None)
     assert (far.per_thousand, far.per_million) == (None, None)
-    assert known([1.0, None, 2.5]) == (3.5, 1)
+    ended = Service("deployments.a", "", None, False, 2.0, None)
+    assert (ended.usd, ended.per_thousand) == (None, None)
+    assert (known([1.0, None, 2.5]), known([None, None]), known([])) == ((3.5, 1), (None, 2), (0.0, 0))
 
 
 def test_a_run_is_held_against_what_was_foretold_in_dollars_else_in_time() -> None:
     foretold = Estimate("H100", 1, seconds=Range(50, 100, 200), usd=Range(1, 2, 3))
     assert Run("training.a", "k", "", foretold, 150.0, 3.0).ratio == 1.5
-    assert Run("training.a", "k", "", foretold, 150.0).ratio == 1.5  # by its time
+    assert (
+        Run("training.a", "k", "", foretold, 190.0, steps=150.0).ratio == 1.5
+    )  # by that of its steps, as was foretold
+    assert Run("training.a", "k", "", foretold, 190.0).ratio is None  # start and all is not what was foretold
     assert Run("training.a", "k", "", None, 150.0, 3.0).ratio is None
 
 

@@ -48,7 +48,7 @@ SERVED: dict[str, Any] = {
 
 
 def training(tactic: Tactic, device: Device = NAMED["H100"], **fields: Any) -> Idea:
-    found = advice_training.ideas({**FULL, **fields}, device, 20)
+    found = advice_training.ideas({**FULL, **fields}, device, 20 * 60.0)
     assert [idea.tactic for idea in found] == list(TACTICS)
     return found[tactic.number - 1]
 
@@ -68,6 +68,11 @@ def fields_of(idea: Idea) -> list[dict[str, Any]]:
 def test_there_are_ten_ways_by_their_numbers_each_with_what_it_risks() -> None:
     assert [tactic.number for tactic in TACTICS] == list(range(1, 11))
     assert all(tactic.risk for tactic in TACTICS)
+
+
+def test_which_16_bits_an_unknown_device_computes_is_not_guessed() -> None:
+    assert training(PRECISION, Device("gpu", 8, 0.0)).standing is Standing.UNKNOWN
+    assert fields_of(training(PRECISION, NAMED["V100"])) == [{"precision": "fp16"}]
 
 
 def test_the_guide_tells_of_each_way_by_its_number() -> None:

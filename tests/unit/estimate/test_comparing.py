@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlctl.estimate.comparing import compare, unbeaten
+from mlctl.estimate.devices import NAMED
 from mlctl.estimate.options import options
 from mlctl.estimate.prices import PriceRow
-from mlctl.estimate.sizing import Constraint, Wish
+from mlctl.estimate.sizing import Constraint, Wish, size
 from tests.unit.estimate.fleet import GIB, Scripted
 
 DAY = date(2026, 11, 1)
@@ -55,6 +57,15 @@ def test_spot_counts_what_is_done_twice_and_waits_for_devices() -> None:
 def test_what_the_project_has_now_is_marked() -> None:
     marked = [row.option for row in compare(Scripted(), OFFERED).rows if row.here]
     assert [(item.device.name, item.device.count, item.tier) for item in marked] == [("A100-80GB", 1, "on_demand")]
+
+
+def test_what_a_driver_calls_by_another_name_is_marked_as_what_it_is() -> None:
+    driven = replace(NAMED["A100-80GB"], name="NVIDIA A100-SXM4-80GB", memory=80.0 * GIB)
+    owned = list(options([PriceRow("A100-80GB", "us", "owned", 1.0, DAY, "bill")], counts=(1,)))
+    here = Scripted(device=driven, tier=None)
+    assert [row.here for row in compare(here, owned).rows] == [True]
+    today = replace(owned[0], device=driven)
+    assert size(here, owned, today=today).there
 
 
 def test_without_a_time_all_is_ordered_by_the_hour_and_nothing_is_called_best() -> None:

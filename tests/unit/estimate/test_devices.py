@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from mlctl.estimate.devices import DEVICE_VARIABLE, GIB, Device, here, listed, named
+from mlctl.estimate.devices import DEVICE_VARIABLE, GIB, NAMED, Device, here, listed, named
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,9 @@ def test_a_device_is_named_with_a_count_and_its_memory(text: str, name: str, cou
     assert found.memory / GIB == pytest.approx(gibibytes, abs=0.1)
 
 
-@pytest.mark.parametrize("text", ["", "H1000", "cpu", "cpu:4", "H100:0", "H100:x", "H100:8:lots", "H100:8:16QB"])
+@pytest.mark.parametrize(
+    "text", ["", "H1000", "cpu", "cpu:4", "H100:0", "H100:x", "H100:8:lots", "H100:8:16QB", "H100:8:0GiB", "cpu:4:0GiB"]
+)
 def test_what_is_not_known_is_no_device(text: str) -> None:
     assert named(text) is None
 
@@ -63,9 +67,33 @@ def test_only_visible_gpus_count_and_the_smallest_is_the_measure() -> None:
     found = listed(text, "0,1")
     assert found is not None
     assert (found.count, found.memory / GIB) == (2, 40.0)
+    assert listed(text, "1") == listed("NVIDIA A100-SXM4-40GB, 40960")
+    assert listed(text, "2,0,7,1") == replace(found, count=2)  # CUDA sees none behind one that is not there
+    assert listed(text, "GPU-5a,GPU-6b") == found  # by their own ids
     assert listed(text, "") is None
     assert listed(text, "-1") is None
     assert listed("no devices were found") is None
+    assert listed("NVIDIA GH200 480GB, 97871") == Device("NVIDIA GH200 480GB", 1, 97_871 * 2**20, maker="nvidia")
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "teraflops"),
+    [
+        ("A100", "bf16", 312), ("A100", "fp32", 19.5), ("H100", "fp16", 989), ("H100", "fp32", 67), ("L4", "fp32", 30.3),
+        ("V100", "fp16", 125), ("V100", "bf16", 15.7), ("T4", "bf16", 8.1), ("MI300X", "fp32", 163.4),
+    ],
+)  # fmt: skip
+def test_a_gpu_multiplies_as_fast_as_its_sheet_says_of_a_precision(name: str, precision: str, teraflops: float) -> None:
+    found = named(f"{name}:2")
+    assert found is not None
+    assert found.speed(precision, 2).mid == pytest.approx(2e12 * teraflops)
+
+
+def test_every_named_gpu_has_all_of_its_sheet() -> None:
+    for item in NAMED.values():
+        assert 0 < item.single < item.peak, item.name
+        assert item.bandwidth > 0, item.name
+        assert item.watts > 0, item.name
 
 
 def test_sixteen_bits_are_slow_where_the_processor_cannot_do_them() -> None:

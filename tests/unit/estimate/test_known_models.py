@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlctl.estimate import known_models
-from mlctl.estimate.known_models import config_named, shape_named
-from mlctl.estimate.shapes import KNOWN, UnknownShape, from_config
+from mlctl.estimate.known_models import config_named
+from mlctl.estimate.shapes import KNOWN, LanguageShape, UnknownShape, from_config
 
 # Billions, as their cards and papers have them; each with the last digit that is given.
 PUBLISHED = {
@@ -30,6 +30,11 @@ PUBLISHED = {
 # Biderman et al. 2023, to the last parameter.
 PYTHIA = {"14m": 14_067_712, "70m": 70_426_624, "160m": 162_322_944, "410m": 405_334_016, "1b": 1_011_781_632, "1.4b": 1_414_647_808,
           "2.8b": 2_775_208_960, "6.9b": 6_857_302_016, "12b": 11_846_072_320}  # fmt: skip
+
+
+def shape_named(name: str) -> LanguageShape | None:
+    config = config_named(name)
+    return None if config is None else from_config(config)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

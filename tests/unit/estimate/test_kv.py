@@ -87,6 +87,7 @@ def test_which_layers_have_a_window_is_the_family_s_affair(config: dict[str, Any
         ({"layer_types": ["linear_attention"] * 26}, "linear_attention"),
         ({"layer_types": ["full_attention"] * 3}, "does not name each layer"),
         ({"sliding_window_pattern": "six"}, "sliding_window_pattern"),
+        ({"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": "ten"}, "max_window_layers"),
     ],
 )
 def test_what_keeps_something_else_is_refused_by_name(more: dict[str, Any], why: str) -> None:

@@ -34,6 +34,7 @@ def test_the_first_of_its_fields_to_be_used_up_ends_it_at_the_highest_price(
         ({"max_usd": 5.0}, None),
         ({"max_usd_per_month": 5.0}, HOURLY),
         ({"max_usd": None}, HOURLY),
+        ({"max_usd": 1e308, "max_hours": 1e306}, HOURLY),  # longer than anybody can tell a cluster
     ],
 )
 def test_what_says_nothing_of_a_run_ends_none(budget: dict[str, float | None] | None, hourly: Range | None) -> None:

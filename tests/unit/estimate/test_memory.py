@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mlctl.estimate import memory
+from mlctl.estimate import fit, memory
 from mlctl.estimate.devices import GIB, Device, named
 from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import DenseShape, LanguageShape
@@ -22,7 +22,7 @@ def on(gpu: str, shape: Any, **more: Any) -> Setup:
 
 def states(setup: Setup) -> float:
     found = memory.parts(setup)
-    return sum(found[name].low for name in ("weights", "gradients", "optimizer"))
+    return sum(found[name].low for name in ("weights", "gradients", "optimizer") if name in found)
 
 
 def test_one_process_holds_16_bytes_for_each_parameter() -> None:
@@ -63,6 +63,19 @@ def test_offloaded_states_are_not_on_the_gpu() -> None:
     away = memory.parts(replace(setup, offload=("optimizer",)))
     assert "optimizer" not in away
     assert memory.peak(replace(setup, offload=("optimizer",))).mid < memory.peak(setup).mid
+
+
+@pytest.mark.parametrize("strategy", ["zero2", "zero3"])
+def test_gradients_go_where_the_optimizer_is(strategy: str) -> None:
+    # DeepSpeed's estimator for ZeRO-2 with the optimizer elsewhere: 2 bytes a parameter on the GPU, and buckets
+    setup = on("L4:2", LLAMA3_8B, strategy=strategy, data=2, batch=2, length=512, engine="hf", checkpointing=True)
+    away = replace(setup, offload=("optimizer",))
+    held = {"zero2": 1.0, "zero3": 0.5}[strategy]
+    assert states(away) == held * 2 * LLAMA3_8B.parameters
+    assert fit.verdict(memory.peak(away), away.device.memory) is not fit.Fit.NEVER
+    assert fit.verdict(memory.peak(setup), away.device.memory) is fit.Fit.NEVER
+    found = memory.parts(away)["gradients"]
+    assert found.mid < memory.parts(setup)["gradients"].mid / 10
 
 
 def test_a_teacher_is_held_beside_the_student() -> None:

@@ -77,6 +77,15 @@ def test_what_is_not_taken_over_is_counted() -> None:
     }
 
 
+def test_a_price_of_next_to_nothing_is_none_and_one_of_a_fortune_is_a_mistake() -> None:
+    found = sky("a,H100,8,128,1600,0.00001,eu,,10")
+    assert found.rows == (row("H100", "spot", 1.25, region="eu", min_gpus=8),)
+    assert sky("a,H100,8,128,1600,0.00001,eu,,").left_out == {"without a price": 1}
+    with pytest.raises(NotAList) as error:
+        sky("a,H100,8,128,1600,1e308,eu,,")
+    assert error.value.problems == [(2, "one H100 costs $1.25e+307 an hour there")]
+
+
 def test_gpuhunt_tells_devices_of_one_name_apart_by_their_memory() -> None:
     found = hunt(
         "p4d,us,32.8,96,1152,8,A100,40,False,",

@@ -57,14 +57,14 @@ def test_our_own_list_is_one_that_a_project_may_have_too(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("gpu", "tier", "provider", "expected"),
     [
-        ("H100", "on_demand", None, (2.58, 3.64, 6.16)),
+        ("H100", "on_demand", None, (2.58, 3.64, 6.88)),
         ("H100", "on_demand", "AWS", (6.88, 6.88, 6.88)),
         ("H100", "reserved_1y", None, (2.65, 2.65, 2.65)),
-        ("H100", "spot", None, (1.20, 2.40, 3.60)),
+        ("H100", "spot", None, (1.20, 2.40, 6.57)),
         ("A100-80GB", "on_demand", None, (1.39, 2.29, 3.43)),
         ("A100-80GB", "spot", None, (0.71, 1.42, 2.13)),
         ("A100", "on_demand", None, (1.00, 2.365, 3.40)),
-        ("H200", "on_demand", None, (3.45, 4.95, 4.95)),
+        ("H200", "on_demand", None, (3.45, 4.95, 4.98)),
         ("B200", "on_demand", None, (5.98, 6.335, 6.69)),
         ("MI300X", "on_demand", None, (1.50, 1.99, 6.00)),
     ],
@@ -87,9 +87,11 @@ def test_a_price_is_the_median_between_the_extremes() -> None:
 
 
 def test_a_median_of_many_offers_speaks_for_single_ones() -> None:
-    found = price_of([row(9.0), row(3.0, low=2.0, high=4.0, confidence="index")])
+    index, dear = row(3.0, low=2.0, high=4.0, confidence="index"), row(9.0)
+    found = price_of([dear, index, row(3.5, provider="within")])
     assert found is not None
-    assert (found.usd.low, found.usd.mid, found.usd.high) == (2.0, 3.0, 4.0)
+    assert (found.usd.low, found.usd.mid, found.usd.high) == (2.0, 3.0, 9.0)  # what is dearer may be what one gets
+    assert found.rows == (dear, index)
 
 
 def test_what_was_not_looked_up_says_so_in_the_basis() -> None:
@@ -133,6 +135,21 @@ def test_a_provider_and_a_region_narrow_the_rows() -> None:
     assert found is not None
     assert found.usd.mid == 4.0
     assert prices.price("H100", "on_demand", "c") is None
+
+
+@pytest.mark.parametrize(
+    ("place", "usd"),
+    [
+        (None, 2.0), ("b", 3.0), ("B/us", 4.0), ("b/us/us-1a", 4.0), ("b/asia", 3.0), ("a", 1.0), ("c", 2.0), ("", 2.0),
+    ],
+)  # fmt: skip
+def test_a_place_has_the_price_of_its_own_rows_where_there_are_any(place: str | None, usd: float) -> None:
+    prices = table(
+        row(1.0, provider="A", region="eu"), row(2.0, provider="b", region="eu"), row(4.0, provider="b", region="us")
+    )
+    found = prices.price_at("H100", "on_demand", place)
+    assert found is not None
+    assert found.usd.mid == usd
 
 
 def test_what_has_no_row_has_no_price() -> None:
@@ -203,7 +220,15 @@ def test_a_device_has_one_name_in_price_lists(text: str, name: str | None) -> No
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"usd": 1.0, "low": 2.0}, {"usd": -1.0}, {"usd": float("inf")}, {"usd": 2.0, "high": 1.0}]
+    "wrong",
+    [
+        {"usd": 1.0, "low": 2.0},
+        {"usd": -1.0},
+        {"usd": float("inf")},
+        {"usd": 1e308},
+        {"usd": 2.0, "high": 1e7},
+        {"usd": 2.0, "high": 1.0},
+    ],
 )
 def test_a_range_that_is_none_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="low <= usd <= high"):

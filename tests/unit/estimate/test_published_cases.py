@@ -112,7 +112,8 @@ def test_measured_memory_is_foretold(name: str) -> None:
 def test_measured_memory_lies_within_the_range(name: str) -> None:
     case = {**MEMORY, **WIDE}[name]
     found = of(case.setup, *case.names)
-    assert found.low * 0.96 < case.gibibytes * GIB < found.high  # their adapters are beside fewer matrices than ours
+    halved = 8 * case.setup.trained  # torchtune has adapters and their states in 16 bits, mlctl in 32
+    assert (found.low - halved) * 0.985 < case.gibibytes * GIB < found.high
 
 
 @pytest.mark.parametrize("name", [*MEMORY, *WIDE])

@@ -151,6 +151,31 @@ def test_the_shorter_length_that_is_named_surely_has_room() -> None:
     assert serving.starts(replace(service, length=way.service.length * 2)) is not Fit.FITS
 
 
+@pytest.mark.parametrize(
+    ("model", "able"),
+    [
+        ("meta-llama/Llama-3.1-8B", [1, 2, 4, 8, 16]),  # 32 heads, 8 of keys and values
+        ("microsoft/phi-4", [1, 2, 5, 10]),  # 40 and 10: not by 4
+        ("HuggingFaceTB/SmolLM2-135M", [1, 3]),  # 9 and 3
+        ("google/gemma-2b", [1, 2, 4, 8]),  # 8 and 1
+    ],
+)
+def test_layers_are_spread_over_devices_only_where_heads_come_out_even(model: str, able: list[int]) -> None:
+    found = [
+        count for count in range(1, 17) if serving.starts(served(model, "H200:16", 1024, tensor=count)) is Fit.FITS
+    ]
+    assert found == able
+    assert all(way.change != "tensor_parallel: 4" for way in serving.ways(served("microsoft/phi-4", "L4:4", 16_384)))
+
+
+def test_only_what_a_device_can_compute_is_named_as_a_way() -> None:
+    for device, able in (("V100", False), ("MI300X", False), ("T4", True)):
+        service = served("Qwen/Qwen2.5-14B" if device != "MI300X" else "meta-llama/Llama-3.1-405B", device, 1024)
+        named = {way.change for way in serving.ways(service)} | {change for change, _ in serving._others(service)}
+        assert ("quantization: bitsandbytes" in named) is able
+        assert "quantization: fp8" not in named
+
+
 def test_nothing_helps_what_is_far_too_large() -> None:
     assert serving.ways(served(LLAMA_70B, "T4", 2048)) == []
 

@@ -102,6 +102,14 @@ def finished(workload: Scripted, option: Option) -> float | None:
     return taken.high
 
 
+def worked(workload: Scripted, option: Option) -> float:
+    """The share of a paid hour that gets work done, where how long it takes is not known."""
+    if workload.lasting or option.tier != "spot" or workload.checkpoint_seconds is None:
+        return 1.0
+    up, saves = spot.TYPICAL.mean_up.mid / -(-option.device.count // 8), workload.checkpoint_seconds
+    return spot.useful(saves, spot.daly(saves, up), up, spot.RESTART.mid)
+
+
 def brute_force(workload: Scripted, every: list[Option], wish: Wish) -> tuple[Option | None, dict[int, str]]:
     """The choice, and by place the reason of each other option."""
     reasons = {place: reason(workload, option, wish) for place, option in enumerate(every)}
@@ -114,7 +122,7 @@ def brute_force(workload: Scripted, every: list[Option], wish: Wish) -> tuple[Op
         passing = [place for place in passing if bills[place] is not None]
         costs = {place: value for place, value in bills.items() if value is not None}
     else:
-        costs = {place: every[place].hourly.mid for place in passing}
+        costs = {place: every[place].hourly.mid / worked(workload, every[place]) for place in passing}
     if not passing:
         return None, {place: found for place, found in reasons.items() if found}
     least = min(costs.values())
@@ -296,6 +304,23 @@ def test_where_no_time_is_known_the_hour_decides_and_a_deadline_cannot_be_kept()
     late = size(workload, options(MARKET), Wish(deadline=60))
     assert late.chosen is None
     assert {item.lost for item in late.others if item.lost is not Constraint.MEMORY} == {Constraint.UNKNOWN}
+
+
+def test_what_spot_devices_lose_counts_where_no_time_is_known() -> None:
+    rows = [row("H100", 2.0), row("H100", 1.8, tier="spot")]
+    found = size(Scripted(timed=False, checkpoint_seconds=200.0), options(rows, counts=(1,)))
+    assert found.chosen is not None
+    assert found.chosen.option.tier == "on_demand"
+    (other,) = found.others
+    assert 0.5 < other.useful < 0.9
+    worth = 1.8 / other.useful
+    assert (
+        other.why
+        == f"${worth:.2f} an hour instead of $2.00 (+{worth / 2 - 1:.0%}); {other.useful:.0%} of the paid time is useful"
+    )
+    cheap = size(Scripted(timed=False), options([row("H100", 1.0, tier="spot")], counts=(1,)), today=other.option)
+    assert cheap.chosen is not None
+    assert cheap.saves == pytest.approx(1.8 / cheap.today.useful - 1.0 / cheap.chosen.useful)
 
 
 def test_a_service_never_runs_on_devices_that_are_taken_away() -> None:

@@ -1,4 +1,4 @@
-"""Devices that may be taken away: the best interval, what is useful of the time, and whether it pays."""
+"""Devices that may be taken away: the best interval, what is useful of the time, and what it costs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from mlctl.estimate.spot import TYPICAL, Spot, daly, expected, interval, useful
+from mlctl.estimate.spot import TYPICAL, Spot, daly, expected, interval, save_every, useful
 from mlctl.types.estimate import Range
 
 HOUR = 3600.0
@@ -96,3 +96,20 @@ def test_what_is_typical_is_wide_and_says_where_it_comes_from() -> None:
     assert found.elapsed.high > 3 * found.elapsed.low  # availability decides
     with pytest.raises(ValueError, match="availability"):
         Spot(availability=Range.exactly(1.2))
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds", "every"),
+    [
+        ("1 epochs", 1200.0, "20 minutes"),
+        ("500 steps", 9e9, "60 minutes"),
+        ("30 minutes", 1200.0, "20 minutes"),
+        ("10 minutes", 1200.0, None),
+        ("90 minutes", 9000.0, "60 minutes"),
+        ("1 minutes", 3.0, None),
+    ],
+)
+def test_checkpoints_lie_as_far_apart_as_loses_least_and_an_hour_at_most(
+    now: str, seconds: float, every: str | None
+) -> None:
+    assert save_every(now, seconds) == every

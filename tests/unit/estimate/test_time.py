@@ -58,6 +58,17 @@ def test_a_generation_gets_its_own_share_of_its_peak() -> None:
     assert shares["H100"].mid * 1.1 < compiled.mid <= compiled.high <= time.MOST
 
 
+def test_thirty_two_bits_take_several_times_as_long_as_sixteen_and_so_does_what_is_only_emulated() -> None:
+    work = Work(Range.exactly(1e9), 1)
+    half, whole = (time.seconds(on("A100-80GB", LLAMA_7B, precision=name), work) for name in ("bf16", "fp32"))
+    assert 10 < whole.mid / half.mid < 16  # 19.5 of 312 TFLOPS, of which more is reached
+    fp16, bf16, fp32 = (time.seconds(on("V100", LLAMA_7B, precision=name), work) for name in ("fp16", "bf16", "fp32"))
+    assert fp16.mid < bf16.mid == fp32.mid
+    assert time.plausible(
+        on("A100-80GB", LLAMA_7B, precision="fp32"), 0.4 * 312e12 / time.operations(on("A100-80GB", LLAMA_7B))
+    )
+
+
 def test_each_step_costs_something_beside_its_arithmetic() -> None:
     setup = Setup(DenseShape(4, (8,)), CPU, batch=32)
     few, many = (time.seconds(setup, Work(Range.exactly(1000), steps)) for steps in (10, 1000))

@@ -25,6 +25,22 @@ def test_a_request_of_several_rows_is_one_request(tmp_path: Path) -> None:
     assert (found.requests, found.answered, found.total) == (3, 2, None)
 
 
+def test_a_copy_whose_answer_reaches_nobody_is_no_request(tmp_path: Path) -> None:
+    tokens: dict[str, Any] = {"prompt_tokens": 100, "completion_tokens": 10}
+    write(
+        tmp_path, "2026-11-02",
+        line("a", role="shadow", **tokens), line("a", role="stable", **tokens), line("b", role="shadow", **tokens),
+    )  # fmt: skip
+    found = count(tmp_path, "2026-11-01")
+    assert (found.requests, found.answered, found.total) == (1, 1, Tokens(1, 100, 10, 0))
+
+
+def test_a_file_that_goes_meanwhile_is_counted_as_far_as_it_was_there(tmp_path: Path) -> None:
+    write(tmp_path, "2026-11-01", line("a", "2026-11-01T10:00:00+00:00"))
+    (tmp_path / "2026-11-02.jsonl").symlink_to(tmp_path / "gone")
+    assert count(tmp_path, "2026-11-01").requests == 1
+
+
 def test_tokens_are_summed_by_day_and_length(tmp_path: Path) -> None:
     write(
         tmp_path, "2026-11-02",

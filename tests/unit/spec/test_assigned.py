@@ -50,6 +50,25 @@ def test_a_value_counts_and_the_file_stays_as_it_is() -> None:
     assert spec(load())["epochs"] == 3
 
 
+def test_an_input_of_a_module_counts_and_what_it_makes_is_told_apart() -> None:
+    Path("m.yaml").write_text(
+        "module: m\ninputs: {n: {type: int}}\n"
+        "training: {t: {data: {labels: rows}, model: {type: mlp, hidden: [8]}, epochs: '${input.n}'}}\n"
+    )
+    Path("mlctl.yaml").write_text(
+        PROJECT
+        + "  many: {for_each: [a, b], data: {labels: rows}, model: {type: mlp, hidden: [8]}}\nmodules: {eu: {source: m.yaml, inputs: {n: 2}}}\n"
+    )
+    made = load("modules.eu.inputs.n=5").resources[Address.parse("training.eu.t")]
+    assert made.spec.model_dump()["epochs"] == 5
+    (inside,) = refused("training.eu.t.epochs=5")
+    assert "modules.eu.inputs" in inside.fix
+    (instance,) = refused('training.many["a"].epochs=5')
+    assert "training.many.FIELD" in instance.fix
+    (other,) = refused("modules.us.inputs.n=5")
+    assert (other.code, other.fix) == ("spec.dangling-reference", "known here: `eu`")
+
+
 def test_of_two_values_of_one_field_the_last_counts() -> None:
     assert spec(load("training.m.epochs=7", "training.m.epochs=9"))["epochs"] == 9
 

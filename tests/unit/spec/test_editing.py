@@ -10,7 +10,7 @@ import yaml
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from mlctl.spec.editing import REMOVED, edited
+from mlctl.spec.editing import REMOVED, edited, edited_all
 from mlctl.spec.source import Source
 from mlctl.types.diagnostic import MlctlError
 
@@ -99,6 +99,33 @@ def test_what_cannot_be_changed_without_harm_is_refused_with_the_reason(path: st
         change(path, value)
     assert why in f"{told.value.diagnostics[0].summary} {told.value.diagnostics[0].why}"
     assert told.value.diagnostics[0].code == "edit.not-safe"
+
+
+def test_several_changes_of_which_one_breaks_another_place_are_refused() -> None:
+    text = "a: {b: &x 1, c: 2}\nd: *x\n"
+    with pytest.raises(MlctlError) as told:
+        edited_all("f", text, [(["a", "b"], 5), (["a", "c"], REMOVED)])
+    assert "hangs on what was there" in told.value.diagnostics[0].why
+
+
+def test_what_is_taken_out_whole_goes_with_its_comments_and_no_other_is_lost() -> None:
+    text = "a:\n  # above\n  b:\n    # inside\n    c: 1   # beside\n  d: 2   # last\n"
+    with pytest.raises(MlctlError) as told:
+        edited_all("f", text, [(["a", "b"], REMOVED)])
+    assert "would be lost" in told.value.diagnostics[0].why
+    assert edited_all("f", text, [(["a", "b"], REMOVED)], whole=True) == "a:\n  # above\n  d: 2   # last\n"
+
+
+def test_a_block_that_ends_with_an_alias_takes_a_new_field_below_it() -> None:
+    text = "a: &x {b: 1}\nc:\n  d: 2\n  e: *x   # the same\nf: 3\n"
+    assert edited("f", text, ["c", "g"], 4) == text.replace("# the same\n", "# the same\n  g: 4\n")
+    assert edited("f", "a: &x {b: 1}\nc:\n  d:\n    e: *x", ["c", "g"], 4).endswith("    e: *x\n  g: 4\n")
+
+
+def test_a_block_that_an_alias_stands_for_too_is_left_as_it_is() -> None:
+    with pytest.raises(MlctlError) as told:
+        edited("f", "a: &x {b: 1}\nc: *x\n", ["a", "b"], 2)
+    assert told.value.diagnostics[0].why.startswith("an alias elsewhere stands for the same block")
 
 
 def test_a_file_without_an_end_of_line_and_one_of_windows_keep_their_ways() -> None:

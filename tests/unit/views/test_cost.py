@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlctl.estimate.comparing import compare
 from mlctl.estimate.options import options
 from mlctl.estimate.prices import PriceRow
-from mlctl.types.estimate import Range
+from mlctl.types.estimate import Estimate, Range
 from mlctl.views.html import cost_compare as page
 from mlctl.views.html.cost_plots import Axis, Dot, Line, around, chart
 from mlctl.views.human import cost_compare
@@ -33,6 +33,14 @@ def test_a_range_has_its_likely_figure_first_and_its_unit_once() -> None:
     assert money(Range.exactly(0.5)) == "$0.50"
     assert money(None) == "unknown"
     assert [share(part) for part in (0.0, 0.014, 0.0996, 0.62, 1.0)] == ["0%", "1.4%", "10%", "62%", "100%"]
+
+
+def test_what_nobody_knows_hides_no_sum_of_the_rest() -> None:
+    seconds, usd = Range.exactly(7200), Range.exactly(4.0)
+    known = Resource("training.a", Estimate("H100", 1, seconds=seconds, usd=usd))
+    told = render([known, Resource("deployments.b", None)], color=False)
+    assert "The rest, made anew one after another: 2.0 h, $4.00; nothing is known of deployments.b" in told
+    assert "nothing is known" not in render([known, known], color=False)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,19 @@ def test_programs_read_null_for_what_is_not_known() -> None:
     }  # fmt: skip
 
 
+def test_a_sum_of_which_nothing_is_known_is_not_0() -> None:
+    gone = Service("deployments.gone", "2026-11-12T00:00:00Z", None, False, 0.8, None)
+    assert list(lines(RUNS[2:], [gone], SINCE))[-1] == {
+        "type": "cost_actual", "since": "2026-10-23T00:00:00+00:00", "runs": 1, "runs_usd": None, "runs_unknown": 1,
+        "deployments": 1, "deployments_usd": None, "deployments_unknown": 1,
+    }  # fmt: skip
+    text = render(RUNS[2:], [gone], SINCE, color=False)
+    assert text.splitlines()[-1] == "Since 2026-10-23: runs unknown; deployments unknown."
+    assert "deployments.gone unknown $0.80 unknown unknown unknown unknown" in [
+        " ".join(line.split()) for line in text.splitlines()
+    ]
+
+
 def test_every_field_is_one_of_its_event() -> None:
     for line in lines(RUNS, SERVICES, SINCE):
         event = COST_EVENTS[line["type"]]

@@ -40,7 +40,7 @@ def service_of(engine: LlmEngine, behind: Behind, device: Device) -> Service:
     context = context_of(behind.config)
     length = getattr(engine, "max_model_len", None) or context
     if length is None:
-        raise UnknownShape("its config.json does not say how long a request may be; set `max_model_len`")
+        raise UnknownShape("nothing that is here says how long a request may be; set `max_model_len`")
     lora = engine.lora if isinstance(engine, VllmEngine) else None
     keys = getattr(engine, "kv_cache_gb", None)
     return Service(
@@ -74,12 +74,23 @@ def of_file(engine: XllamacppEngine, behind: Behind, device: Device, size: float
 
 def weights_of(engine: LlmEngine, config: Mapping[str, Any]) -> str:
     """How the weights are kept, by one of the names in `mlctl.estimate.serving.WEIGHTS`. Raises UnknownShape."""
-    stored = config.get("quantization_config")
-    method = getattr(engine, "quantization", None) or (stored or {}).get("quant_method")
+    stored = _quantization(config)
+    method = getattr(engine, "quantization", None) or stored.get("quant_method")
     if method is not None:
-        return _quantized(str(method), stored if isinstance(stored, Mapping) else {}, engine.type)
+        try:
+            return _quantized(str(method), stored, engine.type)
+        except (AttributeError, TypeError):  # something in it is of another type than it should be
+            raise UnknownShape("its `quantization_config` cannot be read") from None
     dtype = getattr(engine, "dtype", "auto")
     return _DTYPES[dtype]
+
+
+def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How a checkpoint's weights are packed; empty for one whose weights are not. Raises UnknownShape."""
+    stored = config.get("quantization_config")
+    if stored is not None and not isinstance(stored, Mapping):
+        raise UnknownShape("its `quantization_config` cannot be read")
+    return stored or {}
 
 
 def _quantized(method: str, stored: Mapping[str, Any], engine: str) -> str:
@@ -119,7 +130,7 @@ def _key_width(engine: LlmEngine, extra: Mapping[str, Any], device: Device) -> f
 
 def _keys_in_8_bits(config: Mapping[str, Any]) -> bool:
     """Whether a checkpoint brings scales for keys and values in 8 bits, which engines take up or not."""
-    stored = config.get("quantization_config") or {}
+    stored = _quantization(config)
     return bool(stored.get("kv_cache_scheme") or stored.get("kv_cache_quant_algo"))
 
 

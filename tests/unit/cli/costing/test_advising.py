@@ -11,8 +11,8 @@ import pytest
 
 from mlctl.cli.costing.advising import Advice, Adviser
 from mlctl.cli.costing.compare import offers
-from mlctl.cli.costing.patching import write
 from mlctl.cli.costing.workloads import Found, assumed_rows, workloads
+from mlctl.cli.patching import write
 from mlctl.estimate.advice import Standing
 from mlctl.estimate.devices import DEVICE_VARIABLE
 from mlctl.spec.price_files import DAY_VARIABLE
@@ -110,6 +110,45 @@ def test_what_the_project_does_not_allow_does_not_apply_with_its_own_words(tmp_p
     eight_bits = advised(written(tmp_path), "training.large")[4]
     assert (eight_bits.standing, eight_bits.patch) == (Standing.NOT, None)
     assert eight_bits.why == "`adamw_8bit` does not go with `fsdp`"
+
+
+def test_what_would_likely_not_fit_is_no_gain_whatever_it_saves(tmp_path: Path) -> None:
+    full = PROJECT.replace("    micro_batch_size: 4   # as much as fits\n", "")
+    adapters = advised(written(tmp_path, full), "training.large")[5]
+    assert adapters.saving is not None
+    assert adapters.saving.usd is not None
+    assert adapters.saving.usd.mid > 0
+    assert adapters.standing is Standing.NO_GAIN
+    assert adapters.why.startswith("with it, it likely does not fit the devices it is on: ")
+
+
+def test_what_only_a_person_can_write_keeps_its_saving(tmp_path: Path) -> None:
+    decided = PROJECT.replace("batch_size: 64\n", "batch_size: 64\n    precision: ${var.bits}\n").replace(
+        "datasets:\n", "variables: {bits: {type: string, default: fp32}}\ndatasets:\n", 1
+    )
+    precision = advised(written(tmp_path, decided), "training.large")[1]
+    assert (precision.standing, precision.patch) == (Standing.HELPS, None)
+    assert precision.saving is not None
+    assert precision.why.startswith("by hand: precision: bf16; ")
+    assert "decided elsewhere" in precision.why
+
+
+def test_on_devices_that_nobody_names_a_gain_is_unknown_and_not_small(tmp_path: Path) -> None:
+    pods = "{type: kubernetes, image: x:1, cpus: 8, memory: 64Gi, gpus: 8, storage: s3://shop/runs}"
+    text = PROJECT.replace("{type: skypilot, gpu: H100, gpus: 8, storage: s3://shop/runs}", pods)
+    found = advised(written(tmp_path, text), "training.large")
+    told = {way.tactic.number: way.standing for way in found if way.standing in (Standing.UNKNOWN, Standing.NO_GAIN)}
+    assert told
+    assert Standing.NO_GAIN not in told.values()
+
+
+def test_while_no_time_is_known_spot_devices_are_no_small_gain(tmp_path: Path) -> None:
+    workspace = written(tmp_path)
+    (large,) = workloads(workspace, [Address.parse("training.large")])
+    ways = Adviser(workspace, offers(workspace, providers=["House"])).advise(large)
+    assert (ways[0].standing, ways[0].why) == (Standing.UNKNOWN, "its time is known once datasets.chats is made")
+    assert ways[0].patch is not None
+    assert ways[1].standing is Standing.HELPS  # some memory gets free, whatever its time
 
 
 def test_right_sizing_is_in_use_where_today_is_the_cheapest(tmp_path: Path) -> None:

@@ -156,6 +156,30 @@ def test_old_prices_are_left_out_of_comparisons_and_refused_where_an_estimate_re
     assert cost("estimate", "training.assistant", "--allow-stale") == 0
 
 
+@pytest.mark.parametrize("command", ["size", "advise"])
+def test_old_prices_of_other_devices_than_those_asked_for_are_no_matter(
+    command: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(DAY_VARIABLE, "2027-06-20")
+    given = ["training.assistant", "--rows", "chats=50000", "--price", "H100=3"]
+    for options, told in ((["--gpu", "h100"], "H100 (spot)"), (["--gpu", "h100", "--tier", "on_demand"], "")):
+        cost(command, *given, *options)
+        shown = capsys.readouterr().err
+        assert told in shown
+        assert ("prices.stale" in shown) is bool(told)
+        assert "B200" not in shown
+
+
+@pytest.mark.parametrize("command", ["size", "advise"])
+def test_a_given_price_that_nothing_comes_to_is_told(
+    command: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cost(command, "training.buys", "--rows", "visits=200000", "--price", "cpu=0.3", "--price", "H100:reserved_1y=2")
+    shown = capsys.readouterr().err
+    assert "the price of H100 (reserved_1y) that was given has no effect" in shown
+    assert "cpu (owned)" not in shown  # what the machine costs that it is on
+
+
 def test_what_is_made_needs_no_assumptions_and_is_told_apart(root: Path) -> None:
     workspace = Workspace(root)
     project, ledger = workspace.project, Ledger(State("lineage"))
@@ -223,6 +247,18 @@ def test_the_commands_of_the_guide_do_what_it_says(root: Path, capsys: pytest.Ca
         assert row[1] == " / ".join(f"{owned.hourly(use):.2f}" for use in (1.0, 0.7, 0.4))
 
 
+def test_a_budget_that_would_be_exceeded_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cost("what-if", *ROWS, "--set", "budget.max_usd_per_run=0.5") == 0
+    assert "warning[budget.exceeded]: training.assistant is likely to cost" in capsys.readouterr().err
+    with Path("mlctl.yaml").open("a") as file:
+        file.write("budget: {max_usd_per_run: 0.5}\n")
+    assert cost("estimate", *ROWS, "--json") == 0
+    (told,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if "budget." in line)
+    assert (told["type"], told["severity"], told["code"]) == ("diagnostic", "warning", "budget.exceeded")
+    assert cost("estimate") == 0
+    assert "budget" not in capsys.readouterr().err  # how long it takes is not known yet
+
+
 def test_a_purchase_needs_no_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,6 +269,39 @@ def test_a_purchase_needs_no_project(
     assert line["rents"][0]["break_even"] == pytest.approx(2.1715 / 3.5, abs=1e-4)
     assert line["rents"][0]["payback_months_full"] == pytest.approx(24.88, abs=0.01)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rent_that_is_decided_against_is_in_the_verdict_whatever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, "none")
+    monkeypatch.chdir(tmp_path)
+    prices = ["--price", "H100:spot=1.0", "--price", "H100=3.5", "--price", "H100:reserved_1y=3.0"]
+    assert cost("break-even", *prices, "--tier", "spot") == 0
+    assert "over 4 years renting spot costs least: $196,000; buying $609,000" in capsys.readouterr().out
+    assert cost("break-even", *prices) == 0
+    verdict = next(line for line in capsys.readouterr().out.splitlines() if "costs least" in line)
+    assert "buying costs least: $609,000" in verdict
+    assert verdict.endswith("; spot $196,000 before what is lost")
+
+
+def test_months_that_do_not_pay_back_what_costs_less_are_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, "none")
+    monkeypatch.chdir(tmp_path)
+    assert cost("break-even", "--rent", "2.2") == 0
+    assert "only by what the devices are sold for in the end" in capsys.readouterr().out
+    assert cost("break-even", "--rent", "2.1") == 0  # never costs less
+    assert "only by what the devices are sold for in the end" not in capsys.readouterr().out
+
+
+def test_the_power_of_a_server_that_is_not_known_is_asked_for_beside_what_the_device_takes(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for gpu, told in (("B200", "takes 1 kW at most"), ("cpu", "it is known of H100 alone")):
+        assert cost("break-even", "--gpu", gpu, "--capex", "55000", "--rent", "5") == 1
+        assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -246,6 +315,10 @@ def test_a_purchase_needs_no_project(
         ("--price", "L4=1"),
         ("--rent", "3", "--price", "H100=1"),
         ("--rent", "0"),
+        ("--rent", "inf"),
+        ("--capex", "inf"),
+        ("--horizon", "inf"),
+        ("--horizon", "1e7"),
         ("--gpu", "A100"),
     ],
 )

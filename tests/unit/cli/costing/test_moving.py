@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlctl.cli.costing.moving import moved
-from mlctl.cli.costing.patching import patched
 from mlctl.cli.costing.workloads import workloads
+from mlctl.cli.patching import patched
 from mlctl.estimate.devices import DEVICE_VARIABLE, NAMED
 from mlctl.estimate.options import Option
 from mlctl.estimate.prices import PriceRow, Tier, price_of
@@ -56,13 +56,15 @@ def test_rented_devices_are_named_with_the_strategy_that_shares_the_work(tmp_pat
 
 
 def test_more_devices_than_a_machine_has_are_several_machines(tmp_path: Path) -> None:
-    words, _ = moves(tmp_path, "training.large", option("H100", 16))
+    words, _ = moves(tmp_path / "a", "training.large", option("H100", 16))
     assert words == ["executor.nodes: 2", "strategy: {type: fsdp, processes: 16}"]
+    words, _ = moves(tmp_path / "b", "training.large", option("H100", 12))  # and not twice eight for twelve
+    assert words == ["executor.gpus: 6", "executor.nodes: 2", "strategy: {type: fsdp, processes: 12}"]
 
 
 def test_spot_devices_come_with_checkpoints_by_the_minute(tmp_path: Path) -> None:
     words, _ = moves(tmp_path / "a", "training.large", option("H100", 8, "spot"))
-    assert words == ["executor.spot: true"]  # how long it takes is not known, and with that not how often to save
+    assert words == ["executor.spot: true", "checkpoint.every: 30 minutes"]  # however long it takes
     minutes = PROJECT.replace("epochs: 2\n", "max_steps: 500\n    epochs: 2\n")
     assert moves(tmp_path / "b", "training.large", option("H100", 8, "spot"), minutes)[0][0] == "executor.spot: true"
 
@@ -107,3 +109,13 @@ def test_pods_get_more_or_fewer_of_the_devices_their_nodes_have(tmp_path: Path) 
         "which nodes the pods get is the cluster's affair: choose those with L4 by `target.node_selector`",
     )
     assert moves(tmp_path / "e", "deployments.chat", option("H100", 1, "spot"))[0] == []
+
+
+def test_a_kind_of_somebody_else_is_moved_by_hand(tmp_path: Path) -> None:
+    workspace = written(tmp_path, PROJECT)
+    found = workloads(workspace, [Address.parse("training.large")])[0]
+    assert found.workload is not None
+    judged = judge(found.workload, option("B200", 4), Wish())
+    edits, why = moved(replace(found, address="embeddings.all"), judged)
+    assert edits == []
+    assert "4 x B200 by hand" in why

@@ -172,6 +172,42 @@ def test_what_may_not_start_is_planned_with_a_warning(ctx: Context, monkeypatch:
     assert "`serve.engine.max_model_len: " in warning
 
 
+def test_devices_that_layers_do_not_come_out_even_on_are_refused(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100:8")
+    engine = {"type": "vllm", "max_model_len": 1024, "tensor_parallel": 4}
+    config = {
+        **SMALL,
+        "num_attention_heads": 40,
+        "num_key_value_heads": 10,
+        "hidden_size": 640,
+        "intermediate_size": 1280,
+    }
+    said = refused(ctx, block(engine), stored(ctx, config))
+    assert "10 heads of keys and values cannot be shared evenly by 4 devices" in said
+    assert "set `serve.engine.tensor_parallel` to 1 or 2" in said
+    alone = moved(ctx, block({**engine, "tensor_parallel": 2}, {"gpus": 2, "node_selector": L4}), stored(ctx, config))
+    four = alone.on(replace(NAMED["H100"], count=4))
+    assert "serve.engine.tensor_parallel: 4" not in four.changes
+
+
+@pytest.mark.parametrize(
+    ("device", "engine", "why"),
+    [
+        ("V100", {"type": "vllm", "dtype": "bfloat16"}, "weights in bf16 need capability 8, and V100 has 7"),
+        ("A100", {"type": "vllm", "quantization": "fp8"}, "weights in fp8 need capability 8.9, and A100 has 8"),
+        ("A100", {"type": "vllm", "extra": {"kv-cache-dtype": "fp8"}}, "keys and values in 8 bits need capability 8.9"),
+        ("MI300X", "tensorrt_llm", "`tensorrt_llm` has no build for MI300X"),
+    ],
+)
+def test_what_a_device_cannot_compute_is_warned_of(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch, device: str, engine: Any, why: str
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, device)
+    values = block(engine if isinstance(engine, str) else {**engine, "max_model_len": 1024})
+    found = foretold(ctx, values, stored(ctx, SMALL))
+    assert any("may not start" in text and why in text for text in found.warnings), found.warnings
+
+
 def test_a_processor_gives_keys_what_it_is_told(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "cpu:8:64GiB")
     said = refused(ctx, block({"type": "vllm", "max_model_len": 16_384}), stored(ctx))
@@ -255,6 +291,17 @@ def training(base: str, revision: str | None = None) -> TrainingSpec:
         (None, "vllm", "registered once its evaluation is made"),
         ({**LLAMA_8B, "model_type": "deepseek_v3"}, "vllm", "deepseek_v3"),
         ({**LLAMA_8B, "quantization_config": {"quant_method": "exl2"}}, "vllm", "exl2"),
+        ({**LLAMA_8B, "quantization_config": "awq"}, "vllm", "`quantization_config` cannot be read"),
+        (
+            {**LLAMA_8B, "quantization_config": {"quant_method": "modelopt", "quantization": "x"}},
+            "vllm",
+            "cannot be read",
+        ),
+        (
+            {**LLAMA_8B, "quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"0": 8}}},
+            "vllm",
+            "cannot be read",
+        ),
         ({**LLAMA_8B, "max_position_embeddings": None}, "vllm", "max_model_len"),
         (LLAMA_8B, {"command": ["serve", "{port}"]}, "`command` takes cannot be counted"),
         (LLAMA_8B, {"type": "vllm", "extra": {"cpu-offload-gb": 4}}, "cpu-offload-gb"),
@@ -416,6 +463,16 @@ def test_pods_are_so_many_as_the_project_has_where_that_is_possible(ctx: Context
     assert own.figures["concurrency"].mid == pytest.approx(3 * one.figures["concurrency"].mid)
     assert own.figures["tpot_seconds"].mid < one.figures["tpot_seconds"].mid  # a third of the requests each
     assert found.device == replace(NAMED["L4"], count=3)
+
+
+def test_where_it_is_devices_that_no_layer_is_on_do_nothing(ctx: Context) -> None:
+    target = {"gpus": 2, "node_selector": L4}
+    found = moved(ctx, block({"type": "vllm", "max_model_len": 8192}, target), stored(ctx))
+    here, one = found.on(found.device), found.on(NAMED["L4"])
+    assert found.device.count == 2
+    assert here.changes == ()
+    assert here.figures == one.figures
+    assert one.changes == ("target.gpus: 1",)
 
 
 def test_more_and_faster_devices_answer_sooner(ctx: Context) -> None:

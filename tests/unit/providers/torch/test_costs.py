@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from mlctl.estimate.devices import DEVICE_VARIABLE
+from mlctl.estimate.devices import DEVICE_VARIABLE, NAMED
 from mlctl.estimate.prices import PriceRow, Prices, Tier
 from mlctl.files.lock import FileLock
 from mlctl.provider import Context
-from mlctl.providers.torch import actuals, costs
+from mlctl.providers.torch import actuals, costs, devices
 from mlctl.providers.torch.devices import place_of
 from mlctl.providers.torch.render import train_job
 from mlctl.providers.torch.spec import TrainingSpec
@@ -101,6 +101,18 @@ def test_each_executor_pays_for_what_it_takes(
     if hourly is not None and found.hourly is not None:
         assert (found.hourly.low, found.hourly.mid, found.hourly.high) == (hourly.low, hourly.mid, hourly.high)
     assert bool(found.note) == (tier is not None and hourly is None)
+
+
+def test_machines_of_one_cloud_have_its_price_and_not_what_is_usual(ctx: Context) -> None:
+    ours = replace(bounded(ctx, max_usd=100.0), prices=Prices())
+    usual, there = foreseen(ours, **SKY), foreseen(ours, **{**SKY, "infra": "aws/us-east-1"})
+    assert usual.hourly is not None
+    assert there.hourly is not None
+    assert (usual.hourly.mid, there.hourly.mid) == (8 * 3.64, 8 * 6.88)
+    told = costs.job_limit(TrainingSpec.model_validate({**TABLE, "executor": {**SKY, "infra": "aws"}}), ours)
+    assert told is not None
+    assert told.node_usd_per_hour is not None
+    assert told.node_usd_per_hour >= 8 * 6.88  # SkyPilot would find no machine there that costs less
 
 
 def test_an_estimate_says_what_an_hour_costs_also_while_its_time_is_not_known(ctx: Context) -> None:
@@ -212,3 +224,14 @@ def test_status_says_dollars_too(ctx: Context) -> None:
     planned = {**foreseen(ctx).to_json(), "usd": Range.exactly(2.0).to_json()}
     assert actuals.told(replace(made, provenance={"estimate": planned})).endswith(", $2.00)")
     assert ObjectKey.parse("training.m#0000000000000001") == made.key
+
+
+def test_a_gpu_of_this_machine_has_the_price_of_its_kind_whatever_its_driver_calls_it(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = replace(NAMED["H100"], name="NVIDIA H100 80GB HBM3", count=2)
+    monkeypatch.setattr(devices, "here", lambda: mine)
+    found = foreseen(ctx)
+    assert (found.device, found.tier) == ("NVIDIA H100 80GB HBM3", "owned")
+    assert found.hourly is not None
+    assert found.hourly.mid == 2.0

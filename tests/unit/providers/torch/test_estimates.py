@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from mlctl.estimate import fit
 from mlctl.estimate.devices import DEVICE_VARIABLE, GIB
+from mlctl.estimate.prices import PriceRow, Prices
 from mlctl.provider import Context
 from mlctl.providers.torch import actuals
 from mlctl.providers.torch.devices import place_of
-from mlctl.providers.torch.layout import choose
+from mlctl.providers.torch.layout import choose, fixed_layout
+from mlctl.providers.torch.rules_engine import check_engine, check_memory, check_optimizer, check_strategy
+from mlctl.providers.torch.setups import setup_of
+from mlctl.providers.torch.sizes import shape_of, teacher_of
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.providers.torch.training import Training
 from mlctl.testing.harness import make_context, make_desired
@@ -167,6 +174,55 @@ def test_what_may_not_fit_is_planned_with_a_warning(ctx: Context, monkeypatch: p
     assert "; with `" in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"precision": "fp32", "engine": "torch"},
+        {"optimizer": {"type": "adamw_8bit", "lr": 1e-4}},
+        {"method": {"type": "galore"}},
+        {"memory": {"compile": True}},
+        {"batch_size": 4},
+        {"distill": {"teacher": "base"}},
+        {"strategy": {"type": "zero2", "processes": 8}},
+        {"strategy": {"type": "fsdp", "processes": 8}},
+        {"strategy": {"type": "pipeline", "stages": 4, "microbatches": 4}},
+    ],
+)
+@pytest.mark.parametrize("device", ["H100:8", "T4:8", "cpu:8:64GiB"])
+def test_a_lever_that_is_named_goes_with_the_rest_of_the_training(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch, device: str, changed: dict[str, Any]
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, device)
+    (ctx.root / "base" / "config.json").write_text(json.dumps(LLAMA_8B))
+    values = {**TEXT, **changed}
+    spec = TrainingSpec.model_validate(values)
+    layout = fixed_layout(spec)
+    assert layout is not None
+    setup = setup_of(spec, shape_of(spec, ctx, None), layout, place_of(spec), teacher_of(spec, ctx))
+    for lever in fit.levers(setup):
+        path, _, written = lever.change.partition(": ")
+        if path == "data.max_length":
+            continue
+        value = yaml.safe_load(written)
+        merged = {**values.get(path, {}), **value} if path in ("memory", "optimizer") else value
+        found = TrainingSpec.model_validate({**values, path: merged})
+        said = [*check_strategy(found), *check_memory(found), *check_optimizer(found)]
+        if path not in ("method", "precision"):  # which may ask for another engine
+            said += check_engine(found)
+        assert said == [], lever.change
+    assert ("precision: fp16" in {item.change for item in fit.levers(setup)}) == (
+        device[0] == "T" and "precision" in changed
+    )
+
+
+def test_bf16_that_is_only_emulated_is_warned_of(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "V100")
+    (warning,) = foreseen(ctx, TEXT).warnings
+    assert warning == "bf16 is only emulated by V100, as slow as fp32; `precision: fp16` is not"
+    assert foreseen(ctx, {**TEXT, "precision": "fp16"}).warnings == ()
+
+
 def test_a_strategy_of_its_own_is_told_with_its_reason(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "H100:8")
     (ctx.root / "base" / "config.json").write_text(json.dumps(LLAMA_8B))
@@ -199,6 +255,71 @@ def test_auto_goes_with_the_rest_of_the_training(
     monkeypatch.setenv(DEVICE_VARIABLE, device)
     layout, _ = choose(TrainingSpec.model_validate({**TEXT, "strategy": "auto", **changed}), ctx)
     assert (layout.strategy, layout.processes) == (strategy, processes)
+
+
+@pytest.mark.parametrize(
+    ("base", "strategy"),
+    [("Qwen/Qwen2.5-14B", "fsdp"), ("mistralai/Mistral-7B-v0.3", "fsdp"), ("microsoft/phi-4", None)],
+)
+def test_a_well_known_base_that_is_not_here_is_shared_as_one_that_is(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch, base: str, strategy: str | None
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100:8")
+    model = {"type": "causal_lm", "base": base, "revision": "a" * 40}
+    values = {**TEXT, "model": model, "engine": "torch", "strategy": "auto", "micro_batch_size": 1}
+    if strategy is None:  # which the engine cannot take apart, here or not
+        with pytest.raises(MlctlError, match="cannot be decided"):
+            choose(TrainingSpec.model_validate(values), ctx)
+        return
+    layout, _ = choose(TrainingSpec.model_validate(values), ctx)
+    assert layout.strategy == strategy
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"optimizer": {"type": "adamw_8bit", "lr": 1e-4}},
+        {"optimizer": {"type": "adafactor", "lr": 1e-4}},
+        {"optimizer": {"type": "adamw", "lr": 1e-4, "fused": True}},
+        {"memory": {"gradient_checkpointing": True, "compile": True}},
+        {"memory": {"gradient_checkpointing": True, "offload": ["optimizer"]}},
+        {"memory": {"offload": ["activations"]}, "engine": "torch"},
+        {"checkpoint": {"background": True}},
+        {"precision": "fp16", "engine": "torch"},
+        {"distill": {"teacher": "base"}},
+    ],
+)
+@pytest.mark.parametrize("device", ["H100:8", "A100:8", "L4:8"])
+def test_auto_never_takes_what_would_be_refused_by_name(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch, device: str, more: dict[str, Any]
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, device)
+    (ctx.root / "base" / "config.json").write_text(json.dumps(LLAMA_8B))
+    values = {**TEXT, "micro_batch_size": 1, "memory": {"gradient_checkpointing": True}, **more}
+    try:
+        layout, _ = choose(TrainingSpec.model_validate({**values, "strategy": "auto"}), ctx)
+    except MlctlError:  # nothing that is left fits
+        return
+    assert layout.processes == 8
+    named = TrainingSpec.model_validate({**values, "strategy": {"type": layout.strategy, "processes": 8}})
+    assert [*check_strategy(named), *check_engine(named), *check_memory(named)] == []
+
+
+def test_an_architecture_that_cannot_be_counted_is_never_said_to_be_known_later(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ctx.root / "base" / "config.json").write_text(json.dumps({"model_type": "mixtral"}))
+    for found in (foreseen(ctx, TEXT), without(ctx, TEXT)):
+        assert found.memory is None
+        assert "unknown: the architecture `mixtral`" in found.notes[-1]
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100:8")
+    for ask in (foreseen, without):
+        with pytest.raises(MlctlError, match="cannot be decided"):
+            ask(ctx, {**TEXT, "strategy": "auto"})
+    pending = {**TEXT, "strategy": "auto", "model": {"type": "causal_lm", "base": "${training.other.model}"}}
+    desired = make_desired(Training(), "training.m", TEXT, ctx, rows())
+    later = Training().estimate(replace(desired, spec=TrainingSpec.model_validate(pending)), [], ctx)
+    assert "is still to be made" in later.notes[-1]
 
 
 def test_auto_of_what_cannot_be_told_is_refused(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,6 +472,17 @@ def test_runs_that_cannot_be_compared_put_nothing_right(ctx: Context) -> None:
     assert set(fewer) == {"actual"}
     desired = make_desired(Training(), "training.other", TABLE, ctx, rows())
     assert actuals.with_actual({"seconds": 1.0}, desired, ctx) == {"seconds": 1.0}  # taken over: no ranks ran
+
+
+def test_a_run_elsewhere_than_was_planned_for_puts_nothing_right_and_has_no_price_of_that(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100")  # only planned for: the ranks were on a processor
+    owned = replace(ctx, prices=Prices(given=[PriceRow("H100", "p", "owned", 2.0, date(2026, 11, 1), "s")]))
+    found = ran(owned, TABLE, seconds=4.0, megabytes=500)["estimate"]
+    assert set(found) == {"actual"}
+    assert "usd" not in found["actual"]
+    assert found["actual"]["held_seconds"] == 4.0
 
 
 def test_what_is_left_of_a_training_is_what_is_foreseen(ctx: Context) -> None:

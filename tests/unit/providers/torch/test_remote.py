@@ -83,6 +83,19 @@ def test_fields_without_effect_are_refused() -> None:
     assert codes({**SKY, "gpus": 2}) == ["executor.unused gpus"]
     assert codes({**SKY, "options": {"cpus": 2, "ports": 80}}) == ["executor.twice cpus"]
     assert codes({**SKY, "env": {"A": "1"}, "secrets": ["A"]}) == ["executor.twice A"]
+
+
+def test_alternatives_are_machines_of_the_same_price_list() -> None:
+    sky = {name: value for name, value in SKY.items() if name != "infra"}
+    assert codes({**sky, "options": {"any_of": [{"infra": "aws"}, {"infra": "gcp", "region": "us-east1"}]}}) == []
+    dearer = {"any_of": [{"accelerators": "B200:8", "max_hourly_cost": 1000}], "ordered": [{"use_spot": False}, "x"]}
+    assert codes({**sky, "options": dearer}) == [
+        "executor.other-machines accelerators",
+        "executor.other-machines max_hourly_cost",
+        "executor.other-machines use_spot",
+    ]
+    rented = {**sky, "infra": "k8s/ours", "options": {"any_of": [{"infra": "aws"}]}}
+    assert codes(rented) == ["executor.other-machines infra"]
     assert codes({**JOB, "runtime": "mine"}) == ["executor.unused runtime"]
     assert codes({**JOB, "gpu_resource": "amd.com/gpu"}) == ["executor.unused gpu_resource"]
     pods = {

@@ -14,6 +14,8 @@ import yaml
 
 from mlctl.estimate.devices import DEVICE_VARIABLE, GIB, NAMED, Device
 from mlctl.estimate.fit import Fit
+from mlctl.estimate.options import options
+from mlctl.estimate.sizing import Wish, judge
 from mlctl.provider import Context
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.providers.torch.training import Training
@@ -53,6 +55,20 @@ def workload(ctx: Context, values: Mapping[str, Any], **more: Any) -> TrainingWo
 def large(ctx: Context, **more: Any) -> TrainingWorkload:
     (ctx.root / "base" / "config.json").write_text(json.dumps(LLAMA_8B))
     return workload(ctx, LARGE, **more)
+
+
+def test_of_spot_devices_the_estimate_counts_what_is_lost_as_right_sizing_does(ctx: Context) -> None:
+    values = {**TEXT, "executor": {**RENTED, "gpus": 1, "spot": True}}
+    found = Training().estimate(make_desired(Training(), "training.m", values, ctx, rows()), [], ctx)
+    price = ctx.prices.price("H100", "spot")
+    assert price is not None
+    (option, *_) = options(ctx.prices.rows, counts=(1,), tiers=("spot",), gpus=("H100",))
+    judged = judge(workload(ctx, values), replace(option, price=price), Wish())
+    assert found.usd is not None
+    assert judged.usd is not None
+    assert judged.useful < 1
+    assert found.usd.mid == pytest.approx(judged.usd.mid)
+    assert any(f"{judged.useful:.0%} of the paid time is useful" in note for note in found.notes)
 
 
 def device(name: str, count: int = 1) -> Device:
@@ -126,6 +142,19 @@ def test_a_single_process_does_not_keep_more_devices_busy_by_itself(ctx: Context
     found = workload(ctx, TEXT)
     assert found.on(device("H100")).changes == ()
     assert found.on(device("H100", 2)).changes == ("strategy: {type: ddp, processes: 2}",)
+
+
+def test_what_keeps_states_elsewhere_is_not_moved_to_a_strategy_that_cannot(ctx: Context) -> None:
+    found = large(ctx, memory={"gradient_checkpointing": True, "offload": ["optimizer"]})
+    assert found.on(device("H200")).changes == ("strategy: {type: zero3, processes: 1}",)
+    alone = large(ctx, memory={"offload": ["optimizer"]}, strategy={"type": "auto"})
+    assert alone.on(device("H200")).unsupported == "no strategy goes with the rest of the training"
+
+
+def test_micro_batches_are_no_larger_than_what_a_process_has_of_a_batch(ctx: Context) -> None:
+    found = large(ctx, micro_batch_size=4)
+    assert found.on(device("H100", 4)).changes == ()
+    assert found.on(device("H100", 8)).changes == ("strategy: {type: zero3, processes: 8}", "micro_batch_size: 2")
 
 
 def test_layers_stay_cut_as_they_are_and_the_rest_of_the_devices_share_the_rows(ctx: Context) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlctl.cli.options import confirm
+from mlctl.cli.options import confirm, emit_json
 from mlctl.files import atomic
-from mlctl.spec.editing import REMOVED, edited_all
+from mlctl.spec.editing import REMOVED, edited_all, written
 from mlctl.spec.files import read_text
 from mlctl.spec.places import Layered, Located, Part, Place, YamlPath
 from mlctl.spec.project import Project
@@ -37,7 +37,7 @@ class Edit:
         """`executor.spot: true`, or `remove micro_batch_size`."""
         if self.value is REMOVED:
             return f"remove {'.'.join(self.path)}"
-        return f"{'.'.join(self.path)}: {_flow(self.value)}"
+        return f"{'.'.join(self.path)}: {written(self.value)}"
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,10 @@ class Patched:
         return "".join(f"{line}\n" for line in lines)
 
 
-def patched(workspace: Workspace, edits: Sequence[Edit]) -> Patched:
-    """The project with the fields changed, valid in its environment. Raises MlctlError when it would not be, or when a field
-    is not written where it could be changed; nothing is touched."""
+def patched(workspace: Workspace, edits: Sequence[Edit], *, whole: bool = False) -> Patched:
+    """The project with the fields changed, valid in its environment; `whole` lets what is taken out go with the comments inside
+    of it. Raises MlctlError when it would not be valid, or when a field is not written where it could be changed; nothing is
+    touched."""
     project = workspace.project
     files = {workspace.files.source(path): path for path in _yaml(workspace, project)}
     changes: dict[Path, list[tuple[list[str], Json | object]]] = {}
@@ -76,7 +77,7 @@ def patched(workspace: Workspace, edits: Sequence[Edit]) -> Patched:
         raise _refused(edits[0], "the change would touch more than one file, which cannot be replaced all at once")
     ((file, own),) = changes.items()
     source = workspace.files.source(file)
-    after = edited_all(source.name, source.text, own)
+    after = edited_all(source.name, source.text, own, whole=whole)
     name = workspace.files.name(file)
     inside = replace(workspace, texts={**project.texts, name: after}, values=dict(project.values))
     _effective(project, inside.project, edits)
@@ -93,11 +94,17 @@ def _yaml(workspace: Workspace, project: Project) -> Iterator[Path]:
 def write(workspace: Workspace, patch: Patched, *, approved: bool, as_json: bool) -> bool:
     """Show what would change, ask, and replace the file; False when nobody wants it. Raises MlctlError when another environment
     would not be valid any more, or when the file was changed meanwhile."""
-    _valid_everywhere(workspace, patch)
+    valid_everywhere(workspace, patch)
     if not as_json:
         show(patch)
     if not approved and not confirm(f"Write this into {patch.name}?", as_json=as_json):
         return False
+    replaced(patch)
+    return True
+
+
+def replaced(patch: Patched) -> None:
+    """Put the file in the place of the one there is, all at once. Raises MlctlError when that was changed meanwhile."""
     target = patch.file.resolve()  # a link stays a link
     if read_text(target, patch.name) != patch.before:
         raise MlctlError.of(
@@ -108,7 +115,30 @@ def write(workspace: Workspace, patch: Patched, *, approved: bool, as_json: bool
         )
     mark = codecs.BOM_UTF8 if target.read_bytes().startswith(codecs.BOM_UTF8) else b""
     atomic.write_bytes(target, mark + patch.after.encode("utf-8"), mode=target.stat().st_mode & 0o777)
-    return True
+
+
+def offer(workspace: Workspace, patch: Patched, *, approved: bool, as_json: bool) -> None:
+    """The same for a command that was given `--apply-patch`, with a word on what came of it."""
+    done = write(workspace, patch, approved=approved, as_json=as_json)
+    if as_json:
+        emit_json({"type": "cost_patched", "file": patch.name, "diff": patch.diff, "written": done})
+    else:
+        print(f"{patch.name} written; see `mlctl plan`." if done else "Nothing was written.")
+
+
+def check_yes(*, yes: bool, apply: bool) -> None:
+    """Raise MlctlError for an answer to a question that is not asked."""
+    if yes and not apply:
+        raise MlctlError.of(
+            "cli.usage", "`--yes` has no effect without `--apply-patch`", "nothing is asked", "leave it out"
+        )
+
+
+def check_one(names: Sequence[str]) -> None:
+    """Raise MlctlError where a patch could be of several resources."""
+    if len(names) != 1:
+        why = f"there are {', '.join(names)}"
+        raise MlctlError.of("cli.usage", "`--apply-patch` changes one resource", why, "name it")
 
 
 def show(patch: Patched) -> None:
@@ -173,8 +203,8 @@ def _effective(before: Project, after: Project, edits: Sequence[Edit]) -> None:
             raise _refused(edit, "it would have no effect: another place in the project decides it")
 
 
-def _valid_everywhere(workspace: Workspace, patch: Patched) -> None:
-    """What was valid in another environment still is. One that has problems already is not asked."""
+def valid_everywhere(workspace: Workspace, patch: Patched) -> None:
+    """What was valid in another environment still is, else raises MlctlError. One that has problems already is not asked."""
     for name in workspace.declared:
         if name == workspace.environment:
             continue
@@ -197,13 +227,6 @@ def _refused(edit: Edit, why: str) -> MlctlError:
         f"write `{edit.words}` by hand",
         address=str(edit.address),
     )
-
-
-def _flow(value: object) -> str:
-    import yaml
-
-    text = yaml.safe_dump([value], default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True)
-    return text.strip()[1:-1]
 
 
 def edits_of(address: Address, changes: Sequence[str]) -> Iterator[Edit]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlctl.cli.costing.patching import Edit, edits_of, patched, shared, write
+from mlctl.cli.patching import Edit, edits_of, patched, shared, write
 from mlctl.spec.editing import REMOVED
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError
