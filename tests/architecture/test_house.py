@@ -44,7 +44,11 @@ def test_files_stay_short(path: Path) -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    names = {name for name, value in vars(provider).items() if getattr(value, "__module__", "") in ("mlctl.block", "mlctl.provider")}
+    names = {
+        name
+        for name, value in vars(provider).items()
+        if getattr(value, "__module__", "") in ("mlctl.block", "mlctl.provider")
+    }
     assert {name for name in names if not name.startswith("_")} == {
         "Approvable", "Block", "Blocks", "ChecksTogether", "Condition", "Context", "Describes", "Desired", "Estimates", "Family", "Importable", "Input",
         "Keyed", "Kind", "Lifecycle", "Link", "Logs", "LogsOfRanks", "Movable", "Observed", "Outcome", "Provided", "Reference", "Retries", "Spec",

@@ -143,7 +143,13 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[str,
 
 
 def _run(root: Path, command: str) -> Iterator[dict[str, Any]]:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(root), "TZ": "UTC", "COLUMNS": "100", "MLCTL_PRICES_ON": "2026-11-22"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(root),
+        "TZ": "UTC",
+        "COLUMNS": "100",
+        "MLCTL_PRICES_ON": "2026-11-22",
+    }
     done = subprocess.run(
         [str(MLCTL), *shlex.split(command), "--json"], cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
         text=True, timeout=240, check=False,
