@@ -87,10 +87,12 @@ def fix(code: str, by: str, lines: Sequence[Line], prices: Prices) -> str:
 
 
 def _cheaper(line: Line, prices: Prices) -> list[str]:
-    """The same device at another tier, and other devices at the same one, from the price list."""
+    """The same device at another tier, and other devices at the same one, by prices that are not too old to go by."""
     estimate, found = line.estimate, []
     known: dict[tuple[str, str], float] = {
-        (row.gpu, row.tier): price.usd.mid for row in prices.rows if (price := prices.price(row.gpu, row.tier))
+        (row.gpu, row.tier): price.usd.mid
+        for row in prices.rows
+        if (price := prices.price(row.gpu, row.tier)) and not prices.refused(price.as_of)
     }
     paid = next((rate.usd.mid for rate in estimate.rates if rate.tier == estimate.tier), None)  # of its own provider
     own, spot = paid or known.get((estimate.device, str(estimate.tier))), known.get((estimate.device, "spot"))

@@ -217,6 +217,14 @@ def test_devices_of_a_dear_cloud_are_held_against_what_others_ask_for_them() -> 
     assert "H100" not in cheaper.partition(":")[2]
 
 
+def test_a_price_that_is_too_old_to_go_by_is_no_advice() -> None:
+    row = PriceRow("L4", "p", "on_demand", 3.5, date(2026, 3, 1), "s")
+    line = Line("training.a", build(Range.exactly(55)))
+    for today, told in ((date(2026, 5, 1), True), (date(2026, 11, 20), False)):
+        prices = Prices(given=[*PRICES.given, row], today=today)
+        assert ("L4 $3.50" in budget_words.fix("budget.exceeded", "max_usd", [line], prices)) is told
+
+
 def test_a_plan_that_does_nothing_is_never_refused(tmp_path: Path) -> None:
     world = Budgeted(tmp_path, limits={})
     blocks: Blocks = {"builds.a": {"value": 12}, "services.s": {"value": 12}}
