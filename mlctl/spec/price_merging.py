@@ -131,7 +131,9 @@ def _fields(row: PriceRow) -> dict[str, str]:
 
 
 def _scalar(value: Any) -> str:
-    text: str = yaml.safe_dump([value], default_flow_style=True, width=10**9, allow_unicode=True)
+    # what does not begin with a letter may be a number to some readers of YAML, as `08` is
+    style = '"' if isinstance(value, str) and not value[:1].isalpha() else None
+    text: str = yaml.safe_dump([value], default_flow_style=True, default_style=style, width=10**9, allow_unicode=True)
     return text.strip()[1:-1]
 
 

@@ -16,9 +16,9 @@ from mlctl.spec.source import Source
 
 DAY = date(2026, 11, 1)
 GPUS = ("L4", "A100", "H100")
-WORDS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=12).filter(
-    str.strip
-)
+WORDS = st.sampled_from(["08", "0o7", "1e3", "-", "yes", "~", "0x1F", "12:30:45"]) | st.text(
+    st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=12
+).filter(str.strip)
 
 
 @st.composite

@@ -64,7 +64,8 @@ def test_more_devices_in_parallel_never_need_more_of_each(service: Service, time
     wider = replace(service, tensor=service.tensor * times)
     assert no_less(serving.needed(wider), serving.needed(service))
     assert no_less(service.room, wider.room)
-    assert ORDER[serving.starts(wider)] >= ORDER[serving.starts(service)]
+    if not serving.unshared(wider.shape, wider.tensor):
+        assert ORDER[serving.starts(wider)] >= ORDER[serving.starts(service)]
 
 
 @given(services(), st.integers(1, 64))
