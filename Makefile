@@ -31,6 +31,8 @@ bench: setup ## the benchmarks, with ratios to their floors
 	.venv/bin/python scripts/bench/serving_models.py
 	.venv/bin/python scripts/bench/serving_gateway.py
 	.venv/bin/python scripts/bench/serving_statistics.py
+	.venv/bin/python scripts/bench/economics.py
+	.venv/bin/python scripts/bench/foretold.py
 
 fuzz: setup  ## 20,000 spoiled inputs against the commands that only read
 	.venv/bin/python scripts/fuzz.py --count 20000 --seed $$(date +%Y%m%d)

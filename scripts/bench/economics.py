@@ -1,9 +1,9 @@
 """What it costs to price a project: 100 trainings and 100 deployments, over the start of the interpreter.
 
 A process of its own builds every line anew (ten models, eight kinds of GPU, trainings by six strategies and language models behind
-vLLM), estimates its memory, time and money, and adds up the total. Prints what that takes over `python -c pass`, and what of it is
-the import of the estimators; ends with 1 when the bar is broken, when torch, pandas or the network was touched, or when a line has
-no price. Compare CPU seconds.
+vLLM), estimates its memory, time and money, and adds up the total. Prints what that takes over `python -c pass`, what of it is the
+import of the estimators, and what it adds to a command that has loaded its floors; ends with 1 when the bar is broken, when torch,
+pandas or the network was touched, or when a line has no price. Compare CPU seconds.
 
 Run it with: .venv/bin/python scripts/bench/economics.py
 """
@@ -22,6 +22,7 @@ BAR = 0.050  # CPU seconds over `python -c pass`
 RUNS = 21
 HEAVY = ("torch", "pandas", "numpy", "mlflow", "feast", "pydantic", "socket", "ssl", "http")
 
+COMMAND = "import mlctl.workspace"  # what plan and cost have loaded before they price anything
 IMPORTS = """
 from dataclasses import replace
 from mlctl.estimate import decode, fit, memory, money, serving
@@ -74,10 +75,16 @@ def main() -> int:
     floor = median([sys.executable, "-c", "pass"], runs=RUNS)
     imports = median([sys.executable, "-c", IMPORTS], runs=RUNS)
     whole = median([sys.executable, "-c", IMPORTS + LINES], runs=RUNS)
+    command = median([sys.executable, "-c", COMMAND], runs=RUNS)
+    inside = median([sys.executable, "-c", COMMAND + IMPORTS + LINES], runs=RUNS)
     over = whole.cpu - floor.cpu
     print(f"\n| what | CPU ms | over `pass` |\n|---|---|---|\n| `python -c pass` | {floor.cpu * 1e3:.0f} | |")
     print(f"| the estimators imported | {imports.cpu * 1e3:.0f} | {(imports.cpu - floor.cpu) * 1e3:.0f} |")
     print(f"| 200 lines priced | {whole.cpu * 1e3:.0f} | {over * 1e3:.0f} (bar {BAR * 1e3:.0f}) |")
+    print(f"| a command of mlctl that has opened its project's floor | {command.cpu * 1e3:.0f} | |")
+    print(
+        f"| 200 lines priced inside of it | {inside.cpu * 1e3:.0f} | {(inside.cpu - command.cpu) * 1e3:.0f} over that command |"
+    )
     for name in heavy:
         print(f"imported: {name}")
     return 1 if heavy or over > BAR or found["lines"] != 200 else 0
