@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_DAY = "????-??-??.jsonl"
+DAY = "????-??-??.jsonl"
 
 
 @dataclass
@@ -29,14 +29,14 @@ def search(folders: Iterable[Path], ids: Sequence[str], fields: Sequence[str], d
     needles = [json.dumps(id, ensure_ascii=False).encode("utf-8", "surrogatepass") for id in sorted(wanted)]
     by_day: dict[str, list[Path]] = {}
     for folder in folders:
-        for path in folder.glob(_DAY):
+        for path in folder.glob(DAY):
             if not day or path.stem == day:
                 by_day.setdefault(path.stem, []).append(path)
     found_before = False
     for stem in sorted(by_day, reverse=True):
         for path in sorted(by_day[stem]):
             for line in _lines(path, needles, hits):
-                row = _object(line)
+                row = parsed(line)
                 if row is not None and any(row.get(name) in wanted for name in fields):
                     hits.rows.append((path, row))
         if found_before:
@@ -50,13 +50,13 @@ def first_after(folder: Path, text: str, ts: str, wanted: Callable[[Mapping[str,
     """The earliest line later than a moment that has a text in it and is wanted. Lines of two days may be on either side of midnight."""
     needle, hits = text.encode("utf-8", "surrogatepass"), Hits()
     first: dict[str, Any] | None = None
-    for path in sorted(folder.glob(_DAY)):
+    for path in sorted(folder.glob(DAY)):
         if path.stem < ts[:10]:
             continue
         if first is not None:
             break
         for line in _lines(path, [needle], hits):
-            row = _object(line)
+            row = parsed(line)
             if (
                 row is not None
                 and wanted(row)
@@ -90,7 +90,8 @@ def _lines(path: Path, needles: Sequence[bytes], hits: Hits) -> Iterator[bytes]:
         return
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The object that a line of such a log is; None for what is none."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_DAY = "????-??-??.jsonl"
+from mlctl.files.day_logs import DAY, parsed
 
 
 def newest(folder: Path, most: int) -> Iterator[dict[str, Any]]:
     """The last lines, the newest first. What is no object is passed over, and a file that is removed meanwhile has none."""
     left = most
-    for path in sorted(folder.glob(_DAY), reverse=True):
+    for path in sorted(folder.glob(DAY), reverse=True):
         for line in _backwards(path):
             if left <= 0:
                 return
             left -= 1
-            row = _object(line)
+            row = parsed(line)
             if row is not None:
                 yield row
 
@@ -39,11 +38,3 @@ def _backwards(path: Path) -> Iterator[bytes]:
                     end = start - 1
     except (OSError, ValueError):  # gone, or cut shorter while we look
         return
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
