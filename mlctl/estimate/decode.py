@@ -8,15 +8,14 @@ fitted on measurements of others (docs/adr/0045), not on yours: the range is tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlctl.estimate.devices import sheet_name
 from mlctl.estimate.serving import WEIGHTS, Service
 from mlctl.types.estimate import Range
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+class Fitted(NamedTuple):
     """What measurements say of an engine."""
 
     memory: float  # share of the sheet's bandwidth
@@ -26,8 +25,7 @@ class Fitted:
     request: float  # seconds a request and step
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(NamedTuple):
     """Requests at once, with tokens that they bring and tokens that they get."""
 
     requests: float
@@ -52,8 +50,7 @@ _LINKS = {
 _PCIE = 32e9
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What one step takes by the sheet alone, each for its own share in `Fitted`."""
 
     memory: float  # seconds to read weights, keys and values once

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from mlctl.estimate import memory
 from mlctl.estimate.setup import ZERO, Setup
@@ -32,8 +33,7 @@ def verdict(needed: Range, capacity: float) -> Fit:
     return Fit.FITS if needed.high <= capacity * USABLE else Fit.MAY
 
 
-@dataclass(frozen=True, slots=True)
-class Lever:
+class Lever(NamedTuple):
     """One thing to change, as it is written in a project, and what the device would hold then."""
 
     change: str

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlctl.estimate.shapes import LanguageShape, UnknownShape
 
@@ -20,8 +19,7 @@ _FULL, _SLIDING = "full_attention", "sliding_attention"
 _OTHERS = ("kv_lora_rank", "mamba_d_state", "ssm_cfg", "linear_num_key_heads", "index_topk")
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(NamedTuple):
     """The layers that keep keys and values, and how far those of them that have a `window` look back."""
 
     full: int

@@ -164,7 +164,7 @@ def low_rank(setup: Setup, shape: LanguageShape) -> float:
     for item in shape.linears:
         short, long = sorted((item.inputs, item.outputs))
         rank = min(setup.rank, short)
-        total += shape.layers * item.count * (rank * long * setup.state + rank * short * FP32)
+        total += shape.layers * (rank * long * setup.state + rank * short * FP32)
     return total + (shape.parameters - shape.matrices) * setup.state
 
 

@@ -149,11 +149,6 @@ class Prices:
         """The rows that hold."""
         return tuple(row for rows in self._table.rows.values() for row in rows)
 
-    @property
-    def digest(self) -> str:
-        """Of all rows that hold, in whatever order they are written."""
-        return rows_digest(self.rows)
-
     def price(self, gpu: str, tier: Tier, provider: str | None = None, region: str | None = None) -> Price | None:
         """The price of one device for an hour; None where nothing is known."""
         asked = (gpu, tier, provider or "", region or "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from mlctl.estimate.devices import GIB, Device, sheet_name
 from mlctl.estimate.fit import Fit
@@ -18,8 +19,7 @@ from mlctl.estimate.shapes import LanguageShape
 from mlctl.types.estimate import NOTHING, Range
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """How weights are kept: bytes of one in the blocks' matrices, scales included, and of one elsewhere."""
 
     matrix: Range
@@ -223,8 +223,7 @@ def concurrency(service: Service, length: int | None = None) -> Range:
     return Range(low, mid, high)
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """One thing to change, as it is written below `serve.engine`, and what would come of it."""
 
     change: str

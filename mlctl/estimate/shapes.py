@@ -9,26 +9,24 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class UnknownShape(ValueError):
     """A model whose size cannot be told from its description."""
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """A weight matrix of a block, `count` of them in it."""
+class Linear(NamedTuple):
+    """A weight matrix of a block."""
 
     name: str
     inputs: int
     outputs: int
-    count: int = 1
 
     @property
     def elements(self) -> int:
-        """Weights in all of them."""
-        return self.inputs * self.outputs * self.count
+        """Weights in it."""
+        return self.inputs * self.outputs
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class LanguageShape:
     def adapters(self, rank: int, target: Sequence[str] | None, *, magnitudes: bool = False) -> int:
         """Parameters of low-rank adapters beside the matrices of these names, or beside all of the blocks' matrices."""
         chosen = [item for item in self.linears if target is None or any(item.name.endswith(name) for name in target)]
-        extra = sum(item.outputs * item.count for item in chosen) if magnitudes else 0
-        return self.layers * (sum(rank * (item.inputs + item.outputs) * item.count for item in chosen) + extra)
+        extra = sum(item.outputs for item in chosen) if magnitudes else 0
+        return self.layers * (sum(rank * (item.inputs + item.outputs) for item in chosen) + extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,7 @@ class DenseShape:
 Shape = LanguageShape | DenseShape
 
 
-@dataclass(frozen=True, slots=True)
-class _Family:
+class _Family(NamedTuple):
     """How a family differs from Llama: biases of attention and MLP, norms of a block in units of `hidden` and of `head_dim`."""
 
     attention_bias: Callable[[Mapping[str, Any]], tuple[bool, bool]]  # of query, key and value; of the output

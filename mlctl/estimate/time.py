@@ -7,7 +7,7 @@ peak that a training gets (model FLOPs utilisation) is given as a range, from pu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlctl.estimate.devices import Device
 from mlctl.estimate.setup import ADAPTERS, ZERO, Setup
@@ -64,8 +64,7 @@ _SHARDED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """How much is to be done: rows or tokens in all, in so many steps; `validated` are only foretold."""
 
     amount: Range

@@ -17,7 +17,7 @@ import importlib.metadata
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlctl.estimate.decode import FITTED, Fitted, Traffic, terms, ttft
@@ -162,7 +162,7 @@ def report(name: str, rows: Iterable[Row], foretell: Foretell) -> None:
 
 def show(title: str, known: Sequence[Row], unseen: Sequence[Row]) -> Fitted:
     fitted = fit(known)
-    values = ", ".join(f"{item.name}={getattr(fitted, item.name):g}" for item in fields(fitted))
+    values = ", ".join(f"{name}={value:g}" for name, value in fitted._asdict().items())
     print(f"{title}: {values}")
     report("fitted on", known, by(fitted))
     report("not seen", unseen, by(fitted))

@@ -33,7 +33,8 @@ def once(
 ) -> Run:
     """Run a command once. Raises SystemExit with its output when it fails, or when the output lacks what it should show."""
     busy, started = machine_busy(), time.perf_counter()
-    environment = None if env is None else {**os.environ, **env}
+    # an installed package has its byte code, whatever the caller's shell says of writing it
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(env or {})}
     with subprocess.Popen(
         arguments, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:

@@ -84,9 +84,9 @@ def test_more_to_read_or_more_requests_are_never_answered_faster(
     service: Service, requests: int, prompt: int, answer: int, more: int
 ) -> None:
     traffic = Traffic(requests, prompt, answer)
-    found, busier = decode.tpot(service, traffic), decode.tpot(service, replace(traffic, requests=requests + more))
-    longer = decode.tpot(service, replace(traffic, prompt=prompt + more, requests=1))
-    alone = decode.tpot(service, replace(traffic, requests=1))
+    found, busier = decode.tpot(service, traffic), decode.tpot(service, traffic._replace(requests=requests + more))
+    longer = decode.tpot(service, traffic._replace(prompt=prompt + more, requests=1))
+    alone = decode.tpot(service, traffic._replace(requests=1))
     first, later = decode.ttft(service, prompt), decode.ttft(service, prompt + more)
     assert found is not None and busier is not None and longer is not None and alone is not None  # noqa: PT018
     assert found.low <= found.mid <= found.high

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mlctl.estimate import decode, serving
@@ -142,7 +141,7 @@ def _speeds(service: Service, place: Place) -> list[str]:
     spread = "" if tokens.low == tokens.high else f" ({tokens.low:,.0f} to {tokens.high:,.0f})"
     found = [f"room for {tokens.mid:,.0f} tokens{spread}: {_requests(at_once.mid)} of {service.length:,} at once"]
     traffic = traffic_of(service)
-    alone, busy = (decode.tpot(service, replace(traffic, requests=number)) for number in (1.0, traffic.requests))
+    alone, busy = (decode.tpot(service, traffic._replace(requests=number)) for number in (1.0, traffic.requests))
     first = decode.ttft(service, traffic.prompt)
     if alone is None or busy is None or first is None:
         return found

@@ -108,7 +108,7 @@ class DeploymentWorkload:
             return {}
         traffic = self.traffic or traffic_of(self.service)
         found = {"concurrency": serving.concurrency(service) * replicas}
-        shared = replace(traffic, requests=max(1.0, traffic.requests / replicas))
+        shared = traffic._replace(requests=max(1.0, traffic.requests / replicas))
         tpot, rate = decode.tpot(service, shared), decode.throughput(service, shared)
         first = decode.ttft(service, traffic.prompt)
         if tpot is not None and rate is not None and first is not None:

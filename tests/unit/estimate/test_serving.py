@@ -192,7 +192,7 @@ def test_other_engines_are_less_certain() -> None:
 
 def test_layers_with_a_window_let_more_requests_in() -> None:
     service = served("mistralai/Mistral-7B-v0.1", "L40S", 32_768)
-    whole = replace(service, keys=replace(service.keys, full=32, windowed=0))
+    whole = replace(service, keys=service.keys._replace(full=32, windowed=0))
     assert serving.concurrency(service).mid > 4 * serving.concurrency(whole).mid
 
 
