@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+from mlctl.estimate import host
 from mlctl.types.estimate import Range
 
 # Names another machine to plan for, as `NAME[:COUNT][:MEMORY]`: `A100-80GB:8`, or `cpu:4:16GiB`.
@@ -53,7 +54,8 @@ class Device:
             whole = precision == "fp32" or (precision == "bf16" and not self.fast_half)
             return Range.exactly((self.single if whole else self.peak) * processes)
         kind = "fp32" if precision == "fp32" else "bf16" if self.fast_half else "emulated"
-        return _CORE[kind] * (self.count if processes == 1 else min(processes, self.count))
+        each = max(1, self.count // processes)  # threads of a process: no core is asked for twice
+        return _CORE[kind] * min(each * processes, self.count)
 
 
 def _nvidia(
@@ -154,38 +156,7 @@ def here(environment: Mapping[str, str] | None = None) -> Device:
 @cache
 def processors() -> Device:
     """The processor and the memory of this machine, whatever GPUs it has."""
-    return Device("cpu", _cores(), _memory(), host=True, fast_half=_has_fast_half())
-
-
-def _cores() -> int:
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except (AttributeError, OSError):  # not on every system
-        return os.cpu_count() or 1
-
-
-def _memory() -> float:
-    """What the processes of this machine, or of this container, may have at most."""
-    import psutil
-
-    limits = [float(psutil.virtual_memory().total)]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path) as file:
-                limits.append(float(file.read()))
-        except (OSError, ValueError):  # no such group, or `max`
-            continue
-    return min(limits)
-
-
-def _has_fast_half() -> bool:
-    """Whether the processor multiplies 16-bit numbers by itself."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            flags = next(line for line in file if line.startswith(("flags", "Features")))
-    except (OSError, StopIteration):
-        return False
-    return any(name in flags.split() for name in ("avx512_bf16", "amx_bf16", "bf16", "avx_ne_convert"))
+    return Device("cpu", host.usable_cores(), host.memory(), host=True, fast_half=host.has_fast_half())
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import typer
 
 from mlctl.cli.options import AsJson, emit_json, make_app
 from mlctl.cli.project import DEFAULT_DIR, Folder
+from mlctl.estimate.host import usable_cores
 from mlctl.types.environments import ENVIRONMENTS, environment_ready
 from mlctl.views.human.style import Paint, columns, wants_color
 
@@ -81,7 +81,7 @@ def _machine(folder: Path) -> Iterator[Finding]:
         f"{free / 2**30:.0f} GiB free",
         "" if free > _SPARE_BYTES else "free some space: models and checkpoints need it",
     )
-    yield Finding("cpus", True, f"{len(os.sched_getaffinity(0))} usable")
+    yield Finding("cpus", True, f"{usable_cores()} usable")
     gpus = shutil.which("nvidia-smi")
     yield Finding("gpu", True, "nvidia-smi found" if gpus else "none; training and serving run on the CPU")
 

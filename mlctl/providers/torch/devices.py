@@ -9,6 +9,7 @@ from typing import Any
 from mlctl.estimate.devices import DEVICE_VARIABLE, Device, here, named
 from mlctl.estimate.nodes import constrained, own_cluster, selected, size, tier_of
 from mlctl.estimate.prices import Tier
+from mlctl.providers.torch.layout import fixed_layout
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.types.diagnostic import MlctlError
 
@@ -49,6 +50,10 @@ def place_of(spec: TrainingSpec) -> Place:
         hosts = len(executor.hosts)
         count = device.count * hosts
         return Place(replace(device, count=count), hosts, note="each host is taken to be like this machine")
+    if executor.type == "ray" and device.host:
+        layout = fixed_layout(spec)
+        cores = max(1, int(executor.cpus_per_worker)) * (1 if layout is None else layout.processes)
+        return Place(replace(device, count=min(device.count, cores)))
     return Place(device)
 
 

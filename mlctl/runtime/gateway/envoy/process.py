@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from mlctl.estimate.host import usable_cores
 from mlctl.files.lock import FileLock
 from mlctl.processes import logs, worker
 from mlctl.runtime.gateway.envoy import detach
@@ -39,7 +40,7 @@ def launch(folder: Path) -> None:
     """Start Envoy in a folder that holds its bootstrap. Nothing happens when it runs. Raises MlctlError."""
     command = [
         str(program()), "-c", BOOTSTRAP_FILE, "--disable-hot-restart", "--log-level", "warning", "--skip-deprecated-logs",
-        "--concurrency", str(min(_MOST_THREADS, _cores())), "--drain-time-s", str(_STREAM_SECONDS),
+        "--concurrency", str(min(_MOST_THREADS, usable_cores())), "--drain-time-s", str(_STREAM_SECONDS),
         "--drain-strategy", "immediate",
     ]  # fmt: skip
     lock = FileLock(folder / contract.LOCK_FILE)
@@ -74,11 +75,6 @@ def reason(folder: Path) -> str:
         if "[critical]" in line or "[error]" in line or "[warning]" in line
     ]
     return "\n".join(lines[-3:]) or worker.log_tail(folder)
-
-
-def _cores() -> int:
-    """How many this process may use; what it starts may use no others."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _log(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from typing import Any
 
 from mlctl.files import atomic
 from mlctl.runtime import process
+from mlctl.runtime.trainer.executors.environment import rank_threads
 from mlctl.runtime.trainer.executors.lifeline import (
     PARENT_VARIABLE,
     die_with_parent,
@@ -36,6 +37,7 @@ def main(folder: Path, node: int, arguments: list[str]) -> int:
     from torch.distributed.run import config_from_args, elastic_launch, parse_args, run
 
     options = parse_args(arguments)
+    os.environ.update(rank_threads(int(options.nproc_per_node)))
     try:
         if options.standalone:
             run(options)

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from mlctl.estimate.host import seen_cores, usable_cores
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
 # Names that mean the same on another machine; all others are that machine's own business.
 _TRAVELS = (
     "MLCTL_", "OMP_", "TORCH", "HF_", "TOKENIZERS_", "DS_", "NCCL_", "GLOO_", "CUBLAS_", "CUDA_DEVICE_MAX", "PYTHON", "MLFLOW_",
@@ -14,9 +17,9 @@ _TRAVELS = (
 )  # fmt: skip
 
 
-def rank_environment(recipe_base: str | None = None, *, several: bool = True) -> dict[str, str]:
-    """The variables that ranks need beside those of this process. `recipe_base` is the base model of a language model; `several`
-    says whether ranks share a machine."""
+def rank_environment(recipe_base: str | None = None) -> dict[str, str]:
+    """The variables that ranks need beside those of this process, on any machine. `recipe_base` is the base model of a language
+    model."""
     own = str(Path(sys.executable).parent)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlctl" / "torch-extensions"
     found = {
@@ -28,13 +31,20 @@ def rank_environment(recipe_base: str | None = None, *, several: bool = True) ->
         # DeepSpeed compiles by the `ninja` beside this Python
         "PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)]),
     }
-    if several:  # more threads than cores, over all ranks, are slower than one by an order of magnitude
-        found["OMP_NUM_THREADS"] = "1"
     if not _has_gpu():
         found["DS_ACCELERATOR"] = "cpu"  # else DeepSpeed says on stdout that it found none
     if recipe_base is not None and Path(recipe_base).exists():
         found["HF_HUB_OFFLINE"] = "1"  # everything is there, so nobody is to be asked
     return found
+
+
+def rank_threads(ranks: int) -> dict[str, str]:
+    """The variable that gives each of so many ranks on this machine its part of the cores; nothing where somebody has set it, or
+    where a rank finds all of them by itself. More threads than cores are slower than one thread by an order of magnitude."""
+    cores = usable_cores()
+    if os.environ.get(THREADS_VARIABLE) or (ranks == 1 and cores == seen_cores()):
+        return {}
+    return {THREADS_VARIABLE: str(max(1, cores // ranks))}
 
 
 def travelling(environment: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mlctl.runtime.trainer.executors.environment import rank_environment
+from mlctl.runtime.trainer.executors.environment import rank_environment, rank_threads
 from mlctl.runtime.trainer.executors.failures import End, end_of
 from mlctl.runtime.trainer.executors.lifeline import PARENT_VARIABLE, end_descendants, take_in_orphans
 from mlctl.runtime.trainer.executors.ranks import LOGS_FOLDER
@@ -64,10 +64,12 @@ class Local:
     def start(self, folder: Path) -> LocalRanks:
         """A process, or torchrun, in a session of its own: a signal to ours must reach torchrun once, which takes a second one
         for impatience."""
-        environment = {**os.environ, **rank_environment(self._base, several=self._processes > 1)}
+        environment = {**os.environ, **rank_environment(self._base)}
         environment[PARENT_VARIABLE] = str(os.getpid())
         command = [sys.executable, "-m", WORKER, str(folder)]
-        if self._processes > 1:
+        if self._processes == 1:
+            environment |= rank_threads(1)
+        else:
             command = [sys.executable, "-m", AGENT, str(folder), "0", "--standalone"]
             command += torchrun_arguments(folder, self._processes)
         if sys.platform == "linux":  # all ranks are on this machine, whose name may not resolve

@@ -15,7 +15,7 @@ from typing import Any
 
 from mlctl.files import atomic
 from mlctl.files.lock import FileLock, is_locked
-from mlctl.runtime.trainer.executors.environment import rank_environment
+from mlctl.runtime.trainer.executors.environment import THREADS_VARIABLE, rank_environment
 from mlctl.runtime.trainer.executors.failures import End, end_of
 from mlctl.runtime.trainer.executors.local import STOP_SECONDS
 from mlctl.runtime.trainer.executors.ray_driver import ENDED_FILE, LOCK_FILE, ORDER_FILE, PROCESS_FILE
@@ -58,7 +58,10 @@ class Ray:
             )
         place = folder.resolve()
         alone = self._asked.address is None
-        environment = rank_environment(self._base, several=True)
+        environment = rank_environment(self._base)
+        environment[THREADS_VARIABLE] = os.environ.get(THREADS_VARIABLE) or str(
+            max(1, int(self._asked.cpus_per_worker))
+        )
         if alone and sys.platform == "linux":
             environment["GLOO_SOCKET_IFNAME"] = "lo"
         order = {

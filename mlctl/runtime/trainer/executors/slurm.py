@@ -73,7 +73,7 @@ class Slurm:
             name=_name(place),
             project=Path.cwd(),
             folder=place,
-            environment=rank_environment(self._base, several=True),
+            environment=rank_environment(self._base),
             python=sys.executable,
             torchrun=torchrun_arguments(place, self._per_node),
             seconds=self._left(),

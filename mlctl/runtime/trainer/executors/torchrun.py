@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlctl.runtime.trainer.executors.agent import STOP, TOLD
-from mlctl.runtime.trainer.executors.environment import rank_environment, travelling
+from mlctl.runtime.trainer.executors.environment import rank_environment, rank_threads, travelling
 from mlctl.runtime.trainer.executors.failures import End, end_of
 from mlctl.runtime.trainer.executors.hosts import Probe, free_port, is_loopback, is_own, ssh_command
 from mlctl.runtime.trainer.executors.lifeline import PARENT_VARIABLE, end_descendants, take_in_orphans
@@ -79,12 +79,13 @@ class Torchrun:
         command += ["--nnodes", str(len(hosts)), "--node-rank", str(index)]
         command += ["--master-addr", hosts[0], "--master-port", str(port)]
         command += torchrun_arguments(place, self._per_host, f"attempt-{self._attempts}/node-{index}")
-        told = rank_environment(self._base, several=True)
+        told = rank_environment(self._base)
         if all(is_loopback(host) for host in hosts):
             told["GLOO_SOCKET_IFNAME"] = "lo"
         environment: Mapping[str, str] = os.environ
         if is_own(hosts[index]):
             environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+            told |= rank_threads(self._per_host * sum(map(is_own, hosts)))  # agents here share this machine's cores
         else:
             command = ssh_command(hosts[index], self._asked.ssh, command)
             told = travelling({**os.environ, **told})

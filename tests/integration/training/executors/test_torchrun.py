@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
+from mlctl.runtime.trainer.executors.local import AGENT
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record
 from tests.integration.training.executors.clusters import SshServer
@@ -44,6 +47,18 @@ def test_two_agents_train_what_one_machine_does(project: Project, here: Record) 
     assert made.outputs["digest"] == here.outputs["digest"]
     logs = project.ctx.folder(made.key).glob("ranks/attempt-1/node-*/*/attempt_0/*/stderr.log")
     assert {(path.parts[-5], path.parts[-2]) for path in logs} == {("node-0", "0"), ("node-1", "1")}
+
+
+def test_ranks_of_an_agent_start_no_more_threads_than_their_machine_gives_them(tmp_path: Path) -> None:
+    script = tmp_path / "threads.py"
+    script.write_text(
+        "import os, pathlib\npathlib.Path(__file__).with_name('told').write_text(os.environ['OMP_NUM_THREADS'])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    command = [sys.executable, "-m", AGENT, str(tmp_path), "0", "--standalone", "--nproc-per-node", "1", str(script)]
+    allotted = {"SLURM_CPUS_ON_NODE": "1"}  # of the cores that this machine has
+    subprocess.run(command, env={**environment, **allotted}, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert (tmp_path / "told").read_text() == "1"
 
 
 @pytest.mark.soak

@@ -16,7 +16,7 @@
 #SBATCH --constraint='a100&ib'
 #SBATCH --requeue
 
-export OMP_NUM_THREADS=1
+export DS_ACCELERATOR=cpu
 export PATH=/venv/bin:/bin
 type module >/dev/null 2>&1 || . /etc/profile
 module load cuda/12.8 nccl

@@ -28,7 +28,7 @@ def made(
         name="mlctl-0123456789abcdef",
         project=Path(project),
         folder=Path(folder),
-        environment={"OMP_NUM_THREADS": "1", "PATH": "/venv/bin:/bin"},
+        environment={"DS_ACCELERATOR": "cpu", "PATH": "/venv/bin:/bin"},
         python="/venv/bin/python",
         torchrun=["--nproc-per-node", "4", "-m", "mlctl.runtime.trainer.worker", folder],
         seconds=seconds,
