@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +19,7 @@ from mlctl.spec import price_files
 from mlctl.spec.assigned import Assignment
 from mlctl.spec.environments import HOME
 from mlctl.spec.heading import Heading, read_heading, read_names
-from mlctl.spec.project import PROJECT_FILE, Chosen, Project, load_project
+from mlctl.spec.project import PROJECT_FILE, Chosen, Project, Surroundings, load_project, load_surroundings
 from mlctl.spec.reading import Reader
 from mlctl.types.diagnostic import Diagnostic, MlctlError, Severity
 from mlctl.types.interrupt import Interrupt
@@ -49,6 +49,9 @@ class Workspace:
         self.digests = FileDigests(self.root / HOME / "cache" / "digests.txt")
         self.stop = Interrupt()
         self._noticed: list[Diagnostic] = []
+        self.unread: Sequence[
+            Diagnostic
+        ] = ()  # why the project's resources cannot be read, where a command did without them
 
     @property
     def main(self) -> Path:
@@ -94,9 +97,23 @@ class Workspace:
         )
 
     @cached_property
+    def surroundings(self) -> Surroundings:
+        """What holds of the project whatever its resources say: what was made can be looked at, stopped and taken back while somebody
+        is still writing them. `unread` then tells what is wrong. Raises MlctlError when not even that can be told."""
+        try:
+            return self.loaded
+        except MlctlError as error:
+            chosen = replace(self.chosen, environment=self.environment)
+            sections = {record.key.address.section for record in self.ledger()}
+            found = load_surroundings(self.root, self.registry, self.main, chosen, reader=self.files, sections=sections)
+            self.unread = error.diagnostics
+            return found
+
+    @cached_property
     def _price_lists(self) -> tuple[PriceList, PriceList]:
         """The user's and the project's."""
-        return price_files.lists(self.root, self.loaded.settings, lambda: self.loaded.where_block(("prices", "file")))
+        around = self.surroundings
+        return price_files.lists(self.root, around.settings, lambda: around.where_block(("prices", "file")))
 
     @cached_property
     def prices(self) -> Prices:
@@ -127,10 +144,11 @@ class Workspace:
 
     def context(self, state: State | Ledger) -> Context:
         """What kinds may know, for a command that works on this state."""
+        around = self.surroundings
         return Context(
-            root=self.root, home=self.home, environment=self.environment, project=self.loaded.name, lineage=state.lineage,
-            settings=self.loaded.settings, digests=self.digests, stop=self.stop, deep=self.deep,
-            secrets=self.loaded.secrets, origins=state.origins if isinstance(state, Ledger) else {}, prices=self.prices,
+            root=self.root, home=self.home, environment=self.environment, project=around.name, lineage=state.lineage,
+            settings=around.settings, digests=self.digests, stop=self.stop, deep=self.deep,
+            secrets=around.secrets, origins=state.origins if isinstance(state, Ledger) else {}, prices=self.prices,
         )  # fmt: skip
 
     @contextmanager
@@ -138,7 +156,7 @@ class Workspace:
         self, operation: str, *, wait_seconds: float = 0.0, run: str = "", waiting: Waiting | None = None
     ) -> Iterator[tuple[Session, Context]]:
         """The right to change the state, with a context for it; `wait_seconds` is how long another writer is waited for."""
-        before = self.context(State(""))  # a project that cannot be read must not even take the lock
+        before = self.context(State(""))  # whatever may be wrong with the project must not even take the lock
         with self.store.session(operation, wait_seconds=wait_seconds, run=run, waiting=waiting) as session:
             yield session, replace(before, lineage=session.ledger.lineage)
 

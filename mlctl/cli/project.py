@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from mlctl.types.diagnostic import MlctlError
+from mlctl.types.diagnostic import Diagnostic, MlctlError, Severity
 from mlctl.workspace import Chosen, Workspace
 
 Folder = Annotated[Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder")]
@@ -53,7 +53,14 @@ def in_project(command: Callable[..., int]) -> Callable[..., int]:
         var_file: list[Path] | None,
         **own: Any,
     ) -> int:
-        return command(open_workspace(project, file, env, var or (), var_file or ()), **own)
+        workspace = open_workspace(project, file, env, var or (), var_file or ())
+        try:
+            return command(workspace, **own)
+        finally:
+            if workspace.unread:
+                from mlctl.cli.telling import tell
+
+                tell([_unread(workspace)], as_json=bool(own.get("as_json")))
 
     hints = get_type_hints(command, include_extras=True)
     _, *own = inspect.signature(command).parameters.values()
@@ -64,6 +71,20 @@ def in_project(command: Callable[..., int]) -> Callable[..., int]:
     wrapper.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": int}
     return wrapper
+
+
+def _unread(workspace: Workspace) -> Diagnostic:
+    """That a command did without the project's resources, since they cannot be read."""
+    first, *others = workspace.unread
+    more = f", and {len(others)} more" if others else ""
+    return Diagnostic(
+        "project.unread",
+        f"the project's files have mistakes: {first.summary}{more}",
+        "what was made is told by the state and the settings; nothing that the files ask for was looked at",
+        "see `mlctl validate`",
+        severity=Severity.WARNING,
+        where=first.where,
+    )
 
 
 def open_workspace(

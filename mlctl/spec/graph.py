@@ -20,6 +20,7 @@ from mlctl.types.value import Json
 Edges = dict[Address, dict[Address, frozenset[EdgeKind]]]
 
 _KINDS = {kind: frozenset({kind}) for kind in EdgeKind}
+_CHAIN_ENDS = 4  # how much of a long cycle is told from each end
 
 
 @dataclass
@@ -59,6 +60,17 @@ class Graph:
             if address in specs:
                 self._expressions(address, values)
         self._gates()
+
+    def ordered(self) -> tuple[Address, ...]:
+        """All addresses, with what they depend on before them. Those that wait for each other are problems."""
+        found = order(self.edges)
+        for cycle in cycles(self.edges, found):
+            first, second = cycle[0], cycle[1 % len(cycle)]
+            waiting = f"these resources wait for each other: {_chain([*cycle, first])}"
+            summary = f"{first} depends on itself" if len(cycle) == 1 else waiting
+            why = f"{first} names {second} here; none of them could come first"
+            self._problem(first, self.places[first, second], "spec.cycle", summary, why, "remove one of the references")
+        return found
 
     def _provide(self, address: Address, spec: Spec) -> None:
         for name in spec.provides():
@@ -328,3 +340,11 @@ def cycles(edges: Mapping[Address, Collection[Address]], ordered: Collection[Add
 
 def _sort_key(address: Address) -> tuple[str, str]:
     return address.section, address.name
+
+
+def _chain(addresses: Sequence[Address]) -> str:
+    """`a → b → a`; of a long chain the beginning and the end."""
+    names = [str(address) for address in addresses]
+    if len(names) > 2 * _CHAIN_ENDS + 1:
+        names[_CHAIN_ENDS:-_CHAIN_ENDS] = [f"… {len(names) - 2 * _CHAIN_ENDS} more …"]
+    return " → ".join(names)

@@ -40,19 +40,34 @@ class Resource:
     spec: Spec
 
 
-@dataclass(frozen=True)
-class Project:
-    """A valid project. `edges[a]` holds everything that `a` depends on and how; `order` puts dependencies first, ties by address.
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What of a project holds whatever its resources say: enough to look at what was made, and to work on that.
 
     `settings` holds the blocks that are not resources, with defaults filled in, for those that are written or in use.
+    """
+
+    name: str
+    settings: Mapping[str, Mapping[str, Json]]
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
+    headings: Mapping[str, Located] = field(default_factory=dict, repr=False)  # where `policies`, `moved` … stand
+
+    def where_block(self, path: YamlPath) -> SourceRange | None:
+        """The place of a block of the project that is no resource, such as `("policies", "no_destroy")`, or of a field of it."""
+        place = self.headings.get(str(path[0]))
+        return None if place is None else place.where_key(path[1:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project(Surroundings):
+    """A valid project. `edges[a]` holds everything that `a` depends on and how; `order` puts dependencies first, ties by address.
+
     `digest` covers all values in force, secrets by their keyed digests; comments, layout and the order of fields do not count.
     """
 
     root: Path
     files: tuple[Path, ...]
-    name: str
     owner: Owner
-    settings: Mapping[str, Mapping[str, Json]]
     resources: Mapping[Address, Resource]
     edges: Edges
     order: tuple[Address, ...]
@@ -66,7 +81,6 @@ class Project:
         default_factory=dict, repr=False
     )  # of all files by relative path, the main one first
     values: Mapping[str, Json] = field(default_factory=dict)  # variables in force, and `env.NAME`; no secrets
-    secrets: Secrets = field(default_factory=Secrets, repr=False)
     unset: Mapping[str, Diagnostic] = field(
         default_factory=dict
     )  # secrets: only looking and removing works without them
@@ -74,7 +88,6 @@ class Project:
     imports: Mapping[Address, str] = field(default_factory=dict)
     module_outputs: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)  # of each use, with names in full
     policies: Mapping[str, Policy] = field(default_factory=dict)  # those that count in this environment
-    headings: Mapping[str, Located] = field(default_factory=dict, repr=False)  # where `policies`, `moved` … stand
 
     def block(self, address: Address) -> Spec | None:
         """What is asked of an address; None for one that is not in the project."""
@@ -91,11 +104,6 @@ class Project:
         if place is None:
             return None
         return place.where_key(path) if key or not path else place.where(path)
-
-    def where_block(self, path: YamlPath) -> SourceRange | None:
-        """The place of a block of the project that is no resource, such as `("policies", "no_destroy")`, or of a field of it."""
-        place = self.headings.get(str(path[0]))
-        return None if place is None else place.where_key(path[1:])
 
     def check(self, ctx: Context) -> list[Diagnostic]:
         """Secrets that are missing, then every kind's offline rules for every resource in file order, each with its place."""

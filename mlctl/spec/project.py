@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from mlctl.spec.blocks import NAME_RULE, Written, is_name
 from mlctl.spec.collection import Collected
 from mlctl.spec.environments import Environment
 from mlctl.spec.expansion import Expansion
-from mlctl.spec.graph import Graph, cycles, order
+from mlctl.spec.graph import Graph
 from mlctl.spec.heading import in_force
-from mlctl.spec.model import Kinds, Owner, Project, Resource
+from mlctl.spec.model import Kinds, Owner, Project, Resource, Surroundings
 from mlctl.spec.modules import Modules
 from mlctl.spec.naming import in_full
 from mlctl.spec.places import Located, Part, Place
@@ -30,17 +30,18 @@ from mlctl.spec.scope import Broken, Scope, Unresolved, World
 from mlctl.spec.secret_key import project_key
 from mlctl.spec.source import Source
 from mlctl.spec.suggest import Suggestions, found, shown
-from mlctl.spec.validation import Problem, YamlPath, validate
-from mlctl.spec.values import Chosen
+from mlctl.spec.validation import YamlPath, validate
+from mlctl.spec.values import Chosen, Values
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.secret import Secrets, announce
 from mlctl.types.value import Json, digest
 
-__all__ = ["PROJECT_FILE", "Chosen", "Kinds", "Owner", "Project", "Resource", "load_project"]
+__all__ = [
+    "PROJECT_FILE", "Chosen", "Kinds", "Owner", "Project", "Resource", "Surroundings", "load_project", "load_surroundings"
+]  # fmt: skip
 
 PROJECT_FILE = "mlctl.yaml"
-_CHAIN_ENDS = 4  # how much of a long cycle is told from each end
 
 
 def load_project(
@@ -62,6 +63,21 @@ def load_project(
     with _no_collection():
         used = reader if reader is not None else Reader(root, texts)
         return _Loader(used, kinds, file or root / PROJECT_FILE, chosen or Chosen(), values, given).load()
+
+
+def load_surroundings(
+    root: Path,
+    kinds: Kinds,
+    file: Path | None = None,
+    chosen: Chosen | None = None,
+    *,
+    reader: Reader,
+    sections: Collection[str] = (),
+) -> Surroundings:
+    """What holds of a project whose resources somebody is still writing, with the defaults of what these `sections` and the written
+    ones need. Raises MlctlError when not even that can be told."""
+    with _no_collection():
+        return _Loader(reader, kinds, file or root / PROJECT_FILE, chosen or Chosen(), None).surroundings(sections)
 
 
 @contextmanager
@@ -104,7 +120,8 @@ class _Loader:
         self.resources: dict[Address, Resource] = {}
         self.templated: dict[Address, Json] = {}
 
-    def load(self) -> Project:
+    def _collected(self) -> tuple[Environment, Values, World]:
+        """The environment and the values in force, once all files are read and what they say is sorted."""
         self.files.read()
         environment = self._environment()
         main = self.files.main
@@ -118,16 +135,40 @@ class _Loader:
         self.files.lay(environment, self.scope)
         known = self.kinds.sections(), self.kinds.settings()
         assigned.lay(self.given, self.files, *known, self.scope, self.report, self.suggest)
-        name, owner = self._project_name(main), self._owner()
+        return environment, values, world
+
+    def surroundings(self, sections: Collection[str]) -> Surroundings:
+        """What holds whatever the blocks of resources say."""
+        _, values, _ = self._collected()
+        self.report.diagnostics.clear()  # what is wrong with blocks is no matter here
+        places: dict[str, Located] = dict.fromkeys(sections, Place(self.files.main, ()))
+        places |= {address.section: block.place for address, block in self.files.blocks.items()}
+        used: dict[str, Located] = {}
+        for section, place in places.items():
+            with suppress(MlctlError):  # a kind that is not installed reads no settings
+                used |= dict.fromkeys(self.kinds.kind(section).settings, place)
+        name, settings = self._project_name(self.files.main), self._settings(used)
+        announce(Secrets(values.secrets))
+        if self.report.failed:
+            raise self._failure()
+        return Surroundings(name=name, settings=settings, secrets=self._secrets(values), headings=self._headings())
+
+    def load(self) -> Project:
+        environment, values, world = self._collected()
+        main = self.files.main
+        title, owner = self._project_name(main), self._owner()
         expansion = Expansion(world, self.modules, self.report, self.suggest)
         expansion.run(self.files.blocks)
         if expansion.broken:
             raise self._failure()
         self.blocks = expansion.blocks
         self._validate_resources(owner)
-        settings = self._settings()
-        graph = self._graph(expansion, world)
-        ordered = self._ordered(graph)
+        used: dict[str, Located] = {}
+        for address, resource in self.resources.items():
+            for name in resource.kind.settings:
+                used.setdefault(name, self.blocks[address].place)
+        settings = self._settings(used)
+        graph, ordered = self._graph(expansion, world)
         renames = Renames(world.addresses, self.files.removed, self.report, self.suggest)
         moved = renames.moved(self.files.said("moved"), Place(main, ("moved",)))
         imports = renames.imports(self.files.said("import"), self._heading_place("import"), self.scope)
@@ -135,11 +176,11 @@ class _Loader:
         announce(Secrets(values.secrets))  # before anything is said of the project, and its mistakes are said first
         if self.report.failed:
             raise self._failure()
-        secrets = Secrets(values.secrets, project_key(self.reader.root)) if values.secrets else Secrets()
+        secrets = self._secrets(values)
         return Project(
             root=self.reader.root,
             files=tuple(self.files.files),
-            name=name,
+            name=title,
             owner=owner,
             settings=settings,
             resources=self.resources,
@@ -157,8 +198,14 @@ class _Loader:
             imports=imports,
             module_outputs={name: module.outputs() for name, module in world.modules.items()},
             policies=policies,
-            headings={name: place for name, (place, _) in (self.files.heading | self.files.settings).items()},
+            headings=self._headings(),
         )
+
+    def _secrets(self, values: Values) -> Secrets:
+        return Secrets(values.secrets, project_key(self.reader.root)) if values.secrets else Secrets()
+
+    def _headings(self) -> dict[str, Located]:
+        return {name: place for name, (place, _) in (self.files.heading | self.files.settings).items()}
 
     def _failure(self) -> MlctlError:
         return MlctlError(self.report.sorted([*self.files.sources, *self.modules.sources]))
@@ -243,15 +290,11 @@ class _Loader:
                     self.report.at(place, (), item.code, item.summary, item.why, item.fix, key=True)
             return None
 
-    def _settings(self) -> dict[str, Mapping[str, Json]]:
-        """The settings that are written or that a kind in use reads, with defaults."""
-        wanted: dict[str, Address | None] = dict.fromkeys(self.files.settings)
-        for address, resource in self.resources.items():
-            for name in resource.kind.settings:
-                wanted.setdefault(name, address)
+    def _settings(self, used: Mapping[str, Located]) -> dict[str, Mapping[str, Json]]:
+        """The settings that are written or `used` by a kind, whose block is told where its defaults do not hold; with defaults."""
+        wanted = {**{name: (place, {}) for name, place in used.items()}, **self.files.settings}
         result: dict[str, Mapping[str, Json]] = {}
-        for name, user in sorted(wanted.items()):
-            place, value = self.files.settings[name] if user is None else (self.blocks[user].place, {})
+        for name, (place, value) in sorted(wanted.items()):
             try:
                 model = self.kinds.settings_model(name)
             except MlctlError as error:
@@ -316,31 +359,17 @@ class _Loader:
             self.report.at(place, at, *problem.told, address=address)
         return None if problems else result
 
-    def _graph(self, expansion: Expansion, world: World) -> Graph:
+    def _graph(self, expansion: Expansion, world: World) -> tuple[Graph, tuple[Address, ...]]:
         complete = len(self.resources) == len(expansion.declared)
         graph = Graph(expansion.declared, self.suggest, complete=complete, instances=world.instances)
         try:
             graph.add({address: resource.spec for address, resource in self.resources.items()}, self.templated)
         except MlctlError as error:
             self.report.diagnostics += error.diagnostics
+        ordered = graph.ordered()
         for address, problem in graph.problems:
             self.report.problem(self.blocks[address].place, (), problem, address)
-        return graph
-
-    def _ordered(self, graph: Graph) -> tuple[Address, ...]:
-        ordered = order(graph.edges)
-        for cycle in cycles(graph.edges, ordered):
-            first, second = cycle[0], cycle[1 % len(cycle)]
-            summary = f"these resources wait for each other: {_chain([*cycle, first])}"
-            problem = Problem(
-                graph.places[first, second],
-                "spec.cycle",
-                f"{first} depends on itself" if len(cycle) == 1 else summary,
-                f"{first} names {second} here; none of them could come first",
-                "remove one of the references",
-            )
-            self.report.problem(self.blocks[first].place, (), problem, first)
-        return ordered
+        return graph, ordered
 
     def _everything(self, settings: Mapping[str, Json]) -> Json:
         resources: dict[str, dict[str, Json]] = {}
@@ -351,11 +380,3 @@ class _Loader:
             **resources,
             **{name: self.files.said(name) for name in ("project", "owner", "policies", "moved", "import")},
         }
-
-
-def _chain(addresses: Sequence[Address]) -> str:
-    """`a → b → a`; of a long chain the beginning and the end."""
-    names = [str(address) for address in addresses]
-    if len(names) > 2 * _CHAIN_ENDS + 1:
-        names[_CHAIN_ENDS:-_CHAIN_ENDS] = [f"… {len(names) - 2 * _CHAIN_ENDS} more …"]
-    return " → ".join(names)

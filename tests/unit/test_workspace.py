@@ -56,3 +56,21 @@ def test_a_kept_project_is_opened_without_its_files(root: Path) -> None:
     (root / "mlctl.yaml").unlink()
     after = Workspace(root, chosen=Chosen("dev"), texts=before.texts, values=before.values)
     assert (after.loaded.digest, after.home) == (before.digest, root / ".mlctl" / "dev")
+
+
+def test_what_was_made_can_be_looked_at_while_the_resources_are_being_written(root: Path) -> None:
+    (root / "mlctl.yaml").write_text(TEXT + "training: {churn: {epohcs: 3}}\nbudget: {max_usd: 5}\n")
+    workspace = Workspace(root, chosen=Chosen("dev"))
+    _, context = workspace.reader()
+    assert context.project == "shop"
+    assert context.settings["budget"]["max_usd"] == 5
+    assert context.settings["tracking"]["mlflow"]  # the default of a kind that is written
+    assert "unknown field `kye` in entities.visitor" in [item.summary for item in workspace.unread]
+    with pytest.raises(MlctlError, match="unknown field `kye`"):
+        _ = workspace.project
+
+
+def test_a_mistake_in_what_holds_for_all_resources_is_not_looked_past(root: Path) -> None:
+    (root / "mlctl.yaml").write_text(TEXT + "budget: {max_usb: 5}\n")
+    with pytest.raises(MlctlError, match="unknown field `max_usb`"):
+        Workspace(root, chosen=Chosen("dev")).reader()

@@ -61,7 +61,7 @@ def predict(
     if message is not None:
         body = {"messages": [{"role": "user", "content": message}]}
     answer = (chat if "messages" in body else ask)(
-        record, body, timeout, token_of(record, lambda: workspace.loaded.secrets)
+        record, body, timeout, token_of(record, lambda: workspace.surroundings.secrets)
     )
     if message is not None and not as_json:
         print(answer["choices"][0]["message"]["content"])

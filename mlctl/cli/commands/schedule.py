@@ -63,7 +63,7 @@ def render(
     executable = str(beside) if beside.exists() else shutil.which("mlctl") or "mlctl"
     for record in found:
         if systemd:
-            made = timers.units(record, workspace.loaded.name, workspace.environment, workspace.root, executable)
+            made = timers.units(record, workspace.surroundings.name, workspace.environment, workspace.root, executable)
             _units(record, made, into, as_json=as_json)
         else:
             _line(record, crontab_line(record, workspace.root, executable), as_json=as_json)
