@@ -15,7 +15,7 @@ _SECONDS = 2.0  # between two lines of the same kind
 
 
 class ProgressLines:
-    """Reads the event file of a job as it grows; what it held before counts as told, but for its last line."""
+    """Reads the event file of a job as it grows."""
 
     def __init__(self, events: Path, address: Address) -> None:
         self._events, self._address = events, address
@@ -23,6 +23,13 @@ class ProgressLines:
         self._rest = b""
         self._first: tuple[str, float, float] | None = None  # what is counted, since when, from which count
         self._told = ("", 0.0)
+
+    def before(self, lines: int) -> list[str]:
+        """What it held up to now: its last so many lines, or all of them for 0."""
+        found = self._read()
+        if found:
+            self._told = (found[-1].message, time.monotonic())
+        return [describe(event, None) for event in (found[-lines:] if lines else found)]
 
     def news(self) -> Iterator[str]:
         """What there is to say now: the newest line of each kind, and of one kind not more than one every few seconds."""
@@ -41,14 +48,12 @@ class ProgressLines:
     def _read(self) -> list[StepProgress]:
         if not self._events.exists():
             return []
-        begun = self._offset > 0
         with open(self._events, "rb") as stream:
             stream.seek(self._offset)
             data = stream.read()
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        found = [event for event in map(self._event, lines) if event is not None]
-        return found if begun else found[-1:]
+        return [event for event in map(self._event, lines) if event is not None]
 
     def _event(self, line: bytes) -> StepProgress | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 from typing import NoReturn
 
 from mlctl.runtime import logs, secrets
@@ -20,6 +21,9 @@ def begin(program: str = "worker") -> None:
     if logs.wanted():
         logs.as_json(program)
     gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # how it makes its tables is no news
+    # our models carry their signature; a row of the data beside it is what MLflow asks for, and what nobody may want to give away
+    warnings.filterwarnings("ignore", message=r".*An input example was not provided")
 
 
 def leave(code: int) -> NoReturn:

@@ -31,8 +31,8 @@ _POLL_SECONDS = 0.2
 
 
 @app.command(
-    help="Print the log of a resource's worker or server. With --follow it waits for one that a run is still to begin, and "
-    "tells between its lines how far the work is.\n\n"
+    help="Print how far the work of a resource came, and the log of its worker or server. With --follow it waits for one that a "
+    "run is still to begin, and tells between its lines how far the work is.\n\n"
     "Examples:\n\n  mlctl logs deployments.churn_api -n 50\n\n  mlctl logs training.churn --follow\n\n"
     "  mlctl logs training.churn --rank 1"
 )
@@ -56,12 +56,14 @@ def logs(
         raise _absent(workspace, wanted, rank)
     with ExitStack() as stack:
         streams = [stack.enter_context(open(path, encoding="utf-8", errors="replace")) for path in paths]
+        progress = ProgressLines(paths[0].parent / EVENTS_FILE, wanted)
+        paint = Paint(wants_color(sys.stdout))
+        for line in progress.before(lines):
+            print(paint(redacted(line), "dim"))
         for path, stream in zip(paths, streams, strict=True):
             if len(paths) > 1:
                 print(f"==> {path.name} <==")
             sys.stdout.writelines(map(redacted, deque(stream, maxlen=lines or None)))
-        progress = ProgressLines(paths[0].parent / EVENTS_FILE, wanted)
-        paint = Paint(wants_color(sys.stdout))
         whole = True  # what was printed last is a whole line, so that another may follow it
         while follow and paths[0].exists():
             for text in filter(None, (stream.read() for stream in streams)):

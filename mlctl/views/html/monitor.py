@@ -8,7 +8,7 @@ from typing import Any
 from mlctl.providers.evidently.trend import Point, Series
 from mlctl.views.html.plots import text
 from mlctl.views.html.profile import page
-from mlctl.views.human.data import figure
+from mlctl.views.human.style import figure
 
 _WIDTH, _HEIGHT, _LEFT, _FOOT, _TOP = 640, 170, 70, 26, 14
 MOST_PLOTS = 60

@@ -8,7 +8,8 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from mlctl.views.human.data import figure, share
+from mlctl.views.human.data import share
+from mlctl.views.human.style import figure
 from mlctl.views.human.text import safe
 
 _WIDTH, _HEIGHT, _FOOT, _HEAD = 340, 150, 18, 14

@@ -9,7 +9,8 @@ from typing import Any
 from mlctl.providers.local.profile import Remark
 from mlctl.views.html import plots
 from mlctl.views.html.plots import text
-from mlctl.views.human.data import figure, moments, share, short_type
+from mlctl.views.human.data import moments, share, short_type
+from mlctl.views.human.style import figure
 
 MOST_CARDS = 300  # of columns; more of them make a page that no browser likes
 _CSS = Path(__file__).with_name("data.css")

@@ -20,7 +20,7 @@ from mlctl.types.event import (
 from mlctl.types.state import Gate
 from mlctl.views.human import diagnostics
 from mlctl.views.human.plan import cause, name, verdict, why
-from mlctl.views.human.style import Paint, columns, interactive, seconds, wants_color, width
+from mlctl.views.human.style import Paint, columns, figure, interactive, seconds, wants_color, width
 from mlctl.views.human.text import safe
 
 if TYPE_CHECKING:
@@ -147,10 +147,10 @@ def describe(event: StepProgress, left: float | None) -> str:
     parts = [event.message]
     if event.done is not None and event.total:
         unit = f" {event.unit}" if event.unit else ""
-        parts.append(f"{event.done / event.total:.0%} ({event.done:g} of {event.total:g}{unit})")
+        parts.append(f"{event.done / event.total:.0%} ({figure(event.done)} of {figure(event.total)}{unit})")
         if left is not None:
             parts.append(f"{seconds(left)} left")
     elif event.done is not None:
-        parts.append(f"{event.done:g} {event.unit}".rstrip())
-    parts += [f"{name} {value:.4g}" for name, value in event.metrics.items()]
+        parts.append(f"{figure(event.done)} {event.unit}".rstrip())
+    parts += [f"{name} {figure(value)}" for name, value in event.metrics.items()]
     return safe(", ".join(parts))

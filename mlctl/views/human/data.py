@@ -8,7 +8,7 @@ from typing import Any
 
 from mlctl.providers.local.profile import Remark
 from mlctl.types.state import Gate
-from mlctl.views.human.style import Paint
+from mlctl.views.human.style import Paint, figure
 from mlctl.views.human.table import table
 from mlctl.views.human.text import safe
 
@@ -87,13 +87,6 @@ def _days(texts: Sequence[str]) -> bool:
 
 def _time(text: str, dates: bool) -> str:
     return text[:10] if dates else text[:19].replace("T", " ")
-
-
-def figure(number: float | int) -> str:
-    """A number in few digits."""
-    if isinstance(number, int) or (number.is_integer() and abs(number) < 1e15):
-        return f"{int(number):,}" if abs(number) < 1e9 else f"{number:.4g}"
-    return f"{number:,.0f}" if 1000 <= abs(number) < 1e9 else f"{number:.4g}"
 
 
 def sparkline(column: Mapping[str, Any], rows: int) -> str:

@@ -62,6 +62,13 @@ def columns(rows: list[list[str]], *, gap: int = 2) -> list[str]:
     ]
 
 
+def figure(number: float | int) -> str:
+    """A number in few digits."""
+    if isinstance(number, int) or (number.is_integer() and abs(number) < 1e15):
+        return f"{int(number):,}" if abs(number) < 1e9 else f"{number:.4g}"
+    return f"{number:,.0f}" if 1000 <= abs(number) < 1e9 else f"{number:.4g}"
+
+
 def seconds(value: float) -> str:
     """A length of time as people say it: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
     if value < 10:

@@ -18,14 +18,18 @@ def write(path: Path, message: str, done: float | None = None, *, end: str = "\n
         stream.write(json.dumps(line) + end)
 
 
-def test_of_what_was_told_before_only_the_last_line_is_news(tmp_path: Path) -> None:
+def test_what_was_told_before_is_told_once_as_many_lines_as_are_wanted(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
-    progress = ProgressLines(events, ADDRESS)
-    assert list(progress.news()) == []
+    assert ProgressLines(events, ADDRESS).before(3) == []
     write(events, "joining")
     write(events, "epoch 1", 10)
-    assert list(progress.news()) == ["epoch 1, 10% (10 of 100 steps)"]
+    write(events, "epoch 2", 20)
+    assert ProgressLines(events, ADDRESS).before(0) == ["joining", "epoch 1, 10% (10 of 100 steps)", "epoch 2, 20% (20 of 100 steps)"]  # fmt: skip
+    progress = ProgressLines(events, ADDRESS)
+    assert progress.before(1) == ["epoch 2, 20% (20 of 100 steps)"]
     assert list(progress.news()) == []
+    write(events, "saved a checkpoint")
+    assert list(progress.news()) == ["saved a checkpoint"]
 
 
 def test_one_kind_of_line_is_told_every_few_seconds_and_a_new_kind_at_once(

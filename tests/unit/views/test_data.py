@@ -2,7 +2,8 @@
 
 import pytest
 
-from mlctl.views.human.data import difference, figure, moments, share, sparkline
+from mlctl.views.human.data import difference, moments, share, sparkline
+from mlctl.views.human.style import figure
 from mlctl.views.human.table import table
 
 
