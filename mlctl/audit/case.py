@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.audit.settings import AuditSettings
+from mlctl.files import atomic
 from mlctl.spec.model import Project
 from mlctl.types.address import Address
 from mlctl.types.decision import Decision
@@ -101,11 +101,7 @@ class Case:
 
     def document(self, text: object) -> Mapping[str, Any]:
         """A JSON file of the project that an output names; empty when it is gone or is none."""
-        try:
-            found = json.loads((self.root / str(text)).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return atomic.read_object(self.root / str(text)) or {}
 
     def provenance(self, training: Subject) -> Mapping[str, Any]:
         """What a training wrote down of what it was made of; empty when it was never made."""

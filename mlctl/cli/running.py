@@ -176,8 +176,9 @@ def _carried_out(work: _Work, plan: Plan, session: Session, context: Context) ->
                 view(event)
 
     with interruptible(ending(work.workspace, request, recorder, view)), view or nullcontext():
+        name = "" if recorder is None else recorder.folder.name
         return request.operation.carry_out(
-            plan, request.project, work.workspace.kind, session, context, show, request.parallelism
+            plan, request.project, work.workspace.kind, session, context, show, request.parallelism, name
         )
 
 

@@ -37,11 +37,12 @@ def apply(
     *,
     parallelism: int = 4,
     take: Take | None = None,
+    name: str = "",
 ) -> Applied:
     """Make the plan so. A failure skips its dependents only; a failed gate likewise. Raises nothing of a step's own.
 
     `kinds` gives the kind of a section, `take` a build that the plan takes over from elsewhere. `ctx.stop` ends it early:
-    steps under way are asked to stop, no further one is begun.
+    steps under way are asked to stop, no further one is begun. `name` is the run's, by which its steps are counted together.
     """
     started = time.monotonic()
     selection = plan.selection
@@ -49,7 +50,7 @@ def apply(
     looked = scope(project, session.ledger, selection)
     moves(project, session.ledger).carry_out(session)
     asked = Asked(looked.replace, unattended=selection.unattended)
-    account = Account(plan, project, session.ledger, ctx.prices)
+    account = Account(plan, project, session.ledger, ctx.prices, name)
     run = Run(kinds, session, replace(ctx, origins=session.ledger.origins), emit, asked, take, account)
     before = {address: change.after & steps.keys() for address, change in steps.items()}
     walk(steps, before, lambda change: step(run, project, change), lambda change: change.effective, ctx, parallelism)

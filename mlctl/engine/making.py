@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from mlctl.engine import estimating, failures, protection, provenance, secrecy
 from mlctl.engine.applied import Run
@@ -51,7 +52,7 @@ class Making:
             raise
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         facts |= {"at": at, "seconds": round(time.monotonic() - started, 3), **more}
-        facts |= estimating.kept(self.change)
+        facts |= {**estimating.kept(self.change), **self._counted()}
         record = replace(
             intent,
             id=outcome.id,
@@ -115,7 +116,8 @@ class Making:
         id = importing(self.project, desired.address, ledger)
         if prior is not None:
             uses = {use.key: use for use in (*prior.uses, *_uses(desired))}
-            facts = {**prior.provenance, IMPORTED_AS: id} if self.change.reason is Reason.IMPORTED else prior.provenance
+            facts = {**prior.provenance, **self._counted()}
+            facts |= {IMPORTED_AS: id} if self.change.reason is Reason.IMPORTED else {}
             return replace(prior, uses=tuple(uses.values()), pending=Pending.APPLY, provenance=facts)
         return Record(
             desired.key,
@@ -125,11 +127,15 @@ class Making:
             _uses(desired),
             pending=Pending.APPLY,
             sequence=ledger.next_sequence(),
-            provenance={} if id is None else {IMPORTED_AS: id},
+            provenance={**self._counted(), **({} if id is None else {IMPORTED_AS: id})},
             protected=self._protected(),
             origin=free_place(ledger, desired.key),
             after=waits_for(self.project, desired.address),
         )
+
+    def _counted(self) -> dict[str, Any]:
+        """With which applies it is held against the budget."""
+        return {} if self.run.account is None else self.run.account.noted(self.change)
 
     def _protected(self) -> bool:
         return wanted_protection(

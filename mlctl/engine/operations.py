@@ -83,8 +83,9 @@ class Operation:
         ctx: Context,
         emit: Emit,
         parallelism: int,
+        name: str = "",
     ) -> Applied:
-        """Do what a plan says."""
+        """Do what a plan says. `name` is the run's."""
         ctx, project = self.context(ctx), self._importing(project)
         if self.selection.mode is Mode.DESTROY:
             return applier.destroy(plan, kinds, session, ctx, emit, parallelism=parallelism)
@@ -94,6 +95,6 @@ class Operation:
             return refresh.accept(plan, session, ctx, emit)
         if self.offer is not None:
             return applier.apply(
-                plan, project, kinds, session, ctx, emit, parallelism=parallelism, take=self.offer.take
+                plan, project, kinds, session, ctx, emit, parallelism=parallelism, take=self.offer.take, name=name
             )
-        return applier.apply(plan, project, kinds, session, ctx, emit, parallelism=parallelism)
+        return applier.apply(plan, project, kinds, session, ctx, emit, parallelism=parallelism, name=name)

@@ -33,6 +33,8 @@ def patiently(do: Callable[[Context], T], spec: Spec, ctx: Context, limit: Limit
     begun = time.monotonic()
     allowed = 0 if spec.retries is None else spec.retries.max
     tried = 0
+    if limit is not None and limit.seconds <= 0:  # lives before this one have had it all
+        raise _used_up(limit)
     while True:
         try:
             return _once(do, spec.timeout, ctx, limit, begun)
@@ -110,11 +112,12 @@ def _too_long(timeout: float, error: Exception) -> MlctlError:
 
 
 def _used_up(limit: Limit) -> MlctlError:
+    after = f" after {spoken_seconds(limit.seconds)}" if limit.seconds > 0 else " before it went on"
     return MlctlError.of(
         "budget.reached",
-        f"it was ended after {spoken_seconds(limit.seconds)}: `budget.{limit.by}` allows no more",
+        f"it was ended{after}: `budget.{limit.by}` allows no more",
         "what it had learnt is in its last checkpoint, where its kind writes any",
-        f"raise `{limit.by}` and apply again: it goes on from the checkpoint, with the new limit before it",
+        f"raise `{limit.by}` and apply again: it goes on from the checkpoint, and what it took so far counts",
         exit_code=ExitCode.POLICY,
     )
 

@@ -20,7 +20,6 @@ from typing import Any
 from mlctl.engine.ledger import Ledger
 from mlctl.files import atomic, decisions
 from mlctl.files.decision_code import code_of
-from mlctl.processes import worker
 from mlctl.types.address import Address
 from mlctl.types.change import Change
 from mlctl.types.decision import Decision
@@ -77,7 +76,7 @@ def waiting(home: Path) -> dict[str, list[Decision]]:
 
 def read(home: Path) -> Intent | None:
     """What an earlier retraining left undone."""
-    stored = worker.read_object(home / INTENT_FILE)
+    stored = atomic.read_object(home / INTENT_FILE)
     try:
         return None if stored is None else Intent.from_json(stored)
     except (TypeError, KeyError, AttributeError):

@@ -77,6 +77,11 @@ class RunFolder:
         return self.path.name
 
     @property
+    def name(self) -> str:
+        """What no other run is called, were there ever so many: its id, and when it was begun."""
+        return f"{self.id}-{self.read().since}"
+
+    @property
     def plan_path(self) -> Path:
         """Its saved plan."""
         return self.path / PLAN_FILE

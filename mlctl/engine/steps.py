@@ -13,6 +13,7 @@ from mlctl.engine.decide import with_metadata
 from mlctl.engine.desired import as_input
 from mlctl.engine.estimating import Foresight
 from mlctl.engine.making import Making
+from mlctl.estimate.limits import BUDGET
 from mlctl.provider import Condition
 from mlctl.spec.project import Project
 from mlctl.types.change import Change, Reason
@@ -87,6 +88,8 @@ def _carry_out(run: Run, project: Project, planned: Change) -> tuple[Change, Rec
         noted = replace(noted, sequence=ledger.next_sequence(), after=waits_for(project, address))
         run.session.record(noted)
         return change, noted
+    if run.account is not None and (left := run.account.left(str(address))) is not None:
+        ctx = replace(ctx, settings={**ctx.settings, BUDGET: left})
     change = Foresight(ledger).of(change, project.resources[address].kind, desired, ctx)
     if run.account is not None:
         run.account.admit(change)

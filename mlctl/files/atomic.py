@@ -1,4 +1,4 @@
-"""Write files so that a reader sees the old bytes or the new ones, never a part, whatever is killed and when."""
+"""Write files so that a reader sees the old bytes or the new ones, never a part, whatever is killed and when; and read what was written so."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ def write_json(path: Path, value: Any, *, mode: int = 0o600) -> None:
         ),
         mode=mode,
     )
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None when there is none yet. Files are swapped in whole, so what is there can be read."""
+    try:
+        stored = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return stored if isinstance(stored, dict) else None
 
 
 def sync_folder(folder: Path) -> None:

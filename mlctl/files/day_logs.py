@@ -1,4 +1,5 @@
-"""Finds lines by an id in logs that have a file for each day, the newest first: by their bytes, so that only what may match is parsed."""
+"""Logs that have a file for each day: which files there are, and lines found by an id in them, the newest first: by their bytes, so
+that only what may match is parsed."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DAY = "????-??-??.jsonl"
+_DIGIT = "[0-9]"
+DAY = f"{_DIGIT * 4}-{_DIGIT * 2}-{_DIGIT * 2}.jsonl"
 
 
 @dataclass
@@ -21,6 +23,11 @@ class Hits:
     bytes: int = 0
 
 
+def day_files(folder: Path, first: str = "", last: str = "9999-12-31") -> list[Path]:
+    """The files of a log from a day to a day, the oldest first; none of a folder that is not there."""
+    return sorted(path for path in folder.glob(DAY) if first <= path.stem <= last)
+
+
 def search(folders: Iterable[Path], ids: Sequence[str], fields: Sequence[str], day: str = "") -> Hits:
     """The lines in which one of the fields is one of the ids. The search ends with the day that has some, and the one before it:
     what belongs together may lie on both sides of a midnight."""
@@ -29,9 +36,8 @@ def search(folders: Iterable[Path], ids: Sequence[str], fields: Sequence[str], d
     needles = [json.dumps(id, ensure_ascii=False).encode("utf-8", "surrogatepass") for id in sorted(wanted)]
     by_day: dict[str, list[Path]] = {}
     for folder in folders:
-        for path in folder.glob(DAY):
-            if not day or path.stem == day:
-                by_day.setdefault(path.stem, []).append(path)
+        for path in day_files(folder, day, day) if day else day_files(folder):
+            by_day.setdefault(path.stem, []).append(path)
     found_before = False
     for stem in sorted(by_day, reverse=True):
         for path in sorted(by_day[stem]):
@@ -50,9 +56,7 @@ def first_after(folder: Path, text: str, ts: str, wanted: Callable[[Mapping[str,
     """The earliest line later than a moment that has a text in it and is wanted. Lines of two days may be on either side of midnight."""
     needle, hits = text.encode("utf-8", "surrogatepass"), Hits()
     first: dict[str, Any] | None = None
-    for path in sorted(folder.glob(DAY)):
-        if path.stem < ts[:10]:
-            continue
+    for path in day_files(folder, ts[:10]):
         if first is not None:
             break
         for line in _lines(path, [needle], hits):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlctl.files.day_logs import DAY
+from mlctl.files.day_logs import day_files
 from mlctl.types.log_counts import Counts, Tokens
 
 _OPEN = 4096  # requests of which more lines may come: a request for predictions of several rows has as many
@@ -21,7 +21,7 @@ def count(folder: Path, since: str, progress: Callable[[float], None] = lambda s
     """Count the lines at or after a moment (ISO 8601, UTC). `progress` is told the share that is read. A folder that is not there
     holds nothing."""
     found, seen = Counts(), OrderedDict[str, None]()
-    files = [path for path in sorted(folder.glob(DAY)) if path.stem >= since[:10]]
+    files = day_files(folder, since[:10])
     size = sum(map(_size, files)) or 1
     read = 0
     for path in files:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlctl.files.day_logs import DAY, parsed
+from mlctl.files.day_logs import day_files, parsed
 
 
 def newest(folder: Path, most: int) -> Iterator[dict[str, Any]]:
     """The last lines, the newest first. What is no object is passed over, and a file that is removed meanwhile has none."""
     left = most
-    for path in sorted(folder.glob(DAY), reverse=True):
+    for path in reversed(day_files(folder)):
         for line in _backwards(path):
             if left <= 0:
                 return

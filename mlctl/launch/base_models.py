@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from mlctl.estimate.known_models import config_named
 from mlctl.estimate.shapes import UnknownShape
+from mlctl.files import atomic
 from mlctl.provider import Context
 from mlctl.types.diagnostic import MlctlError
 
@@ -49,11 +49,8 @@ def is_fetched(base: str, revision: str) -> bool:
 def saved_config(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
     """The config.json of a model that is there, saved by Transformers or by MLflow, and the folder of the model's own files."""
     for place in (folder, folder / "model", folder / "data" / "model"):
-        try:
-            stored = json.loads((place / _CONFIG).read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(stored, dict):
+        stored = atomic.read_object(place / _CONFIG)
+        if stored is not None:
             return place, stored
     return None
 

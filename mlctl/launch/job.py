@@ -6,10 +6,12 @@ import json
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from mlctl.files import atomic
 from mlctl.files.lock import FileLock
 from mlctl.processes import worker
 from mlctl.provider import Context
@@ -32,6 +34,18 @@ class JobState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     DEAD = "dead"  # it ended without a result: killed, or the machine went down
+
+
+def fresh_folder(parent: Path, moment: datetime) -> Path:
+    """A new folder for a job, named by a moment, so that names sort by age. Two jobs in one microsecond get two."""
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        folder = parent / moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            moment += timedelta(microseconds=1)
 
 
 def state(folder: Path) -> JobState:
@@ -67,13 +81,13 @@ def run(
     wanted = settled(json.loads(json.dumps(job)))  # a secret that was rotated makes no other job
     lock = FileLock(folder / contract.LOCK_FILE)
     while not lock.acquire():
-        if settled(worker.read_object(folder / contract.JOB_FILE)) == wanted:
+        if settled(atomic.read_object(folder / contract.JOB_FILE)) == wanted:
             break
         worker.stop(folder, STOP_GRACE_SECONDS)  # what runs there is of other parameters, and its result would be too
     else:
         try:
             done = _result(folder)
-            same = settled(worker.read_object(folder / contract.JOB_FILE)) == wanted
+            same = settled(atomic.read_object(folder / contract.JOB_FILE)) == wanted
             if done is not None and done.status is JobStatus.DONE and same:
                 return done
             worker.spawn(job, folder, lock, ctx.root, ctx.secrets, environment)

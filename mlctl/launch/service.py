@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlctl.files import atomic
 from mlctl.launch.job import progress_of
 from mlctl.processes import service, worker
 from mlctl.provider import Context
@@ -58,7 +59,7 @@ def wait_ready(folder: Path, ctx: Context, timeout_seconds: float) -> Mapping[st
 
 
 def _died(folder: Path) -> MlctlError:
-    stored = worker.read_object(folder / contract.RESULT_FILE)
+    stored = atomic.read_object(folder / contract.RESULT_FILE)
     if stored is not None:
         result = JobResult.from_json(stored)
         if result.diagnostics:

@@ -18,7 +18,6 @@ from typing import Any
 
 from mlctl.files import atomic
 from mlctl.files.lock import is_locked
-from mlctl.processes import worker
 from mlctl.types import job as contract
 from mlctl.types.jobs.llm import ENGINE_FILE
 
@@ -62,7 +61,7 @@ def record(folder: Path, kept: Kept) -> None:
 
 def find(folder: Path) -> Kept | None:
     """The engine of a release, if one is written down."""
-    stored = worker.read_object(folder / ENGINE_FILE)
+    stored = atomic.read_object(folder / ENGINE_FILE)
     with suppress(TypeError):
         return None if stored is None else Kept(**stored)
     return None

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from mlctl.files import atomic
-from mlctl.processes import worker
 from mlctl.processes.engine import boot
 
 NOTE_FILE = "session.json"  # {"session", "since", "boot"}, for as long as it may be alive
@@ -23,7 +22,7 @@ def end(folder: Path, grace_seconds: float) -> None:
     """End what is left of a session that is noted in a folder, if anything is; a stranger with its number is left alone."""
     from mlctl.processes import session
 
-    found = worker.read_object(folder / NOTE_FILE)
+    found = atomic.read_object(folder / NOTE_FILE)
     if found is None:
         return
     leader, since = int(found["session"]), float(found["since"])

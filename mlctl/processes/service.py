@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlctl.files import atomic
 from mlctl.files.lock import FileLock
 from mlctl.processes import worker
 from mlctl.types import job as contract
@@ -60,8 +61,8 @@ def start(
 def find(folder: Path) -> ServiceState:
     """Look at a service without touching it."""
     running = worker.running(folder)
-    started = worker.read_object(folder / contract.PROCESS_FILE) or {}
-    job = worker.read_object(folder / contract.JOB_FILE) or {}
+    started = atomic.read_object(folder / contract.PROCESS_FILE) or {}
+    job = atomic.read_object(folder / contract.JOB_FILE) or {}
     log = folder / contract.LOG_FILE
     return ServiceState(
         running=running,
@@ -69,7 +70,7 @@ def find(folder: Path) -> ServiceState:
         started=started.get("started"),
         last_sign=log.stat().st_mtime if log.exists() else None,
         params=job.get("params"),
-        ready=worker.read_object(folder / READY_FILE) if running else None,
+        ready=atomic.read_object(folder / READY_FILE) if running else None,
     )
 
 

@@ -102,18 +102,9 @@ def log_tail(folder: Path) -> str:
     return "\n".join(log.read_text(errors="replace").strip().splitlines()[-12:]) if log.exists() else ""
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None when there is none yet. Files are swapped in whole, so what is there can be read."""
-    try:
-        stored = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return stored if isinstance(stored, dict) else None
-
-
 def _signal(folder: Path, number: signal.Signals) -> bool:
     """Signal the program's session; False while its pid is not written yet. The lock is held, so the pid is its own."""
-    pid = (read_object(folder / contract.PROCESS_FILE) or {}).get("pid")
+    pid = (atomic.read_object(folder / contract.PROCESS_FILE) or {}).get("pid")
     if pid is None:
         return False
     try:

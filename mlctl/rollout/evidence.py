@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # Upper bounds in seconds, each 10 % above the one before, from 0.1 ms to 16 minutes: a quantile is right to 5 %.
@@ -99,9 +98,6 @@ class Counts:
             if len(self.scores) == len(earlier.scores)
             else self.scores,
         )
-
-
-Evidence = Mapping[str, Counts]  # by variant
 
 
 def _since(now: int, then: int) -> int:

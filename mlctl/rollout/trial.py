@@ -16,6 +16,7 @@ from typing import Any
 from mlctl.rollout.evidence import Counts
 from mlctl.rollout.verdict import Finding, Says
 from mlctl.stats.sequential import Sequential
+from mlctl.types.spoken import spoken_latency
 
 BETA = 0.05  # the chance, over all looks, to pass a version that does the harm which a pass excludes
 # Half of alpha is spent by so many times `min_requests`: most of it around the size that people plan for, and chosen such
@@ -140,4 +141,4 @@ def seconds(value: float) -> str:
     """A time as people say it."""
     if math.isinf(value):
         return "over 16 min"
-    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
+    return spoken_latency(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 FORMULA = "formula"
@@ -36,6 +36,10 @@ class Range:
     def __mul__(self, factor: float) -> Range:
         return Range(self.low * factor, self.mid * factor, self.high * factor, self.basis)
 
+    def more(self, amount: float) -> Range:
+        """With an amount that is known beside it."""
+        return Range(self.low + amount, self.mid + amount, self.high + amount, self.basis)
+
     def times(self, other: Range) -> Range:
         """The product of two figures that have nothing to do with each other."""
         return Range(self.low * other.low, self.mid * other.mid, self.high * other.high, self.basis)
@@ -66,6 +70,7 @@ class Rate:
     digest: str  # of all rows that it was made of
     provider: str = ""  # where only the rows of one counted
     region: str = ""
+    devices: int = 0  # where only rows counted by which so many can be rented
 
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
@@ -75,6 +80,7 @@ class Rate:
             **found,
             **({"provider": self.provider} if self.provider else {}),
             **({"region": self.region} if self.region else {}),
+            **({"devices": self.devices} if self.devices else {}),
         }
 
     @classmethod
@@ -82,7 +88,8 @@ class Rate:
         """Read the stored form. Raises KeyError, TypeError or ValueError when it is not one."""
         names = ("gpu", "tier", "as_of", "source", "digest")
         more = {name: str(stored.get(name, "")) for name in ("provider", "region")}
-        return cls(usd=Range.from_json(stored["usd"]), **{name: str(stored[name]) for name in names}, **more)
+        found = {name: str(stored[name]) for name in names}
+        return cls(usd=Range.from_json(stored["usd"]), **found, **more, devices=int(stored.get("devices", 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +160,20 @@ class Estimate:
     rates: tuple[Rate, ...] = ()  # the prices it was made with
     tier: str | None = None  # at which devices are paid; with one and without `hourly`, their price is not known
     limit: Limit | None = None  # by the budget
+    taken: float = 0.0  # seconds for which earlier lives of it had their devices, when it is gone on with
+
+    @property
+    def whole(self) -> Estimate:
+        """With what earlier lives took: from the beginning of the first to the end."""
+        if not self.taken:
+            return self
+        hourly = 0.0 if self.hourly is None else self.hourly.mid
+        return replace(
+            self,
+            seconds=None if self.seconds is None else self.seconds.more(self.taken),
+            usd=None if self.usd is None else self.usd.more(hourly * self.taken / 3600),
+            taken=0.0,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
@@ -171,6 +192,7 @@ class Estimate:
             **({"rates": [rate.to_json() for rate in self.rates]} if self.rates else {}),
             **({"tier": self.tier} if self.tier is not None else {}),
             **({"limit": self.limit.to_json()} if self.limit is not None else {}),
+            **({"taken": round(self.taken, 1)} if self.taken else {}),
         }
 
     @classmethod
@@ -192,6 +214,7 @@ class Estimate:
             rates=tuple(Rate.from_json(item) for item in stored.get("rates", ())),
             tier=None if stored.get("tier") is None else str(stored["tier"]),
             limit=None if stored.get("limit") is None else Limit.from_json(stored["limit"]),
+            taken=float(stored.get("taken", 0.0)),
             **ranges,
         )
 

@@ -14,6 +14,11 @@ def spoken_seconds(seconds: float) -> str:
     return f"{seconds / 86400:,.1f} days"
 
 
+def spoken_latency(seconds: float) -> str:
+    """A short time to three digits: `0.42 ms`, `12.3 ms`, `1.25 s`."""
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
+
+
 def spoken_bytes(amount: float) -> str:
     """A size as people read it: `640 MiB`, `15.0 GiB`."""
     for size, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB")):

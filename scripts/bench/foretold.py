@@ -92,13 +92,10 @@ def runs(name: str, project: Path, count: int, steps: int) -> Iterator[tuple[dic
         others = max(machine_busy() - busy - own, 0.0) / wall
         shown = json.loads(mlctl(project, "show", address, "--json", *asked).splitlines()[-1])
         told, planned = shown["outputs"]["estimate"], shown["provenance"]["estimate"]
-        yield (
-            {
-                figure: Foretold(float(told["predicted"][figure]), planned[figure], float(told["actual"][figure]))
-                for figure in FIGURES
-            },
-            others,
-        )
+        predicted, actual = told["predicted"], told["actual"]
+        formulas = {"memory": predicted["memory"], "seconds": predicted["seconds"] + predicted["start"]}
+        took = {"memory": actual["memory"], "seconds": actual["held_seconds"]}  # from start to end, as is planned
+        yield {name: Foretold(formulas[name], planned[name], float(took[name])) for name in FIGURES}, others
 
 
 def inputs(name: str) -> str:

@@ -80,7 +80,8 @@ class World:
         assert not graph.problems, graph.problems
         resources = {address: Resource(address, self.kinds[address.section], spec) for address, spec in specs.items()}
         return Project(
-            self.root, (), "test", Owner(), {}, resources, graph.edges, order(graph.edges), digest(blocks), moved=moved, imports=imports or {}
+            root=self.root, files=(), name="test", owner=Owner(), settings={}, resources=resources, edges=graph.edges,
+            order=order(graph.edges), digest=digest(blocks), moved=moved, imports=imports or {},
         )  # fmt: skip
 
     def context(self, lineage: str = "") -> Context:

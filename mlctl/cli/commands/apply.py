@@ -38,6 +38,13 @@ from mlctl.workspace import Workspace
 
 app = make_app()
 
+_Plan = Annotated[
+    Path | None, typer.Argument(metavar="[PLAN]", help="A file from `mlctl plan --out`; nothing is asked.")
+]
+_RefreshOnly = Annotated[
+    bool, typer.Option("--refresh-only", help="Take what the tools report into the state, and touch no tool.")
+]
+
 
 @app.command(
     help="Make the real objects match the project: plan, ask, and carry out; or carry out a plan that was saved and reviewed.\n\n"
@@ -50,15 +57,11 @@ app = make_app()
 @in_project
 def apply(
     workspace: Workspace,
-    plan: Annotated[
-        Path | None, typer.Argument(metavar="[PLAN]", help="A file from `mlctl plan --out`; nothing is asked.")
-    ] = None,
+    plan: _Plan = None,
     target: Targets = None,
     exclude: Exclude = None,
     replace: Replace = None,
-    refresh_only: Annotated[
-        bool, typer.Option("--refresh-only", help="Take what the tools report into the state, and touch no tool.")
-    ] = False,
+    refresh_only: _RefreshOnly = False,
     refresh: Refresh = "true",
     detach: Detach = False,
     unhold: Unhold = False,

@@ -18,6 +18,18 @@ from mlctl.workspace import Workspace
 
 app = make_app()
 
+_Concurrency = Annotated[
+    str | None,
+    typer.Option("--concurrency", "-c", metavar="N,...", help="Clients of closed loops, one after the other."),
+]
+_Rate = Annotated[str | None, typer.Option("--rate", "-r", metavar="QPS,...", help="Requests a second of open loops.")]
+_Data = Annotated[
+    Path | None, typer.Option("--data", "-d", metavar="FILE", help="Bodies to send, one JSON object a line.")
+]
+_Require = Annotated[
+    list[str] | None, typer.Option("--require", metavar="TEXT", help="A bound, at a load; repeat it for several.")
+]
+
 
 @app.command(
     help="Measure a deployment under load: latency (P50, P95, P99), requests and errors a second; of a language model also the "
@@ -34,21 +46,12 @@ app = make_app()
 def bench(
     workspace: Workspace,
     deployment: Annotated[str | None, typer.Argument(help="May be left out when there is only one.")] = None,
-    concurrency: Annotated[
-        str | None,
-        typer.Option("--concurrency", "-c", metavar="N,...", help="Clients of closed loops, one after the other."),
-    ] = None,
-    rate: Annotated[
-        str | None, typer.Option("--rate", "-r", metavar="QPS,...", help="Requests a second of open loops.")
-    ] = None,
+    concurrency: _Concurrency = None,
+    rate: _Rate = None,
     duration: Annotated[str, typer.Option("--duration", help="How long each load is kept up.")] = "10s",
     warmup: Annotated[str, typer.Option("--warmup", help="How long it is kept up before that, unmeasured.")] = "2s",
-    data: Annotated[
-        Path | None, typer.Option("--data", "-d", metavar="FILE", help="Bodies to send, one JSON object a line.")
-    ] = None,
-    require: Annotated[
-        list[str] | None, typer.Option("--require", metavar="TEXT", help="A bound, at a load; repeat it for several.")
-    ] = None,
+    data: _Data = None,
+    require: _Require = None,
     timeout: Annotated[str, typer.Option("--timeout", help="After which a request is given up.")] = "30s",
     seed: Annotated[int, typer.Option("--seed", help="Draws the arrivals of open loops.")] = 0,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
@@ -64,7 +67,8 @@ def bench(
     requirements = [_requirement(text) for text in require or []]
     loads = _loads(concurrency, rate, requirements)
     record = pick(workspace.records(), "deployments", deployment)
-    path, token = path_of(record), token_of(record, lambda: workspace.loaded.secrets)
+    address = str(record.key.address)
+    path, token = path_of(record), token_of(record, lambda: workspace.surroundings.secrets)
     bodies = requests_for(record, workspace.reader()[1], data, path, token)
     wanted = BenchJob(
         url=url_of(record),
@@ -84,21 +88,14 @@ def bench(
         from mlctl.files import atomic
         from mlctl.views.html import bench as page
 
-        atomic.write_bytes(html, page.render(str(record.key.address), report, verdicts).encode())
+        atomic.write_bytes(html, page.render(address, report, verdicts).encode())
     if as_json:
         required = [
             {"text": item.text, "load": str(load), "value": value, "met": met} for item, load, value, met in verdicts
         ]
-        emit_json(
-            {
-                "type": "bench",
-                "address": str(record.key.address),
-                **report.model_dump(mode="json"),
-                "required": required,
-            }
-        )
+        emit_json({"type": "bench", "address": address, **report.model_dump(mode="json"), "required": required})
     else:
-        print(view.text(str(record.key.address), report, verdicts, color=wants_color(sys.stdout)), end="")
+        print(view.text(address, report, verdicts, color=wants_color(sys.stdout)), end="")
     return ExitCode.OK if all(met for *_, met in verdicts) else ExitCode.GATE_FAILED
 
 

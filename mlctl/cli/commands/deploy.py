@@ -11,7 +11,7 @@ from mlctl.cli import rendering
 from mlctl.cli.options import AsJson, emit_json, make_group
 from mlctl.cli.project import in_project
 from mlctl.cli.rollouts import choose
-from mlctl.processes import worker
+from mlctl.files import atomic
 from mlctl.providers.serving import systemd
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.rollout import WANTED_FILE
@@ -51,8 +51,8 @@ def systemd_(
             "there its pods are started again by the cluster",
             "no unit is needed",
         )
-    secrets = sorted(sealed_names(worker.read_object(chosen.folder / WANTED_FILE) or {}))
-    name = systemd.unit_name(workspace.loaded.name, workspace.environment, chosen.name)
+    secrets = sorted(sealed_names(atomic.read_object(chosen.folder / WANTED_FILE) or {}))
+    name = systemd.unit_name(workspace.surroundings.name, workspace.environment, chosen.name)
     text = systemd.unit(chosen.address, chosen.folder, workspace.root, user=not system, secrets=secrets)
     if into is not None:
         if not into.is_dir():

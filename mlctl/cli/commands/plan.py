@@ -32,6 +32,25 @@ from mlctl.workspace import Workspace
 
 app = make_app()
 
+_Destroy = Annotated[bool, typer.Option("--destroy", "-destroy", help="Plan the removal of what mlctl made.")]
+_RefreshOnly = Annotated[
+    bool, typer.Option("--refresh-only", "-refresh-only", help="Only what was changed outside mlctl.")
+]
+_Out = Annotated[Path | None, typer.Option("--out", "-out", metavar="FILE", help="Save the plan for `mlctl apply`.")]
+_Diff = Annotated[
+    Path | None, typer.Option("--diff", metavar="PLAN", help="Show only what is different from a saved plan.")
+]
+_DetailedExitCode = Annotated[
+    bool,
+    typer.Option(
+        "--detailed-exitcode",
+        "-detailed-exitcode",
+        help="Exit 2 when there are changes; 5, with --refresh-only, for drift.",
+    ),
+]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List unchanged resources too.")]
+_AsMarkdown = Annotated[bool, typer.Option("--md", help="Markdown for a comment on a change request.")]
+
 
 @app.command(
     help="Show what apply would change, and why. Changes nothing and takes no lock.\n\n"
@@ -46,31 +65,16 @@ def plan(
     target: Targets = None,
     exclude: Exclude = None,
     replace: Replace = None,
-    destroy: Annotated[
-        bool, typer.Option("--destroy", "-destroy", help="Plan the removal of what mlctl made.")
-    ] = False,
-    refresh_only: Annotated[
-        bool, typer.Option("--refresh-only", "-refresh-only", help="Only what was changed outside mlctl.")
-    ] = False,
+    destroy: _Destroy = False,
+    refresh_only: _RefreshOnly = False,
     refresh: Refresh = "true",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-out", metavar="FILE", help="Save the plan for `mlctl apply`.")
-    ] = None,
-    diff: Annotated[
-        Path | None, typer.Option("--diff", metavar="PLAN", help="Show only what is different from a saved plan.")
-    ] = None,
-    detailed_exitcode: Annotated[
-        bool,
-        typer.Option(
-            "--detailed-exitcode",
-            "-detailed-exitcode",
-            help="Exit 2 when there are changes; 5, with --refresh-only, for drift.",
-        ),
-    ] = False,
+    out: _Out = None,
+    diff: _Diff = None,
+    detailed_exitcode: _DetailedExitCode = False,
     price: Price = None,
     allow_stale: AllowStale = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List unchanged resources too.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--md", help="Markdown for a comment on a change request.")] = False,
+    verbose: _Verbose = False,
+    as_markdown: _AsMarkdown = False,
     as_json: AsJson = False,
 ) -> int:
     """Make and show a plan."""

@@ -33,6 +33,17 @@ from mlctl.workspace import Workspace
 
 app = make_app()
 
+_OnAlarm = Annotated[bool, typer.Option("--on-alarm", help="Only what an alarm asks for that nobody took up yet.")]
+_Wait = Annotated[bool, typer.Option("--wait", help="Follow the rollouts to their end: promoted, or taken back.")]
+_MaxHours = Annotated[
+    float | None,
+    typer.Option(
+        "--max-hours",
+        metavar="HOURS",
+        help="Save, stop and exit 4 after so long; refused at once when more is foreseen.",
+    ),
+]
+
 
 @app.command(
     help="Look at the data anew and apply what follows: checks, features, training, evaluation against the champion, and within "
@@ -49,20 +60,9 @@ app = make_app()
 def retrain(
     workspace: Workspace,
     targets: Annotated[list[str] | None, typer.Argument(help="Trainings; all of them when left out.")] = None,
-    on_alarm: Annotated[
-        bool, typer.Option("--on-alarm", help="Only what an alarm asks for that nobody took up yet.")
-    ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Follow the rollouts to their end: promoted, or taken back.")
-    ] = False,
-    max_hours: Annotated[
-        float | None,
-        typer.Option(
-            "--max-hours",
-            metavar="HOURS",
-            help="Save, stop and exit 4 after so long; refused at once when more is foreseen.",
-        ),
-    ] = None,
+    on_alarm: _OnAlarm = False,
+    wait: _Wait = False,
+    max_hours: _MaxHours = None,
     price: Price = None,
     allow_stale: AllowStale = False,
     detach: Detach = False,

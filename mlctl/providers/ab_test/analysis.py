@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def analyse(
                 "leave out `--until`, or see that look with `mlctl decisions`",
             )
         params = job_of(record, records, until, looks, ctx, final=final)
-        work = _fresh(folder / ANALYSES_FOLDER, until)
+        work = job.fresh_folder(folder / ANALYSES_FOLDER, until)
         _prune(folder / ANALYSES_FOLDER)  # before it can fail: else each failure would leave a folder for good
         result = job.run("experiment", params.model_dump(mode="json"), work, ctx)
         found: Any = result.outputs["analysis"]
@@ -145,18 +145,6 @@ def _alone(folder: Path, address: str) -> Iterator[None]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
-
-
-def _fresh(analyses: Path, moment: datetime) -> Path:
-    """A new folder named by time, so that names sort by age."""
-    analyses.mkdir(parents=True, exist_ok=True)
-    while True:
-        folder = analyses / moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            moment += timedelta(microseconds=1)
 
 
 def _prune(analyses: Path) -> None:

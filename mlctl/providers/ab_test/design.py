@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
 
@@ -147,10 +147,6 @@ class Sizing:
         step = math.ceil(last / 12)
         points = sorted({*range(step, last + 1, step), 1, self.weeks})
         return [(point, self.detectable(point)) for point in points]
-
-    def with_traffic(self, daily_units: float) -> Sizing:
-        """The same design with what was counted of the traffic."""
-        return replace(self, daily_units=daily_units)
 
     def rules(self) -> Rules:
         """What a verdict is made by."""

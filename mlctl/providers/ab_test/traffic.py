@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from mlctl.files.day_logs import day_files, parsed
 from mlctl.types.event import Progress
 from mlctl.types.value import Json
 
 MOST_DAYS = 14
-_DAY_FILE = re.compile(r"(\d{4}-\d{2}-\d{2})\.jsonl")
 _NOT_UNITS = ("shadow", "preview")  # roles of requests that nobody chose to make, or that were made by us
 
 
@@ -37,16 +35,13 @@ def counted(
     """Of the last two weeks of whole days in the log; None where no whole day has rows that tell their unit."""
     until = today or datetime.now(UTC).date()
     since = until - timedelta(days=MOST_DAYS)
-    days = [
-        (day, path)
-        for path in sorted(folder.iterdir() if folder.is_dir() else ())
-        if (match := _DAY_FILE.fullmatch(path.name)) and since <= (day := date.fromisoformat(match[1])) < until
-    ]
+    last = until - timedelta(days=1)
+    whole = [(date.fromisoformat(path.stem), path) for path in day_files(folder, since.isoformat(), last.isoformat())]
     units: set[int] = set()
     seen: list[date] = []
-    for number, (day, path) in enumerate(days, 1):
+    for number, (day, path) in enumerate(whole, 1):
         if progress is not None:
-            progress(Progress(f"counting units of {day}", number, len(days), "days"))
+            progress(Progress(f"counting units of {day}", number, len(whole), "days"))
         before = len(units)
         _units_of(path, units)
         if len(units) > before or seen:
@@ -61,11 +56,8 @@ def _units_of(path: Path, units: set[int]) -> None:
     """Add the units of a day's file. A line that cannot be read, such as the torn end after a kill, is left out."""
     with open(path, "rb") as stream:
         for line in stream:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if not isinstance(row, dict) or row.get("role") in _NOT_UNITS:
+            row = parsed(line)
+            if row is None or row.get("role") in _NOT_UNITS:
                 continue
             unit = row.get("unit")
             if isinstance(unit, str):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mlctl.files import atomic
 from mlctl.launch import inputs, job
 from mlctl.launch.job import JobState
 from mlctl.processes import leftover, worker
@@ -76,7 +77,7 @@ class BatchPredictions:
                 return Observed(condition=Condition.RUNNING, detail="predicting")
             made = len(list((folder / PARTS).glob("part-*.parquet")))
             return Observed(condition=Condition.RESUMABLE, detail=f"{made:,} parts are made") if made else None
-        manifest = worker.read_object(folder / PARTS / MANIFEST_FILE)
+        manifest = atomic.read_object(folder / PARTS / MANIFEST_FILE)
         if manifest is None:
             return None
         gone = _gone(folder, manifest)
@@ -182,7 +183,7 @@ def _executor(spec: BatchSpec) -> jobs.LocalBatch | jobs.RayBatch:
 
 
 def _whole(folder: Path) -> bool:
-    manifest = worker.read_object(folder / PARTS / MANIFEST_FILE)
+    manifest = atomic.read_object(folder / PARTS / MANIFEST_FILE)
     return manifest is not None and not _gone(folder, manifest)
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from mlctl.files import atomic
 from mlctl.files.lock import FileLock
-from mlctl.processes import worker
 from mlctl.provider import Context
 from mlctl.providers.evidently import keeping, webhook
 from mlctl.providers.evidently import run as runs
@@ -207,12 +206,12 @@ def append(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _noted(folder: Path) -> dict[str, Any]:
-    return worker.read_object(folder / ACTIONS_FILE) or {}
+    return atomic.read_object(folder / ACTIONS_FILE) or {}
 
 
 def _acts(folder: Path) -> bool:
     """Whether the run was made to be acted upon."""
-    job = worker.read_object(folder / JOB_FILE) or {}
+    job = atomic.read_object(folder / JOB_FILE) or {}
     return bool((job.get("params") or {}).get("acts"))
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlctl.files.day_logs import day_files
 from mlctl.provider import Context
 from mlctl.providers.evidently.run import history, refuse_unapplied
 from mlctl.stats import label_budget
@@ -123,8 +124,8 @@ def _rows(folder: Path, since: datetime, until: datetime, version: str | None) -
     """Predictions of the version in charge, one for each request: of several, nobody could tell which one a label is about."""
     seen: dict[str, dict[str, Any] | None] = {}
     low, high = ((moment + timedelta(days=days)).date().isoformat() for moment, days in ((since, -1), (until, 1)))
-    for path in sorted(folder.glob("????-??-??.jsonl")):
-        for row, moment in _parsed(path) if low <= path.stem <= high else ():
+    for path in day_files(folder, low, high):
+        for row, moment in _parsed(path):
             fits = row.get("role", "stable") == "stable" and row.get("code", MODEL_CODES[0]) in MODEL_CODES
             if (
                 fits

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
+from mlctl.files.day_logs import day_files
 from mlctl.files.decisions import FOLDER
 from mlctl.provider import Context
 from mlctl.types.state import Record
 
 _FROZEN = ".frozen"  # beside the decisions, which outlive the monitor
-_DAY_FILE = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl")
 _CHUNK = 1 << 20
 
 
@@ -36,16 +35,10 @@ class Part:
 
 def sizes(folder: Path, parts: Mapping[str, Any], until: datetime) -> dict[str, int]:
     """How long each file of the log is now, of those that can hold a row which the parts look at."""
-    if not folder.is_dir():
-        return {}
     back = looks_back(parts)
     low = "" if back is None or back > until.timestamp() else _day(until - timedelta(seconds=back), -1)
     high = _day(until, 1)
-    return {
-        path.name: path.stat().st_size
-        for path in sorted(folder.iterdir())
-        if _DAY_FILE.fullmatch(path.name) and low <= path.stem <= high
-    }
+    return {path.name: path.stat().st_size for path in day_files(folder, low, high)}
 
 
 def looks_back(parts: Mapping[str, Any]) -> float | None:

@@ -8,9 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mlctl.files import decisions
+from mlctl.files import atomic, decisions
 from mlctl.files.decision_code import code_of
-from mlctl.processes import worker
 from mlctl.provider import Context
 from mlctl.providers.evidently import evidence
 from mlctl.providers.evidently.monitor import RUNS_FOLDER
@@ -44,7 +43,7 @@ def keep(record: Record, result: MonitorResult, ctx: Context, actions: Mapping[s
 def decision(record: Record, result: MonitorResult, ctx: Context, actions: Mapping[str, Any], by: str) -> Decision:
     """The decision as it is kept. Raises OSError."""
     folder = ctx.folder(record.key) / RUNS_FOLDER / result.run
-    params: dict[str, Any] = (worker.read_object(folder / JOB_FILE) or {})["params"]
+    params: dict[str, Any] = (atomic.read_object(folder / JOB_FILE) or {})["params"]
     frozen = evidence.frozen_paths(record, ctx)
     inputs = {
         "run": result.run,
@@ -82,7 +81,7 @@ def _log(folder: Path, predictions: Path, parts: Mapping[str, Any], until: datet
 
     A run reads rows up to its moment. Those of the moments before it may reach the disk while it reads: between both lengths.
     """
-    before = worker.read_object(folder / LOG_FILE) or {}
+    before = atomic.read_object(folder / LOG_FILE) or {}
     after = evidence.digests(predictions, evidence.sizes(predictions, parts, until))
     return {
         name: {"bytes_before": int(before.get(name, 0)), "bytes": part.size, "sha256": part.sha256}

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def run_monitor(record: Record, ctx: Context, now: datetime | None = None, *, ac
     refuse_unapplied(record)
     until = now or datetime.now(UTC)
     runs = ctx.folder(record.key) / RUNS_FOLDER
-    folder = _fresh(runs, until)
+    folder = job.fresh_folder(runs, until)
     params = MonitorJob(
         monitor=record.key.address.name,
         predictions=outputs["predictions"],
@@ -155,18 +155,6 @@ def _cost(alarm: Mapping[str, Any]) -> str:
     if impact is None:
         return ""
     return f"; may cost {impact['change']:.3g} of {impact['metric']} ({impact['low']:.3g} to {impact['high']:.3g}, {impact['basis']})"
-
-
-def _fresh(runs: Path, moment: datetime) -> Path:
-    """A new folder named by time, so that names sort by age. Two runs in one microsecond get two."""
-    runs.mkdir(parents=True, exist_ok=True)
-    while True:
-        folder = runs / moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            moment += timedelta(microseconds=1)
 
 
 def _prune(runs: Path) -> None:

@@ -12,9 +12,10 @@ from mlctl.launch import service
 from mlctl.launch.inputs import check_there, model_of
 from mlctl.processes import service as services
 from mlctl.processes import worker
-from mlctl.provider import Condition, Context, Desired, Family, Observed, Outcome, Spec, diff_fields
+from mlctl.provider import Context, Desired, Family, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.faststream.brokers import broker_problems, event_source
 from mlctl.providers.faststream.predictions_spec import StreamPredictionsSpec
+from mlctl.providers.faststream.workers import observed
 from mlctl.types import job as contract
 from mlctl.types.address import Address
 from mlctl.types.change import FieldChange, FieldClass
@@ -60,17 +61,11 @@ class StreamPredictions:
                         yield address, _offline(spec.model, view)
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
-        """The lock of the worker tells whether it lives; what it has done it says about once a second."""
+        """What can be seen of the worker."""
         folder = ctx.folder(prior.key) / _WORKER
         if prior.id is None or not folder.is_dir():
             return None
-        state = services.find(folder)
-        if not state.running:
-            why = f"the worker is not running: {state.epitaph()}{_reason(folder)}"
-            return Observed(condition=Condition.BROKEN, detail=why)
-        if state.ready is None:
-            return Observed(condition=Condition.BROKEN, detail=f"the worker (pid {state.pid}) runs and is not ready")
-        return Observed(detail=_doing(worker.read_object(folder / STATUS_FILE) or {}))
+        return observed(folder, STATUS_FILE, _doing)
 
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
         """Leaf by leaf; the version behind the alias comes in as an input."""
@@ -197,9 +192,3 @@ def _doing(status: Mapping[str, Any]) -> str:
     parts += [f"{status['bad']:,} bad"] if status.get("bad") else []
     parts += [f"waiting: {status['waiting']}"] if status.get("waiting") else []
     return ", ".join(parts)
-
-
-def _reason(folder: Path) -> str:
-    """Why a worker ended by itself, as far as it could say."""
-    diagnostics = (worker.read_object(folder / contract.RESULT_FILE) or {}).get("diagnostics") or []
-    return "".join(f"; {item.get('summary')}: {item.get('why')}" for item in diagnostics[:1])

@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
+from mlctl.files import atomic
 from mlctl.launch import service
 from mlctl.processes import service as services
 from mlctl.processes import worker
-from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
+from mlctl.provider import Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.faststream.brokers import broker_problems, event_source
 from mlctl.providers.faststream.rules import view_problems
 from mlctl.providers.faststream.spec import StreamSpec
+from mlctl.providers.faststream.workers import observed
 from mlctl.types import job as contract
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import FieldChange, FieldClass
@@ -56,18 +58,11 @@ class Stream:
         return view_problems(self.section, specs)
 
     def read(self, prior: Record, ctx: Context) -> Observed | None:
-        """The lock of the worker tells whether it lives; what it has done it says about once a second."""
+        """What can be seen of the worker."""
         folder = ctx.folder(prior.key) / _WORKER
         if prior.id is None or not folder.is_dir():
             return None
-        state = services.find(folder)
-        if not state.running:
-            return Observed(
-                condition=Condition.BROKEN, detail=f"the worker is not running: {state.epitaph()}{_reason(folder)}"
-            )
-        if state.ready is None:
-            return Observed(condition=Condition.BROKEN, detail=f"the worker (pid {state.pid}) runs and is not ready")
-        return Observed(detail=_doing(worker.read_object(folder / STATUS_FILE) or {}))
+        return observed(folder, STATUS_FILE, _doing)
 
     def diff(self, desired: Desired, prior: Record, seen: Observed) -> Sequence[FieldChange]:
         """Leaf by leaf; the view comes in as an input."""
@@ -137,7 +132,7 @@ def _definition(key: ObjectKey, ctx: Context, address: str) -> MaterializeParams
     """How the view was computed: the job that made it says so, to the last detail."""
     folder = ctx.folder(key)
     for name in ("materialize", "adopt"):
-        stored = (worker.read_object(folder / name / contract.JOB_FILE) or {}).get("params", {})
+        stored = (atomic.read_object(folder / name / contract.JOB_FILE) or {}).get("params", {})
         try:
             return MaterializeParams.model_validate(stored.get("wanted", stored))
         except ValidationError:
@@ -167,9 +162,3 @@ def _doing(status: Mapping[str, Any]) -> str:
     ]
     parts += [f"{status[name]:,} {name}" for name in ("late", "bad") if status.get(name)]
     return ", ".join(parts)
-
-
-def _reason(folder: Path) -> str:
-    """Why a worker ended by itself, as far as it could say."""
-    diagnostics = (worker.read_object(folder / contract.RESULT_FILE) or {}).get("diagnostics") or []
-    return "".join(f"; {item.get('summary')}: {item.get('why')}" for item in diagnostics[:1])

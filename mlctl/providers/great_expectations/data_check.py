@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mlctl.files import atomic
 from mlctl.launch import job
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, diff_fields
 from mlctl.providers.great_expectations.contracts import contract_path, contract_problems
@@ -99,7 +99,7 @@ class DataCheck:
             for name in (spec.dataset, *(link.address.name for link in spec.links()))
         }
         folder = ctx.folder(desired.key)
-        if _expired(_report(folder)):
+        if _expired(atomic.read_object(folder / REPORT_FILE) or {}):
             job.discard(folder)  # its verdict was about a moment that has passed
         params = _params(spec, inputs, folder.relative_to(ctx.root).as_posix())
         result = job.run("checks", params.model_dump(mode="json"), folder, ctx)
@@ -183,14 +183,6 @@ def _stale(outputs: Mapping[str, Any]) -> str:
     hours = int(since.total_seconds() // 3600)
     late = f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours else "less than an hour"
     return f"the newest row is of {newest}, which has been too old for {late}"
-
-
-def _report(folder: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads((folder / REPORT_FILE).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _changed(dataset: Input, ctx: Context) -> MlctlError | None:

@@ -172,6 +172,12 @@ def _lone(error: Any) -> bool:
 
 
 def _expectation_problems(name: str, arguments: Mapping[str, Any], at: tuple[str | int, ...]) -> Iterator[Diagnostic]:
+    yield from _argument_problems(name, arguments, at)
+    yield from _value_problems(name, arguments, at)
+
+
+def _argument_problems(name: str, arguments: Mapping[str, Any], at: tuple[str | int, ...]) -> Iterator[Diagnostic]:
+    """Arguments that there are not, that are missing, or that say nothing without others."""
     known = EXPECTATIONS[name]
     takes = sorted(known.required | known.optional)
     for field in arguments:
@@ -208,6 +214,10 @@ def _expectation_problems(name: str, arguments: Mapping[str, Any], at: tuple[str
             "add `row_condition`, or take it out",
             path=(*at, "condition_parser"),
         )
+
+
+def _value_problems(name: str, arguments: Mapping[str, Any], at: tuple[str | int, ...]) -> Iterator[Diagnostic]:
+    """Arguments that hold what they cannot take."""
     mostly = arguments.get("mostly")
     if mostly is not None and (isinstance(mostly, bool) or not isinstance(mostly, int | float) or not 0 < mostly <= 1):
         yield Diagnostic(

@@ -51,6 +51,12 @@ def bar_problems(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
                 path=(*path, "not_worse_than"),
             )
         )
+    return found + _limit_problems(name, bar, path)
+
+
+def _limit_problems(name: str, bar: Bar, path: tuple[str, ...]) -> list[Diagnostic]:
+    """Limits that no model can keep."""
+    found = []
     if bar.min is not None and bar.max is not None and bar.min > bar.max:
         found.append(
             Diagnostic(

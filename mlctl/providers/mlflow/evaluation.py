@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+from mlctl.files import atomic
 from mlctl.launch import job
 from mlctl.launch.job import JobState
 from mlctl.processes import worker
@@ -290,7 +291,7 @@ def _promote(
 
 def _judged(prior: Record, ctx: Context) -> EvaluateJob:
     """What a finished evaluation was asked, from its own folder. Raises MlctlError."""
-    stored = worker.read_object(ctx.folder(prior.key) / contract.JOB_FILE) or {}
+    stored = atomic.read_object(ctx.folder(prior.key) / contract.JOB_FILE) or {}
     try:
         return EvaluateJob.model_validate(stored["params"])
     except (KeyError, ValueError):

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from mlctl.files import atomic
-from mlctl.processes import worker
 from mlctl.provider import Context, Desired, Input, Observed, Outcome
 from mlctl.providers.serving import controllers, gatewayed, parity
 from mlctl.providers.serving.port import refuse_taken
@@ -78,7 +77,7 @@ def approved(prior: Record, ctx: Context) -> Outcome:
     if not has_held(prior, ctx):
         gatewayed.approve(prior, controllers.folder_of(prior.key, ctx), ctx)
         return Outcome(gatewayed.ID, dict(prior.outputs), prior.gate)
-    stored = ctx.secrets.opened(worker.read_object(folder / _HELD_FILE) or {})
+    stored = ctx.secrets.opened(atomic.read_object(folder / _HELD_FILE) or {})
     try:
         wanted, outputs = Wanted.model_validate(stored["wanted"]), dict(stored["outputs"])
     except (KeyError, TypeError, ValidationError):

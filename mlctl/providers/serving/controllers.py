@@ -50,7 +50,7 @@ def folder_of(key: ObjectKey, ctx: Context) -> Path:
 def tell_wanted(wanted: Wanted, folder: Path, ctx: Context) -> int:
     """Write what is wanted, and give its serial: a new one only when anything of it is new."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    before = worker.read_object(folder / WANTED_FILE) or {}
+    before = atomic.read_object(folder / WANTED_FILE) or {}
     # of a lost file the controller knows the serial: with a smaller one nothing that is said is taken
     serial = max(int(before.get("serial", 0)), int((kept(folder).get("state") or {}).get("serial", 0)))
     values = ctx.secrets.masked(wanted.model_copy(update={"serial": serial}).model_dump(mode="json"))
@@ -73,7 +73,7 @@ def call_off_end(folder: Path) -> None:
 
     A controller that has begun to end brings that to its end first; the next one goes on from its state.
     """
-    stored = worker.read_object(folder / END_FILE)
+    stored = atomic.read_object(folder / END_FILE)
     if stored is not None:
         (folder / END_FILE).unlink(missing_ok=True)
         worker.stop(folder, 2 * float(stored.get("drain_seconds", 0.0)) + _START_SECONDS)
@@ -97,12 +97,12 @@ def orders_left(folder: Path) -> bool:
 
 def kept(folder: Path) -> dict[str, Any]:
     """rollout.json as it is now; empty while there is none."""
-    return worker.read_object(folder / ROLLOUT_FILE) or {}
+    return atomic.read_object(folder / ROLLOUT_FILE) or {}
 
 
 def wanted_digests(folder: Path) -> tuple[str, ...]:
     """The revisions that are wanted: one, or one for each arm."""
-    stored = worker.read_object(folder / WANTED_FILE) or {}
+    stored = atomic.read_object(folder / WANTED_FILE) or {}
     arms = (stored.get("strategy") or {}).get("arms") or {}
     revisions = [stored.get("revision"), *(arm.get("revision") for arm in arms.values())]
     return tuple(str(item["digest"]) for item in revisions if item)
@@ -110,12 +110,12 @@ def wanted_digests(folder: Path) -> tuple[str, ...]:
 
 def live(folder: Path) -> dict[str, Any]:
     """What the controller measures; empty while there is nothing. It may be of a controller that is gone."""
-    return worker.read_object(folder / LIVE_FILE) or {}
+    return atomic.read_object(folder / LIVE_FILE) or {}
 
 
 def died(folder: Path, address: str) -> MlctlError:
     """Why a controller that should run does not."""
-    stored = worker.read_object(folder / contract.RESULT_FILE)
+    stored = atomic.read_object(folder / contract.RESULT_FILE)
     if stored is not None and (diagnostics := JobResult.from_json(stored).diagnostics):
         return MlctlError(diagnostics)
     return MlctlError.of(

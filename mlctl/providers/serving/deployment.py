@@ -60,16 +60,18 @@ class Deployment:
         """Refuse fields that would have no effect."""
         here = [] if on_cluster.is_target(spec) else [*rollout_problems(spec), *engine_problems(spec)]
         found = [*serve_problems(spec.serve, ctx), *here, *target_problems(spec, ctx), *observe_problems(spec, ctx)]
-        if not spec.log.predictions and spec.log.features and "features" in spec.log.model_fields_set:
-            found.append(
-                Diagnostic(
-                    "deploy.log-without-predictions",
-                    "`features: true` has no effect without `predictions: true`",
-                    "features are logged with each prediction, and predictions are not logged",
-                    "set `predictions: true`, or remove `features`",
-                    path=("log", "features"),
-                )
+        said = {name: getattr(spec.log, name) for name in ("features", "keep") if name in spec.log.model_fields_set}
+        found += [
+            Diagnostic(
+                "deploy.log-without-predictions",
+                f"`{name}` has no effect without `predictions: true`",
+                "features are logged with each prediction, and predictions are not logged",
+                f"set `predictions: true`, or remove `{name}`",
+                path=("log", name),
             )
+            for name, value in said.items()
+            if value and not spec.log.predictions
+        ]
         return found
 
     def check_together(
@@ -315,7 +317,9 @@ def server_job(name: str, spec: DeploymentSpec, evaluation: Mapping[str, Json], 
         ),
         batching=Batching(max_size=spec.serve.batching.max_size, max_wait_seconds=spec.serve.batching.max_wait),
         timeout_seconds=spec.serve.timeout,
-        log=PredictionLog(folder=predictions, features=spec.log.features) if spec.log.predictions else None,
+        log=PredictionLog(folder=predictions, features=spec.log.features, keep_days=spec.log.days)
+        if spec.log.predictions
+        else None,
         observe=observation(spec, predictions),
         **row_fields(spec.serve, serving["columns"]),
     )

@@ -31,7 +31,7 @@ def gate_problems(spec: DeploymentSpec) -> Iterator[Diagnostic]:
     for use in uses:
         gate = spec.gates.get(use.gate)
         if gate is None:
-            yield _problem(
+            yield problem(
                 "unknown-gate",
                 f"there is no gate `{use.gate}`",
                 "a step waits for a gate of the same deployment",
@@ -42,7 +42,7 @@ def gate_problems(spec: DeploymentSpec) -> Iterator[Diagnostic]:
             yield from _asked(use, gate)
     for name, gate in spec.gates.items():
         if name not in {use.gate for use in uses}:
-            yield _problem(
+            yield problem(
                 "unused-gate",
                 f"no step of a rollout waits for the gate `{name}`",
                 "it would never be asked",
@@ -73,7 +73,7 @@ def _uses(spec: DeploymentSpec) -> Iterator[Use]:
 def _asked(use: Use, gate: GateSpec) -> Iterator[Diagnostic]:
     """A gate that could never pass where it is asked."""
     if not use.weight and not use.mirror:
-        yield _problem(
+        yield problem(
             "gate-without-requests",
             f"the gate `{use.gate}` is asked before the new version has any requests",
             "no data never passes, so the step would last for ever",
@@ -81,7 +81,7 @@ def _asked(use: Use, gate: GateSpec) -> Iterator[Diagnostic]:
             use.path,
         )
     elif use.weight >= 100 and (names := gate.compared()):
-        yield _problem(
+        yield problem(
             "no-baseline",
             f"the gate `{use.gate}` compares `{names[0]}` with the old version, which answers nothing any more",
             "what both do at the same time can be compared, and nothing else",
@@ -89,7 +89,7 @@ def _asked(use: Use, gate: GateSpec) -> Iterator[Diagnostic]:
             use.path,
         )
     if not use.mirror and (names := gate.shadowed()):
-        yield _problem(
+        yield problem(
             "no-copies",
             f"the gate `{use.gate}` is about `{names[0]}`, and no copies are sent here",
             "only a request that both versions were sent can be answered differently",
@@ -104,7 +104,7 @@ def _of_the_engine(spec: DeploymentSpec, name: str, gate: GateSpec) -> Iterator[
     for place, metric in enumerate(gate.metrics):
         if metric.name in (_OF_TOKENS if rows else _OF_ROWS):
             what = "rows of features, and gives no tokens" if rows else "text, and gives no scores"
-            yield _problem(
+            yield problem(
                 "no-such-metric",
                 f"the gate `{name}` is about `{metric.name}`, which the engine `{spec.serve.engine.type}` does not have",
                 f"it answers {what}",
@@ -113,5 +113,6 @@ def _of_the_engine(spec: DeploymentSpec, name: str, gate: GateSpec) -> Iterator[
             )
 
 
-def _problem(code: str, summary: str, why: str, fix: str, path: tuple[str | int, ...]) -> Diagnostic:
+def problem(code: str, summary: str, why: str, fix: str, path: tuple[str | int, ...]) -> Diagnostic:
+    """What is wrong with a rollout or its gates, at its place in the block."""
     return Diagnostic(f"rollout.{code}", summary, why, fix, path=path)

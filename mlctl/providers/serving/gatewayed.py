@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from mlctl.processes import service, worker
+from mlctl.files import atomic
+from mlctl.processes import service
 from mlctl.provider import Condition, Context, Observed
 from mlctl.providers.serving import controllers
 from mlctl.providers.serving.rollouts import UNDER_WAY, Standing, standing
@@ -85,13 +86,13 @@ def gate(found: Standing) -> Gate | None:
 
 def has_port(host: str, port: int, folder: Path) -> bool:
     """Whether the port is one that this controller's gateway was told to have already."""
-    told = (worker.read_object(folder / WANTED_FILE) or {}).get("gateway") or {}
+    told = (atomic.read_object(folder / WANTED_FILE) or {}).get("gateway") or {}
     return (told.get("host"), told.get("port")) == (host, port)
 
 
 def drain_seconds(folder: Path) -> float:
     """How long requests under way may take: what a server of this deployment gives them."""
-    told = (worker.read_object(folder / WANTED_FILE) or {}).get("gateway") or {}
+    told = (atomic.read_object(folder / WANTED_FILE) or {}).get("gateway") or {}
     return float(told.get("timeout_seconds", 0.0))
 
 

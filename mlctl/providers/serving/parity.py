@@ -9,7 +9,6 @@ from typing import Any
 
 from mlctl.files import atomic
 from mlctl.launch import job
-from mlctl.processes import worker
 from mlctl.provider import Context
 from mlctl.providers.serving.spec.deployment import ParityRule
 from mlctl.types.diagnostic import MlctlError
@@ -65,7 +64,7 @@ def hold(server: ServerJob, facts: Mapping[str, Json], folder: Path, ctx: Contex
 
 def held(folder: Path, ctx: Context, address: str) -> tuple[ServerJob, dict[str, Any]]:
     """The release that was held back last. Raises MlctlError when there is none."""
-    stored = ctx.secrets.opened(worker.read_object(folder / _HELD_FILE) or {})
+    stored = ctx.secrets.opened(atomic.read_object(folder / _HELD_FILE) or {})
     try:
         return ServerJob.model_validate(stored["job"]), dict(stored["facts"])
     except (KeyError, ValueError, TypeError):

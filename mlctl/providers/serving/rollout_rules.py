@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 
-from mlctl.providers.serving.gate_rules import gate_problems
+from mlctl.providers.serving.gate_rules import gate_problems, problem
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.spec.rollout import BanditSpec, Canary, CanaryStep, Rollout
 from mlctl.providers.serving.wanted import canary_steps
@@ -39,7 +39,7 @@ def rollout_problems(spec: DeploymentSpec) -> Iterator[Diagnostic]:
             told = rollout.blue_green.side_effects
             yield from _copies(told, rollout.blue_green.pre is not None, ("rollout", "blue_green"), "a gate `pre`")
         if rollout.shadow is not None and rollout.shadow.length is None and rollout.shadow.gate is None:
-            yield _problem(
+            yield problem(
                 "endless",
                 "the shadow has neither `for` nor `gate`",
                 "it would be at its end as soon as it begins",
@@ -60,7 +60,7 @@ def reward_port_problems(deployments: Mapping[Address, DeploymentSpec]) -> Itera
         if other != (address, "rewards_port"):
             yield (
                 address,
-                _problem(
+                problem(
                     "same-port",
                     f"`rewards_port: {bandit.rewards_port}` is the `{other[1]}` of {other[0]}",
                     "one server listens on a port",
@@ -87,7 +87,7 @@ def _shared(rollout: Rollout) -> Iterator[Diagnostic]:
     if "gateway" in given and name == "all_at_once":
         yield _no_effect("gateway", name, "the server stands on the port itself")
     if name == "ab" and rollout.unit is None:
-        yield _problem(
+        yield problem(
             "no-unit",
             "the A/B test does not say what it splits",
             "who comes twice has to meet the same arm, or no effect can be measured",
@@ -106,7 +106,7 @@ def _canary(canary: Canary) -> Iterator[Diagnostic]:
         before = steps[place - 1] if place else Step(weight=0.0, mirror=0.0)
         yield from _step(given, step, before, path)
         if not _waits(step) and _is_left_behind(canary.steps, place):
-            yield _problem(
+            yield problem(
                 "step-without-effect",
                 f"step {place + 1} waits for nothing",
                 "it is over as soon as it is in force"
@@ -119,7 +119,7 @@ def _canary(canary: Canary) -> Iterator[Diagnostic]:
 def _step(given: CanaryStep, step: Step, before: Step, path: tuple[str | int, ...]) -> Iterator[Diagnostic]:
     weight, former = step.weight or 0.0, before.weight or 0.0
     if weight < former:
-        yield _problem(
+        yield problem(
             "weight-falls",
             f"the weight falls from {former:g} to {weight:g} %",
             "a rollout goes forward; when something is wrong, its gates and `mlctl rollout abort` take all requests back",
@@ -127,7 +127,7 @@ def _step(given: CanaryStep, step: Step, before: Step, path: tuple[str | int, ..
             (*path, "weight"),
         )
     if given.mirror and weight:
-        yield _problem(
+        yield problem(
             "mirror-and-weight",
             f"the step has a mirror beside a weight of {weight:g} %",
             "copies are for a version that answers nothing yet; beside real requests they only take its time",
@@ -135,7 +135,7 @@ def _step(given: CanaryStep, step: Step, before: Step, path: tuple[str | int, ..
             (*path, "mirror"),
         )
     if given.mirror == 0 and not before.mirror:
-        yield _problem(
+        yield problem(
             "step-without-effect",
             "`mirror: 0` has no effect",
             "no copies are sent here",
@@ -144,7 +144,7 @@ def _step(given: CanaryStep, step: Step, before: Step, path: tuple[str | int, ..
         )
     same_weight = given.weight is not None and given.weight == former and len(path) and path[-1] != 0
     if same_weight:
-        yield _problem(
+        yield problem(
             "step-without-effect",
             f"`weight: {weight:g}` has no effect",
             "the step before has the same weight",
@@ -175,7 +175,7 @@ def _last(steps: Sequence[Step], place: int) -> bool:
 def _copies(told: str | None, sent: bool, path: tuple[str | int, ...], what: str) -> Iterator[Diagnostic]:
     """Copies of requests have to be harmless, and nobody else has to say so."""
     if sent and told is None:
-        yield _problem(
+        yield problem(
             "side-effects",
             f"{what} sends each request twice, and nothing says that this does no harm",
             "a model that writes, pays or counts would do it twice",
@@ -183,7 +183,7 @@ def _copies(told: str | None, sent: bool, path: tuple[str | int, ...], what: str
             path,
         )
     if told is not None and not sent:
-        yield _problem(
+        yield problem(
             "no-effect", "`side_effects` has no effect", "no copies are sent", "remove it", (*path, "side_effects")
         )
 
@@ -195,7 +195,7 @@ def _arms(spec: DeploymentSpec, rollout: Rollout) -> Iterator[Diagnostic]:
     name, control = next(iter(found.arms.items()))
     path = ("rollout", rollout.strategy, "arms")
     if control.model != spec.model:
-        yield _problem(
+        yield problem(
             "control",
             f"the first arm `{name}` serves `{control.model}`, and the deployment `{spec.model}`",
             "the first arm is the one that the others are compared with, and what is left when the arms are removed",
@@ -204,7 +204,7 @@ def _arms(spec: DeploymentSpec, rollout: Rollout) -> Iterator[Diagnostic]:
         )
     if isinstance(found, BanditSpec):
         if found.floor * len(found.arms) > 1:
-            yield _problem(
+            yield problem(
                 "floor",
                 f"{len(found.arms)} arms cannot have at least {found.floor:g} each",
                 "shares sum up to 1",
@@ -212,7 +212,7 @@ def _arms(spec: DeploymentSpec, rollout: Rollout) -> Iterator[Diagnostic]:
                 ("rollout", "bandit", "floor"),
             )
         elif found.floor * len(found.arms) == 1:
-            yield _problem(
+            yield problem(
                 "floor",
                 f"with `floor: {found.floor:g}` the shares of {len(found.arms)} arms can never change",
                 "each has its least share, and there is nothing else to give away",
@@ -222,8 +222,4 @@ def _arms(spec: DeploymentSpec, rollout: Rollout) -> Iterator[Diagnostic]:
 
 
 def _no_effect(field: str, strategy: str, why: str) -> Diagnostic:
-    return _problem("no-effect", f"`{field}` has no effect on `{strategy}`", why, "remove it", ("rollout", field))
-
-
-def _problem(code: str, summary: str, why: str, fix: str, path: tuple[str | int, ...]) -> Diagnostic:
-    return Diagnostic(f"rollout.{code}", summary, why, fix, path=path)
+    return problem("no-effect", f"`{field}` has no effect on `{strategy}`", why, "remove it", ("rollout", field))

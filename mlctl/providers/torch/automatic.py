@@ -8,12 +8,13 @@ from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import DenseShape, LanguageShape, Shape, UnknownShape
 from mlctl.launch.base_models import model_config
 from mlctl.provider import Context
-from mlctl.providers.torch.devices import Place, place_of
+from mlctl.providers.torch.devices import TrainingPlace, place_of
 from mlctl.providers.torch.layout import engine_of
 from mlctl.providers.torch.rules_engine import goes_with
 from mlctl.providers.torch.setups import setup_of
 from mlctl.providers.torch.sizes import shape_of, teacher_of
-from mlctl.providers.torch.spec import Auto, CausalLm, Mlp, TrainingSpec
+from mlctl.providers.torch.spec import CausalLm, Mlp, TrainingSpec
+from mlctl.providers.torch.strategies import Auto
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.jobs.transformer import parallel_problems
@@ -50,7 +51,7 @@ def automatic(spec: TrainingSpec, ctx: Context) -> tuple[Layout, str]:
     return _layout(chosen.setup), why
 
 
-def _processes(spec: TrainingSpec, place: Place) -> tuple[int, str | None]:
+def _processes(spec: TrainingSpec, place: TrainingPlace) -> tuple[int, str | None]:
     """As many as were asked for, or as there are devices; a CPU counts as one for each machine. And what bounds them."""
     assert isinstance(spec.strategy, Auto)  # noqa: S101
     asked = spec.strategy.processes

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mlctl.files import atomic
 from mlctl.provider import Context
 from mlctl.providers.torch.layout import engine_of, fixed_layout
 from mlctl.providers.torch.spec import CausalLm, Corpus, TrainingSpec
@@ -84,10 +84,9 @@ def config_of(model: CausalLm, ctx: Context) -> Mapping[str, object] | None:
     if model.revision is not None or _REFERENCE in model.base:
         return None
     try:
-        stored = json.loads((ctx.path(model.base) / "config.json").read_bytes())
-    except (OSError, ValueError, MlctlError):
+        return atomic.read_object(ctx.path(model.base) / "config.json")
+    except (OSError, ValueError, MlctlError):  # a path that none can be
         return None
-    return stored if isinstance(stored, dict) else None
 
 
 def base_parts(spec: TrainingSpec, ctx: Context) -> Mapping[str, str]:
@@ -142,7 +141,7 @@ def _check_files(folder: str, place: Path, path: tuple[str, ...]) -> Iterator[Di
         if "adapter_config.json" in files:
             why, fix = "it holds an adapter", "name the model that it was trained on, and put it under `model.adapters`"
         yield _incomplete(f"`{folder}` has no config.json", why, fix, path)
-    elif not _is_object(place / "config.json"):
+    elif atomic.read_object(place / "config.json") is None:
         why, fix = "it is cut off, or was edited by hand", "use the config.json that the model came with"
         yield _incomplete(f"the config.json of `{folder}` is no JSON object", why, fix, path)
     elif not files & set(_TOKENIZERS):
@@ -153,13 +152,6 @@ def _check_files(folder: str, place: Path, path: tuple[str, ...]) -> Iterator[Di
         why = "it has no file *.safetensors; other formats run code when they are loaded"
         fix = "put the model's files into it, or save the model again with `save_pretrained` of Transformers"
         yield _incomplete(f"`{folder}` has no weights", why, fix, path)
-
-
-def _is_object(file: Path) -> bool:
-    try:
-        return isinstance(json.loads(file.read_bytes()), dict)
-    except (OSError, ValueError):
-        return False
 
 
 def _incomplete(what: str, why: str, fix: str, path: tuple[str, ...]) -> Diagnostic:

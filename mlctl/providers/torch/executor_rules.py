@@ -8,7 +8,8 @@ from mlctl.provider import Context
 from mlctl.providers.torch.executors import Executor, Slurm, Torchrun, nodes_of
 from mlctl.providers.torch.layout import layout_of
 from mlctl.providers.torch.remote import Kubernetes, SkyPilot, check_remote
-from mlctl.providers.torch.spec import Auto, TrainingSpec
+from mlctl.providers.torch.spec import TrainingSpec
+from mlctl.providers.torch.strategies import Auto
 from mlctl.types.diagnostic import Diagnostic
 
 _RESIZABLE = ("ddp", "fsdp")

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from mlctl.provider import Context
-from mlctl.providers.torch.spec import (
-    Auto,
-    CausalLm,
-    DataParallel,
-    Full,
-    PipelineParallel,
-    TensorParallel,
-    ThreeD,
-    TrainingSpec,
-)
+from mlctl.providers.torch.spec import CausalLm, Full, TrainingSpec
+from mlctl.providers.torch.strategies import Auto, DataParallel, PipelineParallel, TensorParallel, ThreeD
 from mlctl.types.jobs.recipe import EngineName, Layout
 
 # What only the engine of our own can do, and what only Transformers' Trainer can.

@@ -48,7 +48,7 @@ class RemoteStorage(Block):
     region: str | None = None
 
 
-Place = Annotated[RemoteStorage, BeforeValidator(place)]
+StoragePlace = Annotated[RemoteStorage, BeforeValidator(place)]
 
 
 class Recovery(Block):
@@ -62,7 +62,7 @@ class SkyPilot(Block):
     """Machines that SkyPilot rents on a cloud, or finds in clusters it knows. Spot machines that are taken away are replaced."""
 
     type: Literal["skypilot"]
-    storage: Place
+    storage: StoragePlace
     infra: Annotated[
         str | None,
         Field(min_length=1, description="`aws`, `aws/us-east-1`, `k8s/CONTEXT`; the cheapest when not given"),
@@ -110,7 +110,7 @@ class Kubernetes(Block):
 
     type: Literal["kubernetes"]
     kind: Literal["job", "trainjob"] = "job"
-    storage: Place
+    storage: StoragePlace
     image: Annotated[str, Field(min_length=1, description="With this version of mlctl and its `train` extra")]
     namespace: Label = "default"
     context: Annotated[str | None, Field(min_length=1, description="Of kubectl; its current one when not given")] = None

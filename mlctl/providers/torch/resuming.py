@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from mlctl.files import atomic
 from mlctl.provider import Desired
 from mlctl.providers.torch.layout import engine_of, fixed_layout
 from mlctl.types.diagnostic import MlctlError
@@ -54,9 +54,6 @@ def refuse_other_layout(stored: Mapping[str, Any], desired: Desired) -> None:
 def _newest(folder: Path) -> Iterator[dict[str, Any]]:
     """What is noted of checkpoints, the newest first."""
     for path in sorted((folder / CHECKPOINTS).glob("step-*.json"), reverse=True):
-        try:
-            stored = json.loads(path.read_bytes())
-            if isinstance(stored, dict) and {"step", "total"} <= stored.keys():
-                yield stored
-        except (OSError, ValueError):
-            continue
+        stored = atomic.read_object(path)
+        if stored is not None and {"step", "total"} <= stored.keys():
+            yield stored

@@ -16,16 +16,8 @@ from mlctl.providers.torch.rules_engine import (
     check_optimizer,
     check_strategy,
 )
-from mlctl.providers.torch.spec import (
-    CausalLm,
-    Corpus,
-    Data,
-    DataParallel,
-    PipelineParallel,
-    Python,
-    ThreeD,
-    TrainingSpec,
-)
+from mlctl.providers.torch.spec import CausalLm, Corpus, Data, Python, TrainingSpec
+from mlctl.providers.torch.strategies import DataParallel, PipelineParallel, ThreeD
 from mlctl.types.diagnostic import Diagnostic
 
 _TEXT = ("messages", "prompt", "completion", "text")

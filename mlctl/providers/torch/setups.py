@@ -6,7 +6,7 @@ from mlctl.estimate.calibration import Group
 from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import LanguageShape, Shape
 from mlctl.estimate.time import Work
-from mlctl.providers.torch.devices import Place
+from mlctl.providers.torch.devices import TrainingPlace
 from mlctl.providers.torch.layout import engine_of
 from mlctl.providers.torch.sizes import Amount
 from mlctl.providers.torch.spec import CausalLm, Corpus, Galore, LowRank, Qlora, TrainingSpec
@@ -21,7 +21,7 @@ def setup_of(
     spec: TrainingSpec,
     shape: Shape,
     layout: Layout,
-    place: Place,
+    place: TrainingPlace,
     teacher: LanguageShape | None = None,
     rows: float = 0.0,
 ) -> Setup:

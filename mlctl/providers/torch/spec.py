@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mlctl.provider import Block, Metadata, Reference, Spec
 from mlctl.providers.torch.executors import Executor, Local
 from mlctl.providers.torch.search import Search
+from mlctl.providers.torch.strategies import Single, Strategy
 from mlctl.types.change import FieldClass
 from mlctl.types.units import Share, parse_share
 from mlctl.types.value import Json
@@ -202,80 +203,6 @@ class Galore(Block):
 Method = Annotated[Full | Lora | Qlora | Galore, Field(discriminator="type")]
 
 
-class Single(Block):
-    """One process."""
-
-    type: Literal["single"]
-
-
-class DataParallel(Block):
-    """Every process works on its share of each batch. `ddp`: each holds the whole model. `zero1`, `zero2`, `zero3`: they share the
-    optimizer's state, the gradients too, the weights too (DeepSpeed). `fsdp`: they share all three (PyTorch's fully_shard)."""
-
-    type: Literal["ddp", "fsdp", "zero1", "zero2", "zero3"]
-    processes: Annotated[int, Field(ge=1)]
-
-
-class TensorParallel(Block):
-    """Every weight matrix is cut over the processes, which all work on the same rows."""
-
-    type: Literal["tensor"]
-    processes: Annotated[int, Field(ge=2)]
-
-
-class PipelineParallel(Block):
-    """The layers are cut into stages, one a process; a batch goes through them in `microbatches` parts."""
-
-    type: Literal["pipeline"]
-    stages: Annotated[int, Field(ge=2)]
-    microbatches: Annotated[int, Field(ge=1)] = 4
-
-
-class ThreeD(Block):
-    """Data, tensor and pipeline parallel at once: `data` x `tensor` x `pipeline` processes."""
-
-    type: Literal["3d"]
-    data: Annotated[int, Field(ge=1)]
-    tensor: Annotated[int, Field(ge=1)]
-    pipeline: Annotated[int, Field(ge=1)]
-    microbatches: Annotated[int, Field(ge=1)] = 4
-
-
-class Auto(Block):
-    """Let mlctl choose from the model's size and the devices; the plan says what and why."""
-
-    type: Literal["auto"]
-    processes: Annotated[int | None, Field(ge=1, description="As many as there are devices when it is not given")] = (
-        None
-    )
-
-
-class _Short:
-    """In the schema, a block or one of the names that are short for one."""
-
-    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"enum": ["auto", "single"]}, handler(core)]}
-
-
-_WRITTEN = {
-    **{name: f"{{type: {name}, processes: 2}}" for name in ("ddp", "fsdp", "zero1", "zero2", "zero3", "tensor")},
-    "pipeline": "{type: pipeline, stages: 2}",
-    "3d": "{type: 3d, data: 2, tensor: 2, pipeline: 2}",
-}
-
-
-def _strategy(value: object) -> object:
-    """`strategy: auto` and `strategy: single` are short for `{type: ...}`; the others have no sense without numbers."""
-    if isinstance(value, str) and value in _WRITTEN:
-        raise ValueError(f"`{value}` is told over how many processes; write `{_WRITTEN[value]}`")
-    return {"type": value} if value in ("auto", "single") else value
-
-
-Strategy = Annotated[
-    Single | DataParallel | TensorParallel | PipelineParallel | ThreeD | Auto, Field(discriminator="type")
-]
-
-
 class Optimizer(Block):
     """How weights are updated, and how the learning rate moves. Weight decay is decoupled for adamw, and L2 for sgd."""
 
@@ -368,7 +295,7 @@ class TrainingSpec(Spec):
             description="hf: Transformers' Trainer; torch: plain PyTorch. The one that can do the strategy when not given"
         ),
     ] = None
-    strategy: Annotated[Strategy, BeforeValidator(_strategy), _Short(), Metadata] = Single(type="single")
+    strategy: Annotated[Strategy, Metadata] = Single(type="single")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     epochs: Annotated[int, Field(ge=1)]
     max_steps: Annotated[int | None, Field(ge=1, description="End after so many steps, if that is earlier")] = None

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mlctl.files import atomic
 from mlctl.launch import job
 from mlctl.launch.job import JobState
 from mlctl.processes import worker
@@ -93,9 +94,11 @@ class Training:
             (folder / contract.RESULT_FILE).unlink(
                 missing_ok=True
             )  # files of the result are gone: make them again, from the last checkpoint if there is one
-        from mlctl.providers.torch.costs import limited
+        from mlctl.providers.torch.costs import carries, limited
+        from mlctl.providers.torch.taken import note
 
         params = limited(train_job(desired, ctx), desired.spec, folder, ctx).params()
+        note(folder, desired.spec.batch_size if carries(desired.spec) else None)
         result = job.run("train", params, folder, ctx, detachable=True)
         from mlctl.providers.torch.actuals import with_actual
 
@@ -198,7 +201,7 @@ def _whole(folder: Path, ctx: Context) -> bool:
 
 def _stop_ranks(folder: Path, ctx: Context) -> None:
     """End ranks that outlived the program that started them, where some may: a job of a cluster, a driver of Ray."""
-    stored = worker.read_object(folder / contract.JOB_FILE)
+    stored = atomic.read_object(folder / contract.JOB_FILE)
     if stored is None or not any(folder.rglob(PLACED_FILE)):
         return
     params = StopRanksJob(training=TrainJob.model_validate(stored["params"]), folder=str(folder))

@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlctl.files import decisions
+from mlctl.files import atomic, decisions
 from mlctl.files.decision_code import code_of
-from mlctl.processes import worker
 from mlctl.rollout.replay import DECIDING
 from mlctl.rollout.seen import Answer, Note
 from mlctl.rollout.state import RolloutState
@@ -198,7 +197,7 @@ def _cause(home: Path, about: _About) -> str:
         made = (item.outputs.get("model"), str(item.outputs.get("version")))
         if item.kind == "gate" and item.by != "controller" and made == (about.model, about.version):
             return item.id
-    begun = (worker.read_object(home / _INTENT_FILE) or {}).get("begun")
+    begun = (atomic.read_object(home / _INTENT_FILE) or {}).get("begun")
     return next(iter(begun.values()), "") if isinstance(begun, dict) else ""
 
 
@@ -208,7 +207,7 @@ def _recent(home: Path) -> Iterator[Decision]:
     names = sorted((path.name for path in folder.iterdir()), reverse=True) if folder.is_dir() else []
     for name in [name for name in names if not name.startswith(".")][:_RECENT]:
         with suppress(KeyError, TypeError, ValueError):
-            yield Decision.from_json(worker.read_object(folder / name / "decision.json") or {})
+            yield Decision.from_json(atomic.read_object(folder / name / "decision.json") or {})
 
 
 def _now() -> str:

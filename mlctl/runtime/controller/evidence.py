@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlctl.processes import worker
+from mlctl.files import atomic
 from mlctl.rollout.counting import counts_from, counts_to
 from mlctl.rollout.evidence import Counts
 from mlctl.types.jobs.rollout import STATS_FOLDER
@@ -89,7 +89,7 @@ class Meter:
             return {}
         kept = self._files.get(path)
         if kept is None or kept[0] != mark:
-            kept = (mark, worker.read_object(path) or {})
+            kept = (mark, atomic.read_object(path) or {})
             self._files[path] = kept
         return kept[1]
 

@@ -107,7 +107,7 @@ class Fleet:
     def epitaph(self, number: int) -> str:
         """Why a release ended by itself, as far as it could say."""
         path = self.path(number)
-        found = (worker.read_object(path / contract.RESULT_FILE) or {}).get("diagnostics") or []
+        found = (atomic.read_object(path / contract.RESULT_FILE) or {}).get("diagnostics") or []
         for item in found[:1]:
             return f"{item.get('code')}: {item.get('summary')}"
         return service.find(path).epitaph()

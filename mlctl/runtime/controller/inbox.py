@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from mlctl.processes import worker
+from mlctl.files import atomic
 from mlctl.runtime import logs
 from mlctl.runtime.controller.saying import say
 from mlctl.types.diagnostic import MlctlError
@@ -37,7 +37,7 @@ class Inbox:
         mark = (about.st_mtime_ns, about.st_ino, about.st_size)
         if mark == self._seen:
             return self._wanted
-        stored = worker.read_object(path)
+        stored = atomic.read_object(path)
         if missing := self._secrets.missing(stored):
             raise MlctlError.of(
                 "rollout.secrets-missing",
@@ -68,12 +68,12 @@ class Inbox:
         for name in names:
             path = folder / name
             try:
-                found.append((path, Order.model_validate(worker.read_object(path))))
+                found.append((path, Order.model_validate(atomic.read_object(path))))
             except ValidationError:
                 path.rename(path.with_suffix(".refused"))
         return found
 
     def ending(self) -> float | None:
         """How many seconds requests under way get when all is to end; None while it is not."""
-        stored = worker.read_object(self._folder / END_FILE)
+        stored = atomic.read_object(self._folder / END_FILE)
         return None if stored is None else float(stored.get("drain_seconds", 0.0))

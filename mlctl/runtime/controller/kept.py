@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
-from mlctl.processes import worker
 from mlctl.rollout.state import RolloutState, from_json, to_json
 from mlctl.runtime.controller.saying import say
 from mlctl.types.diagnostic import MlctlError
@@ -55,7 +54,7 @@ class Notebook:
         if not path.exists():
             self._refuse_lost()
             return Kept(RolloutState(), {})
-        stored = self._secrets.opened(worker.read_object(path) or {})
+        stored = self._secrets.opened(atomic.read_object(path) or {})
         try:
             if stored["format"] != FORMAT:
                 raise ValueError(f"its format is {stored['format']}")

@@ -15,22 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
+from mlctl.files.day_logs import DAY, day_files
 
-_DAYS = "????-??-??.jsonl"
 _PACKED = ".gz"
 _PART = ".part"
 
 
 def pack(folder: Path, before: str, read: dict[str, int]) -> None:
     """Pack the days before one, as far as they were read to their end: `read` says how far, by the file's name. Raises OSError."""
-    for path in sorted(folder.glob(_DAYS)):
+    for path in day_files(folder):
         if path.stem < before and path.name in read and not _lines_after(path, read[path.name]):
             _pack(path)
 
 
 def unread(folder: Path, read: dict[str, int]) -> list[Path]:
     """Days that are packed and were never read, or not by this index: it was lost, and is made again."""
-    packed = (path for path in sorted(folder.glob(_DAYS + _PACKED)))
+    packed = (path for path in sorted(folder.glob(DAY + _PACKED)))
     return [path for path in packed if (name := name_of(path)) not in read and not (folder / name).exists()]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mlctl.files.day_logs import day_files, parsed
 
 _AT_ONCE = 4 * 1024 * 1024  # bytes of one file at a time: memory stays bounded however far behind we are
 _LONGEST = 16 * 1024 * 1024  # a line that does not end within so many bytes is none
@@ -34,7 +35,7 @@ class Tail:
         paths = self._paths()
         for path in paths:
             for line in self._lines(path):
-                record = _object(line)
+                record = parsed(line)
                 if record is None:
                     self.torn += 1
                 else:
@@ -44,8 +45,7 @@ class Tail:
         return found
 
     def _paths(self) -> list[Path]:
-        paths = sorted(path for folder in self._folders for path in folder.glob("????-??-??.jsonl"))
-        return [path for path in paths if path.stem >= self._first_day]
+        return sorted(path for folder in self._folders for path in day_files(folder, self._first_day))
 
     def _lines(self, path: Path) -> list[bytes]:
         offset = self.offsets.get(str(path), 0)
@@ -66,11 +66,3 @@ class Tail:
             whole = len(data)
         self.offsets[str(path)] = offset + whole
         return [line for line in data[:whole].split(b"\n") if line]
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

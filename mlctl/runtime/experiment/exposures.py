@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from re import compile as pattern
 from typing import Any
 
+from mlctl.files.day_logs import day_files
 from mlctl.runtime.experiment.sql import SECOND, number_of, text_of, time_of
 from mlctl.runtime.profile.database import all_rows, literal, own_parquet
 from mlctl.runtime.profile.source import relation
@@ -21,7 +21,6 @@ from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.experiment import ExperimentJob, LogExposures, TableExposures
 
 SEEN_FILE, UNITS = "exposures.parquet", "units"
-_DAY_FILE = pattern(r"\d{4}-\d{2}-\d{2}\.jsonl")
 _LOG_COLUMNS = {
     "ts": "VARCHAR", "request_id": "VARCHAR", "unit": "VARCHAR", "variant": "VARCHAR", "role": "VARCHAR",
     "propensity": "DOUBLE", "latency_seconds": "DOUBLE", "code": "BIGINT",
@@ -146,15 +145,9 @@ def moment(text: str) -> int:
 
 def log_files(folder: Path, since: str, until: str) -> list[Path]:
     """The files of a prediction log that may hold a row between two moments; a day more on both sides, for clocks."""
-    if not folder.is_dir():
-        return []
     low, high = (datetime.fromisoformat(item).astimezone(UTC).date().toordinal() for item in (since, until))
-    days = {
-        path: datetime.fromisoformat(path.stem).date().toordinal()
-        for path in folder.iterdir()
-        if _DAY_FILE.fullmatch(path.name)
-    }
-    return sorted(path for path, day in days.items() if low - 1 <= day <= high + 1 and path.stat().st_size)
+    found = ((path, datetime.fromisoformat(path.stem).date().toordinal()) for path in day_files(folder))
+    return [path for path, day in found if low - 1 <= day <= high + 1 and path.stat().st_size]
 
 
 def _table_rows(job: ExperimentJob, table: TableExposures, of_outcomes: Sequence[str]) -> str:

@@ -136,7 +136,11 @@ def main(folder: Path, life: int, read: dict[str, int]) -> int:
     if asked is None or job.log is None:
         return 0
     explainer, tail = Explainer(job, asked, folder), Tail([Path(job.log.folder)], read)
-    writer = PredictionWriter(Path(asked.folder), lambda rows: print(f"{rows} explanations were lost", flush=True))
+    writer = PredictionWriter(
+        Path(asked.folder),
+        lambda rows: print(f"{rows} explanations were lost", flush=True),
+        keep_days=job.log.keep_days,
+    )
     sampler = Sampler(asked.per_minute, time.monotonic(), random.Random())  # noqa: S311
     waiting: list[Mapping[str, Any]] = []
     while True:

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlctl.files.day_logs import day_files
 from mlctl.runtime.features.sql import KEY_TYPES, only_row, write_parquet
 from mlctl.runtime.profile.database import literal, own_parquet, quote
 from mlctl.types.jobs.features import LogParityParams, keys_of
@@ -17,8 +17,6 @@ from mlctl.types.jobs.monitor import MODEL_CODES
 
 # Names that no feature has.
 ROW, REQUEST_ID, FEATURES, REQUEST = "mlctl_row", "mlctl_request_id", "mlctl_features", "mlctl_request"
-
-_DAY_FILE = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl")
 _FIELDS = {
     "ts": "VARCHAR", "request_id": "VARCHAR", "version": "VARCHAR", "code": "BIGINT", "latency_seconds": "DOUBLE",
     "key": "MAP(VARCHAR, VARCHAR)", "features": "MAP(VARCHAR, VARCHAR)", "request": "MAP(VARCHAR, VARCHAR)",
@@ -83,12 +81,9 @@ def read_rows(connection: Any, params: LogParityParams, output: Path) -> Found:
 
 def _files(params: LogParityParams) -> list[Path]:
     """The days that can hold a row of the window; one day is allowed on both sides, for clocks and for slow requests."""
-    folder = Path(params.predictions)
-    if not folder.is_dir():
-        return []
     low = "" if params.since is None else _day(params.since, -1)
     high = _day(params.until, 1)
-    return sorted(path for path in folder.iterdir() if _DAY_FILE.fullmatch(path.name) and low <= path.stem <= high)
+    return day_files(Path(params.predictions), low, high)
 
 
 def _day(moment: str, days: int) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mlctl.files import atomic
-from mlctl.processes import worker
 from mlctl.rollout.routes import Routes
 from mlctl.runtime.gateway.base import Answered
 from mlctl.types.diagnostic import MlctlError
@@ -31,7 +30,7 @@ def save_spec(folder: Path, spec: GatewaySpec) -> None:
 
 def load_spec(folder: Path) -> GatewaySpec | None:
     """The spec of the last start."""
-    stored = worker.read_object(folder / SPEC_FILE)
+    stored = atomic.read_object(folder / SPEC_FILE)
     return None if stored is None else GatewaySpec.model_validate(stored)
 
 
@@ -42,7 +41,7 @@ def save_routes(folder: Path, routes: Routes) -> None:
 
 def load_routes(folder: Path) -> Routes | None:
     """The routes of the last `configure`."""
-    stored = worker.read_object(folder / ROUTES_FILE)
+    stored = atomic.read_object(folder / ROUTES_FILE)
     return None if stored is None else routes_from(stored)
 
 
@@ -71,7 +70,7 @@ class Tally:
     def __init__(self, folder: Path, variant: Callable[[str], tuple[str, bool]]) -> None:
         self._path = folder / _COUNTS_FILE
         self._variant = variant
-        stored = worker.read_object(self._path) or {}
+        stored = atomic.read_object(self._path) or {}
         self._settled = {name: (int(item[0]), int(item[1])) for name, item in stored.get("settled", {}).items()}
         self._last = {name: (int(item[0]), int(item[1])) for name, item in stored.get("last", {}).items()}
         self._life = stored.get("life")
@@ -117,5 +116,5 @@ def write(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _save(path: Path, value: dict[str, Any]) -> None:
-    if worker.read_object(path) != value:
+    if atomic.read_object(path) != value:
         write(path, value)

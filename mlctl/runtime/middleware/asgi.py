@@ -64,7 +64,9 @@ class Middleware:
         self._room = Room(settings.limits, self.tally)
         self._cache = self._open_cache()
         self._stats = None if settings.folder is None else StatsFile(Path(settings.folder), self.tally)
-        self._log = None if settings.log_folder is None else PredictionWriter(Path(settings.log_folder), self._dropped)
+        self._log = None
+        if settings.log_folder is not None:
+            self._log = PredictionWriter(Path(settings.log_folder), self._dropped, keep_days=settings.log_days)
         self._unit = None if settings.unit_header is None else settings.unit_header.lower().encode()
         self._sample = 0.0 if settings.traces is None else settings.traces.sample
         self._spans = self._open_exporter()

@@ -13,10 +13,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 _FLUSH_SECONDS = 0.5
+_DAY_FILES = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].jsonl"
 _CAPACITY = 10_000
 _MOST_BYTES = 64 * 1024 * 1024  # of prompts and answers that wait to be written
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # made once, not for each row
@@ -28,10 +31,17 @@ _LATE: _Item = ({}, 0)
 
 
 class PredictionWriter:
-    """Writes rows to `FOLDER/YYYY-MM-DD.jsonl`. Two servers may write to one folder at once: each write appends whole lines."""
+    """Writes rows to `FOLDER/YYYY-MM-DD.jsonl`. Two servers may write to one folder at once: each write appends whole lines.
 
-    def __init__(self, folder: Path, on_drop: Callable[[int], None], capacity: int = _CAPACITY) -> None:
+    With `keep_days` the files of days that are longer ago are removed when a day begins, and when this does.
+    """
+
+    def __init__(
+        self, folder: Path, on_drop: Callable[[int], None], capacity: int = _CAPACITY, keep_days: int | None = None
+    ) -> None:
         self._folder = folder
+        self._keep_days = keep_days
+        self._today = ""
         self._on_drop = on_drop
         self._queue: queue.Queue[_Item | None] = queue.Queue(capacity)
         self._put = self._taken = 0  # bytes; each is counted by one thread alone
@@ -69,6 +79,7 @@ class PredictionWriter:
                     break
             for day, lines in rows.items():
                 self._append(self._folder / f"{day}.jsonl", lines)
+                self._forget(day)
             if item is _LATE:
                 item = self._queue.get()
 
@@ -116,6 +127,17 @@ class PredictionWriter:
             if not self._failing:
                 print(f"the prediction log cannot be written: {error}", flush=True)
             self._failing = True
+
+    def _forget(self, day: str) -> None:
+        """Remove what is older than may be kept on a new day. Another process of this server may be at it too."""
+        if self._keep_days is None or day <= self._today:
+            return
+        self._today = day
+        first = date.fromisoformat(day) - timedelta(days=self._keep_days)
+        for path in self._folder.glob(_DAY_FILES):
+            if path.stem < first.isoformat():
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _torn(handle: int) -> bool:

@@ -62,6 +62,7 @@ class Settings:
     behind_gateway: bool = False
     folder: str | None = None  # of the release: statistics are kept in `stats/` below it
     log_folder: str | None = None  # of the prediction log; without one nothing is logged
+    log_days: int | None = None  # that are kept of it; None for all
     capture: str = (
         HASH  # what is kept of a language model's prompts and answers, in the log and in spans (`content.CAPTURES`)
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlctl.files.digests import FileDigests
-from mlctl.runtime.trainer.provenance import environment
+from mlctl.runtime.trainer.provenance import environment, git
 from mlctl.types.jobs.models import Check
 
 _LISTED = 3  # files that are named
@@ -50,8 +49,8 @@ def _code(code: Mapping[str, Any], root: Path, digests: FileDigests) -> Iterator
 
 
 def _commit(commit: str, dirty: bool, root: Path) -> Check:
-    head = _git(root, "rev-parse", "HEAD")
-    there = _git(root, "cat-file", "-t", commit) == "commit"
+    head = git(root, "rev-parse", "HEAD")
+    there = git(root, "cat-file", "-t", commit) == "commit"
     with_changes = "it was trained with changes that were not committed" if dirty else ""
     if not there:
         return Check(what="commit", name=commit, status="gone", detail="it is not in this repository")
@@ -87,11 +86,3 @@ def _environment(then: Mapping[str, str]) -> Iterator[Check]:
         same = now.get(name) == value
         detail = "" if same or name == "packages" else f"{value}, now {now.get(name)}"
         yield Check(what="environment", name=name, status="same" if same else "changed", detail=detail)
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import random
-import re
 import sys
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlctl.files.day_logs import day_files
 from mlctl.stats.sketch import category as category
 from mlctl.types.jobs.monitor import MODEL_CODES
 
-_DAY_FILE = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl")
 _ROLE = "stable"
 _SEED = 20_261_122
 MOST_DRAWN = 5000
@@ -224,13 +223,10 @@ class _Taker:
 
 def _lines(folder: Path, since: datetime | None, until: datetime) -> Iterator[bytes]:
     """Lines of the files whose day can hold a row of the window, the last first; a day is allowed on both sides for clocks and zones."""
-    if not folder.is_dir():
-        return
     low = "" if since is None else (since.astimezone(UTC) - timedelta(days=1)).date().isoformat()
     high = (until.astimezone(UTC) + timedelta(days=1)).date().isoformat()
-    for path in sorted(folder.iterdir(), reverse=True):
-        if _DAY_FILE.fullmatch(path.name) and low <= path.stem <= high:
-            yield from (line for line in _backwards(path) if line.strip())
+    for path in reversed(day_files(folder, low, high)):
+        yield from (line for line in _backwards(path) if line.strip())
 
 
 def _backwards(path: Path) -> Iterator[bytes]:

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlctl.runtime.profile.bins import comparable, count_parts, read_counts
 from mlctl.runtime.profile.database import database, one_row
 from mlctl.runtime.profile.source import relation, staged
+from mlctl.runtime.profile.statistics import portions
 from mlctl.runtime.profile.types import NUMBERS, family, value
 from mlctl.runtime.report import Report
 from mlctl.stats.distribution import comparable_rows, jensen_shannon, psi
@@ -45,7 +46,7 @@ def _counted(connection: Any, source: Source, frozen: Mapping[str, AnyBins], rep
     names = [name for name, bins in frozen.items() if name in source.columns and comparable(source.columns[name], bins)]
     found: dict[str, AnyBins] = {}
     table = staged(connection, source, report.folder) if len(names) > _COUNTED_AT_ONCE else relation(source)
-    for portion in _portions(names, _COUNTED_AT_ONCE):
+    for portion in portions(names, _COUNTED_AT_ONCE):
         report.progress("counting into bins", len(found), len(names), "columns")
         parts: dict[str, str] = {}
         for i, name in enumerate(portion):
@@ -115,7 +116,3 @@ def _common(name: str, source: Source, asked: KeysParams) -> str:
 
 def _rounded(number: float) -> float:
     return float(f"{number:.{_DIGITS}g}")
-
-
-def _portions(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (names[start : start + size] for start in range(0, len(names), size))

@@ -51,7 +51,7 @@ def compute(connection: Any, relation: str, columns: Mapping[str, str], step: St
     total = len(columns)
     rows, statistics = 0, Statistics()
     spans: dict[str, tuple[float, float]] = {}  # of columns that have finite values
-    for names in _portions(list(columns), _COUNTED_AT_ONCE):
+    for names in portions(list(columns), _COUNTED_AT_ONCE):
         step("counting rows and values", len(statistics), total)
         counts = one_row(connection, measures.count_query(relation, {name: columns[name] for name in names}))
         rows = int(counts["rows"])
@@ -60,13 +60,13 @@ def compute(connection: Any, relation: str, columns: Mapping[str, str], step: St
             spans |= {name: span} if span is not None else {}
     done = total - len(spans)
     width = max(16, min(_MEASURED_AT_ONCE, _DRAWN_VALUES // max(1, min(rows, SAMPLE_ROWS))))
-    for names in _portions(list(spans), width):
+    for names in portions(list(spans), width):
         step("mean, deviation and quantiles", done, total)
         found = {name: (columns[name], *spans[name]) for name in names}
         _measure(connection, relation, found, statistics, rows)
         done += len(names)
     ranked = {name: found for name, found in columns.items() if _ranks(found, statistics[name])}
-    for names in _portions(list(ranked), max(width, _RANKED_AT_ONCE)):
+    for names in portions(list(ranked), max(width, _RANKED_AT_ONCE)):
         step("most frequent values", total, total)
         _rank(connection, relation, {name: ranked[name] for name in names}, statistics, rows)
     return rows, statistics
@@ -168,7 +168,7 @@ def _measure(
 def _distinct(connection: Any, places: Sequence[int]) -> dict[int, set[float]]:
     """The values of columns that have few. The lowest of all rows may not be among those drawn."""
     found: dict[int, set[float]] = {i: set() for i in places}
-    for some in _portions(places, _GROUPED_AT_ONCE):
+    for some in portions(places, _GROUPED_AT_ONCE):
         for row in all_rows(connection, measures.distinct_query(some)):
             found[row["i"]].add(row["v"])
     return found
@@ -198,7 +198,7 @@ def _histograms(
         if (span := _shown(found, low, high, drawn[f"q{i}"])) is not None
     }
     counts: dict[int, dict[int, int]] = {i: {} for i in ranges}
-    for some in _portions(list(ranges), _GROUPED_AT_ONCE):
+    for some in portions(list(ranges), _GROUPED_AT_ONCE):
         for row in all_rows(connection, measures.bars_query({i: ranges[i] for i in some})):
             counts[row["i"]][row["bar"]] = row["n"]
     return {i: _bars(counts[i], span) for i, span in ranges.items()}
@@ -225,7 +225,7 @@ def _rank(connection: Any, relation: str, columns: Mapping[str, str], statistics
     if copied:
         connection.execute(measures.copy_query(relation, columns))
     seen: list[list[tuple[str, int]]] = [[] for _ in columns]
-    for places in _portions(list(range(len(columns))), _RANKED_AT_ONCE):
+    for places in portions(list(range(len(columns))), _RANKED_AT_ONCE):
         for row in all_rows(connection, measures.top_query(relation, columns, places, MOST_VALUES, copied=copied)):
             seen[row["i"]].append((row["value"], row["n"]))
     if copied:
@@ -276,5 +276,6 @@ def _plain(item: Any, found: str) -> Any:
     return int(item) if kind == "integer" else float(item)
 
 
-def _portions(names: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+def portions(names: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    """Names in runs of so many, so that what is held for each of them at once has a bound."""
     return (names[start : start + size] for start in range(0, len(names), size))

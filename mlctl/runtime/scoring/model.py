@@ -53,7 +53,7 @@ def load(folder: Path, columns: Sequence[str], threads: int | None = None) -> Ro
         torch.set_num_threads(threads)
     try:
         loaded = mlflow.pyfunc.load_model(str(folder))
-        model = RowModel(loaded, columns, _task(loaded.metadata, folder), folder)
+        model = RowModel(loaded, columns, task_of(loaded.metadata, folder), folder)
     except Exception as error:  # a model's code may raise anything
         raise _unusable(folder, error) from error
     model.scores(np.zeros((1, len(columns))))
@@ -69,7 +69,7 @@ def _unusable(folder: Path, error: Exception) -> MlctlError:
     )
 
 
-def _task(metadata: Any, folder: Path) -> str | None:
+def task_of(metadata: Any, folder: Path) -> str | None:
     """What the model says it is for, in its MLflow metadata, or in the configuration that our own training leaves in it."""
     named = (metadata.metadata or {}).get("task")
     data = metadata.flavors.get("python_function", {}).get("data")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ import pandas as pd
 import torch
 from mlflow.types import DataType
 
+from mlctl.runtime.scoring.model import THRESHOLD, task_of
 from mlctl.runtime.server.payload import Kind
-from mlctl.runtime.trainer.tabular.model import CONFIG_FILE
 from mlctl.types.diagnostic import MlctlError
-
-THRESHOLD = 0.5  # of a probability
 
 Output = float | int | str | bool | list[float]
 Call = Callable[[Sequence[Sequence[Any]]], Any]
@@ -60,7 +57,7 @@ def load(folder: Path, columns: Sequence[str]) -> Model:
         kinds, types = _columns(loaded, columns)
         probe = _probe(loaded, types)
         way, call = _way(loaded, columns, types, probe)
-        model = Model(call, kinds, _task(loaded.metadata, folder), way)
+        model = Model(call, kinds, task_of(loaded.metadata, folder), way)
         if probe:
             model.predict(probe[:1])
     except MlctlError:
@@ -201,13 +198,3 @@ def _outputs(made: Any, count: int) -> list[Output]:
     raise ValueError(
         f"the model gave {values.dtype} of shape {values.shape}; it must give numbers or texts, one for each row"
     )
-
-
-def _task(metadata: Any, folder: Path) -> str | None:
-    """What the model says it is for, in its MLflow metadata, or in the configuration that our own training leaves in it."""
-    named = (metadata.metadata or {}).get("task")
-    data = metadata.flavors.get("python_function", {}).get("data")
-    config = folder / str(data) / CONFIG_FILE
-    if named is None and data is not None and config.is_file():
-        named = json.loads(config.read_bytes()).get("task")
-    return None if named is None else str(named)

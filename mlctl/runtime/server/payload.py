@@ -251,9 +251,10 @@ def _of_kind(value: Any, kind: Kind, field: str) -> int | str | bool | None:
 _WORDS = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "string": "a text"}
 
 
-def _refuse_constant(text: str) -> NoReturn:
+def refuse_constant(text: str) -> NoReturn:
+    """Python's reader would take `NaN` and `Infinity`, which JSON does not have. Raises ValueError."""
     raise ValueError(f"{text} is not a JSON value")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # made once: making one takes longer than a short body
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant)  # made once: making one takes longer than a short body
 _NUMBERS = frozenset({int, float, bool})

@@ -66,6 +66,7 @@ def settings_of(job: ServerJob, folder: Path) -> Settings:
         behind_gateway=job.behind_gateway,
         folder=str(folder),
         log_folder=None if job.log is None else job.log.folder,
+        log_days=None if job.log is None else job.log.keep_days,
         cache=None if cache is None else Cache(cache.ttl_seconds, cache.max_entries, cache.url, _answers_of(job)),
         limits=None if limit is None else Limits(limit.max_running, limit.max_waiting, limit.retry_after_seconds),
         max_body_bytes=admission.max_body_bytes,

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlctl.processes import worker as processes
+from mlctl.files import atomic
 from mlctl.runtime.server.handover import BACKLOG
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.job import JobResult
@@ -133,7 +133,7 @@ def _end(workers: list[_Worker], seconds: float) -> None:
 
 def _failed(item: _Worker, folder: Path, code: int) -> MlctlError:
     """Why a worker could not begin: what it says itself, or how it ended."""
-    stored = processes.read_object(folder / RESULT.format(item.number))
+    stored = atomic.read_object(folder / RESULT.format(item.number))
     if stored is not None and (found := JobResult.from_json(stored).diagnostics):
         return MlctlError(found)
     return MlctlError.of(

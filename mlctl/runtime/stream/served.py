@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -37,7 +35,7 @@ def write_served(folder: Path, step: ServedStep) -> None:
 
 def read_served(folder: Path) -> ServedStep | None:
     """The last step; None when there is none."""
-    stored = _read(folder / _STEP)
+    stored = atomic.read_object(folder / _STEP) or {}
     try:
         return ServedStep(datetime.fromisoformat(stored["until"]), int(stored["events"]))
     except (KeyError, ValueError, TypeError):
@@ -51,7 +49,7 @@ def write_definition(folder: Path, view: MaterializeParams) -> None:
 
 def same_definition(folder: Path, view: MaterializeParams) -> bool:
     """Whether what is online was computed as this view is: then keys whose events have not changed have not either."""
-    stored, wanted = _read(folder / _DEFINITION), view.model_dump(mode="json")
+    stored, wanted = atomic.read_object(folder / _DEFINITION) or {}, view.model_dump(mode="json")
     return all(stored.get(name) == wanted[name] for name in _COMPUTED)
 
 
@@ -60,18 +58,10 @@ def served_definition(source: ViewSource) -> tuple[MaterializeParams, ServedStep
     folder = Path(log_folder(source.path, source.view))
     step = read_served(folder)
     try:
-        view = MaterializeParams.model_validate(secrets.known().opened(_read(folder / _DEFINITION)))
+        view = MaterializeParams.model_validate(secrets.known().opened(atomic.read_object(folder / _DEFINITION) or {}))
     except ValidationError:
         return None
     same = {item.name: item.dtype for item in view.features} == source.features and view.keys == source.keys
     if step is None or not same:
         return None
     return view.model_copy(update={"log": StreamLog(folder=str(folder), events=step.events)}), step
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        stored = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return stored if isinstance(stored, dict) else {}

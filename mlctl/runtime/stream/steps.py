@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlctl.runtime.stream.events import Event
 from mlctl.runtime.stream.served import ServedStep, read_served, same_definition, write_definition, write_served
-from mlctl.runtime.stream.window import Window
+from mlctl.runtime.stream.window import Window, naive
 from mlctl.runtime.stream.writer import Writer
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.stream import StreamJob, StreamStatus
@@ -41,7 +41,7 @@ class Steps:
     def begin(self) -> None:
         """Read what there is, and see that the online store answers. Raises MlctlError."""
         self._writer.open()
-        served = _naive(datetime.fromisoformat(self._job.served_until))
+        served = naive(datetime.fromisoformat(self._job.served_until))
         step = read_served(Path(self._job.log))
         stored = self._published = None if step is None else step.until
         oldest = min(served, stored or served, self._end_of_step(time.time()))
@@ -123,10 +123,6 @@ class Steps:
         """The last end of a step at or before a moment, naive in UTC."""
         end = math.floor(seconds / self._grid) * self._grid
         return datetime.fromtimestamp(end, UTC).replace(tzinfo=None)
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _text(moment: datetime | None) -> str | None:

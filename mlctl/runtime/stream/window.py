@@ -101,7 +101,7 @@ class Window:
             f"SELECT max({moment}) FROM ({self._prepared(both)}) WHERE isfinite({moment}) AND {self._whole()}",
         )
         self._connection.execute(f"CREATE TABLE w.extremes AS SELECT * FROM ({self._largest(both)})")
-        return Known(None if last is None else _naive(last), log.events)
+        return Known(None if last is None else naive(last), log.events)
 
     def load(self, events: Sequence[Mapping[str, Any]], closed: datetime | None) -> Loaded:
         """Add events that are in the log now. Those of a step before `closed` are late. Known ones change nothing."""
@@ -281,7 +281,8 @@ def _time(moment: datetime) -> str:
     return f"CAST({literal(moment.isoformat())} AS TIMESTAMP)"
 
 
-def _naive(moment: datetime) -> datetime:
+def naive(moment: datetime) -> datetime:
+    """A moment without its zone, in UTC, as columns of times hold it."""
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 

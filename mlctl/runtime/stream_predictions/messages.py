@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from mlctl.runtime.server.payload import Fields, KeyRow, Refused, Values
+from mlctl.runtime.server.payload import Fields, KeyRow, Refused, Values, number, refuse_constant
 from mlctl.types.jobs.server import ServedFeatures
 
 _LARGEST_BYTES = 4 * 2**20
@@ -55,7 +54,7 @@ class MessageReader:
         if len(message.body) > _LARGEST_BYTES:
             raise NoRow(f"it has {len(message.body):,} bytes; a message may have {_LARGEST_BYTES:,}", message.place)
         try:
-            values = json.loads(message.body, parse_constant=_refuse_constant)
+            values = json.loads(message.body, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             raise NoRow(f"it is not JSON: {error}", message.place) from None
         if not isinstance(values, dict):
@@ -92,7 +91,7 @@ class MessageReader:
                 raise Refused(
                     422, "predict.missing-feature", f"it lacks `{name}`; null is a value that is not known", name
                 )
-        return {name: _number(values[name], name) for name in self._columns}
+        return {name: number(values[name], name) for name in self._columns}
 
 
 def prediction(asked: Asked, score: float, decided: float | int, model: str, version: str) -> bytes:
@@ -107,20 +106,6 @@ def dead_letter(message: Message, reason: str, id: str, at: str) -> dict[str, st
     return {"id": id, "place": message.place, "reason": reason, "body": body, "at": at}
 
 
-def _number(value: Any, name: str) -> float | None:
-    """A feature as a model takes it: true and false are 1 and 0."""
-    if value is None:
-        return None
-    if isinstance(value, int | float):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
-    raise Refused(422, "predict.bad-value", f"`{name}` is not a finite number", name)
-
-
 def _is_text(text: str) -> bool:
     """Whether it can be written down: JSON can hold half of a surrogate pair, and nothing else can."""
     try:
@@ -128,7 +113,3 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a JSON value")

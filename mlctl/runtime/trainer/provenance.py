@@ -108,10 +108,10 @@ def datasets(job: TrainJob, root: Path) -> list[dict[str, Any]]:
 
 def git_state(root: Path) -> dict[str, str]:
     """The commit of the project and whether files differ from it; empty where there is no git or no commit."""
-    commit = _git(root, "rev-parse", "HEAD")
+    commit = git(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", ".")
     return {
         "mlflow.source.git.commit": commit,
         "mlctl.git.dirty": "unknown" if changed is None else str(bool(changed)).lower(),
@@ -200,7 +200,8 @@ def _base(recipe: Recipe) -> dict[str, Any] | None:
     return found
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def git(root: Path, *arguments: str) -> str | None:
+    """What git says of a folder; None where it is not there, fails, or takes too long."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):

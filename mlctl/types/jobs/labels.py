@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mlctl.types.jobs.profile import Source
 
 HELD_OUT_ROWS = 20_000  # of which scores are kept, at most
-LABEL_METRICS = ("error_rate", "log_loss", "brier", "roc_auc", "mae", "rmse")
 BINARY_LABEL_METRICS = ("error_rate", "log_loss", "brier", "roc_auc")
-ESTIMATED_METRICS = ("error_rate", "log_loss", "roc_auc")
 
 
 class _Told(BaseModel):

@@ -46,10 +46,19 @@ class Batching(_Part):
 
 
 class PredictionLog(_Part):
-    """Where predictions are logged (a folder relative to the project), and whether with their features."""
+    """Where predictions are logged (a folder relative to the project), whether with their features, and for how many days they are
+    kept. What is kept for ever is left out of what a server is told, so that it makes no other release."""
 
     folder: str
     features: bool
+    keep_days: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, given: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        stored: dict[str, Any] = given(self)
+        if self.keep_days is None:
+            stored.pop("keep_days", None)
+        return stored
 
 
 class Concurrency(_Part):

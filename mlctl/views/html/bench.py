@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from mlctl.types.jobs.bench import BenchReport, Point
+from mlctl.types.spoken import spoken_latency
 from mlctl.views.html.plots import text
 from mlctl.views.html.profile import page
-from mlctl.views.human.bench import Verdict, duration, measured
+from mlctl.views.human.bench import Verdict, measured
 
 _WIDTH, _HEIGHT, _LEFT, _FOOT = 640, 260, 60, 34
 _LINES = (("p50", "P50"), ("p95", "P95"), ("p99", "P99"))
@@ -38,7 +39,10 @@ def _row(point: Point) -> str:
     times = (
         ["-"] * 4
         if point.latency is None
-        else [duration(value) for value in (point.latency.p50, point.latency.p95, point.latency.p99, point.latency.max)]
+        else [
+            spoken_latency(value)
+            for value in (point.latency.p50, point.latency.p95, point.latency.p99, point.latency.max)
+        ]
     )
     cells = [f"{point.requests:,}", f"{point.errors:,}", f"{point.rate:,.1f}", *times]
     told = "".join(f"<td class='n'>{cell}</td>" for cell in cells)
@@ -57,12 +61,12 @@ def _curve(points: Sequence[Point]) -> str:
         places = [_place(point.rate / most, getattr(point.latency, name) / highest) for point in shown]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         marks = "".join(
-            f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3'><title>{label} at {point.load}: {duration(getattr(point.latency, name))}</title></circle>"
+            f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3'><title>{label} at {point.load}: {spoken_latency(getattr(point.latency, name))}</title></circle>"
             for (x, y), point in zip(places, shown, strict=True)
         )
         drawn += f"<g class='line l{number}' fill='none' stroke='currentColor' opacity='{1 - 0.3 * number:.1f}'><polyline points='{path}'/>{marks}"
         drawn += f"<text x='{places[-1][0] + 6:.1f}' y='{places[-1][1]:.1f}' stroke='none' fill='currentColor'>{label}</text></g>"
-    return _figure("Latency against good answers a second", drawn, duration(highest), f"{most:,.0f} a second")
+    return _figure("Latency against good answers a second", drawn, spoken_latency(highest), f"{most:,.0f} a second")
 
 
 def _distribution(point: Point) -> str:
@@ -75,7 +79,7 @@ def _distribution(point: Point) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in [_place(0.0, 0.0), *places])
     drawn = f"<polyline fill='none' stroke='currentColor' points='{path}'/>"
     low, high = (_LEAST * 10 ** (edge / _PER_DECADE) for edge in (first, last))
-    return _figure(f"{point.load}: from {duration(low)}", drawn, "100 %", duration(high))
+    return _figure(f"{point.load}: from {spoken_latency(low)}", drawn, "100 %", spoken_latency(high))
 
 
 def _place(x: float, y: float) -> tuple[float, float]:

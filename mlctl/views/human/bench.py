@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mlctl.types.jobs.bench import BenchReport, Load, Point, Spread
 from mlctl.types.requirement import Requirement
+from mlctl.types.spoken import spoken_latency
 from mlctl.views.human.style import Paint
 from mlctl.views.human.table import table
 
@@ -19,18 +20,13 @@ def text(address: str, report: BenchReport, verdicts: Sequence[Verdict], *, colo
     return "\n".join(_lines(address, report, verdicts, Paint(color))) + "\n"
 
 
-def duration(seconds: float) -> str:
-    """A short time to three digits: `0.42 ms`, `12.3 ms`, `1.25 s`."""
-    return f"{seconds * 1000:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
-
-
 def measured(requirement: Requirement, value: float | None) -> str:
     """A value in the unit of what it is of."""
     if value is None:
         return "nothing measured"
     if requirement.metric == "error_rate":
         return f"{value:.2%}"
-    return f"{value:.1f}" if requirement.metric in ("qps", "tokens_per_second") else duration(value)
+    return f"{value:.1f}" if requirement.metric in ("qps", "tokens_per_second") else spoken_latency(value)
 
 
 def _lines(address: str, report: BenchReport, verdicts: Sequence[Verdict], paint: Paint) -> Iterator[str]:
@@ -66,7 +62,7 @@ def _row(point: Point, *, streaming: bool) -> list[str]:
 
 
 def _times(spread: Spread | None, names: Sequence[str]) -> list[str]:
-    return ["-" if spread is None else duration(getattr(spread, name)) for name in names]
+    return ["-" if spread is None else spoken_latency(getattr(spread, name)) for name in names]
 
 
 def _bars(points: Sequence[Point]) -> Iterator[str]:
@@ -77,4 +73,4 @@ def _bars(points: Sequence[Point]) -> Iterator[str]:
         p99 = point.latency.p99 if point.latency else 0.0
         whole, rest = divmod(round(8 * _BAR * p99 / highest) if highest else 0, 8)
         bar = "█" * whole + (_EIGHTHS[rest] if rest else "")
-        yield f"P99 at {point.load!s:<{widest}} {bar} {duration(p99)}"
+        yield f"P99 at {point.load!s:<{widest}} {bar} {spoken_latency(p99)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mlctl.types.spoken import spoken_latency
 from mlctl.views.human.sparkline import sparkline
 from mlctl.views.human.style import Paint, seconds
 from mlctl.views.human.table import table
@@ -173,9 +174,7 @@ def _percent(value: float | None) -> str:
 
 
 def _time(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+    return "-" if value is None else spoken_latency(value)
 
 
 def _last(values: list[float | None], show: Any) -> str:

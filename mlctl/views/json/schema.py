@@ -77,6 +77,7 @@ _DEFINITIONS: dict[str, Any] = {
                 },
                 "required": ["seconds", "field", "carried"],
             },
+            "taken": {"type": "number", "minimum": 0},
             "rates": {
                 "type": "array",
                 "items": {"type": "object", "required": ["gpu", "tier", "usd", "as_of", "source"]},

@@ -112,24 +112,7 @@ def _deployment(item: Deployed) -> Iterator[Json]:
     if item.gateway:
         yield _graph("Traffic", [(f"mlctl_traffic_weight{{{who}}}", "{{variant}} v{{version}}")], "percentunit")
     if item.language:
-        yield _graph(
-            "Time to the first token",
-            [(_quantile(0.95, "mlctl_time_to_first_token_seconds", who), "p95 {{variant}}")],
-            "s",
-        )
-        yield _graph(
-            "Time for each further token",
-            [(_quantile(0.95, "mlctl_time_per_output_token_seconds", who), "p95 {{variant}}")],
-            "s",
-        )
-        tokens = [
-            (
-                f"sum by (variant) (rate(mlctl_{kind}_tokens_total{{{who}}}[$__rate_interval]))",
-                f"{kind} {{{{variant}}}}",
-            )
-            for kind in ("prompt", "generation")
-        ]
-        yield _graph("Tokens a second", tokens, "short")
+        yield from _tokens(who)
     else:
         yield _graph(
             "Missing features",
@@ -146,6 +129,28 @@ def _deployment(item: Deployed) -> Iterator[Json]:
     if item.traced:
         lost.append((f"sum(increase(mlctl_spans_dropped_total{{{who}}}[$__rate_interval]))", "spans"))
     yield _graph("Dropped", lost, "short")
+
+
+def _tokens(who: str) -> Iterator[Json]:
+    """What a language model is judged by beside its requests."""
+    yield _graph(
+        "Time to the first token",
+        [(_quantile(0.95, "mlctl_time_to_first_token_seconds", who), "p95 {{variant}}")],
+        "s",
+    )
+    yield _graph(
+        "Time for each further token",
+        [(_quantile(0.95, "mlctl_time_per_output_token_seconds", who), "p95 {{variant}}")],
+        "s",
+    )
+    tokens = [
+        (
+            f"sum by (variant) (rate(mlctl_{kind}_tokens_total{{{who}}}[$__rate_interval]))",
+            f"{kind} {{{{variant}}}}",
+        )
+        for kind in ("prompt", "generation")
+    ]
+    yield _graph("Tokens a second", tokens, "short")
 
 
 def _monitor(item: Monitored) -> Iterator[Json]:

@@ -86,6 +86,8 @@ def test_rows_of_another_list_keep_their_days_and_a_link_stays_a_link(
         ("bytes.csv", "--from", "rows"),
         ("list.yaml", "--from", "rows", "--as-of", "2026-01-01"),
         ("aws.csv", "--from", "gpuhunt", "-o", "bytes.csv"),
+        ("aws.csv", "--from", "gpuhunt", "--provider", ""),
+        ("aws.csv", "--from", "gpuhunt", "--provider", "  "),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(

@@ -1,6 +1,7 @@
 """The ledger knows who uses what, whatever was put in, changed and dropped."""
 
 import time
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,13 +47,15 @@ def test_what_can_be_used_is_what_was_made_to_the_end() -> None:
     assert found.key == second
 
 
-def test_a_long_chain_is_removed_from_its_end_and_at_no_great_cost(tmp_path: object) -> None:
+def test_a_long_chain_is_removed_from_its_end_and_at_no_great_cost(tmp_path: Path) -> None:
     keys = [ObjectKey(Address("things", f"t{number:05d}"), "") for number in range(CHAIN)]
     uses = [(), *((Use(key, "d"),) for key in keys)]
     ledger = Ledger(
         State("l", 1, {key: Record(key, uses=used, sequence=1) for key, used in zip(keys, uses, strict=False)})
     )
-    project = Project(tmp_path, (), "test", Owner(), {}, {}, {}, (), "", {})  # type: ignore[arg-type]
+    project = Project(
+        root=tmp_path, files=(), name="test", owner=Owner(), settings={}, resources={}, edges={}, order=(), digest=""
+    )
     started = time.process_time()
     plan = destruction(project, ledger, Selection((keys[0].address,)))
     assert [change.key for change in plan] == keys[::-1]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mlctl.files.day_logs import first_after, search
+from mlctl.files.day_logs import day_files, first_after, search
 
 FIELDS = ("request_id", "trace_id")
 
@@ -12,6 +12,22 @@ def write(folder: Path, day: str, *rows: dict[str, object] | str) -> None:
     folder.mkdir(exist_ok=True)
     lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
     (folder / f"{day}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_the_files_of_a_log_are_those_named_by_a_day_the_oldest_first(tmp_path: Path) -> None:
+    for name in (
+        "2026-11-22.jsonl",
+        "2026-11-20.jsonl",
+        "2026-11-21.jsonl",
+        "2026-11-21.jsonl.gz",
+        "yyyy-mm-dd.jsonl",
+        "notes.jsonl",
+    ):
+        (tmp_path / name).touch()
+    assert [path.stem for path in day_files(tmp_path)] == ["2026-11-20", "2026-11-21", "2026-11-22"]
+    assert [path.stem for path in day_files(tmp_path, "2026-11-21")] == ["2026-11-21", "2026-11-22"]
+    assert [path.stem for path in day_files(tmp_path, "", "2026-11-21")] == ["2026-11-20", "2026-11-21"]
+    assert day_files(tmp_path / "not-there") == []
 
 
 def test_the_newest_day_that_has_it_is_found_and_older_ones_are_not_looked_at(tmp_path: Path) -> None:

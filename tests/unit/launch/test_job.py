@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mlctl.files import atomic
 from mlctl.files.lock import is_locked
 from mlctl.launch import job
 from mlctl.processes import worker as processes
@@ -99,7 +100,7 @@ def test_a_result_that_is_none_is_that_of_a_program_that_died(tmp_path: Path, co
 
 def test_a_job_file_nested_beyond_reading_is_none(tmp_path: Path) -> None:
     (tmp_path / contract.JOB_FILE).write_text("[" * 100_000)
-    assert processes.read_object(tmp_path / contract.JOB_FILE) is None
+    assert atomic.read_object(tmp_path / contract.JOB_FILE) is None
 
 
 def ended(manner: Manner, ctx: Context, folder: Path, params: dict[str, Any], *, detachable: bool) -> MlctlError:

@@ -15,7 +15,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from mlctl.engine.store.s3.errors import Refused, told
+from mlctl.engine.store.s3.errors import told
 from mlctl.engine.store.s3.place import Place
 
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 5, 30, 4
@@ -31,6 +31,14 @@ class Blob:
     data: bytes
     etag: str
     age_seconds: float
+
+
+class Refused(Exception):
+    """A conditional write was refused; `there` is what stands in its place."""
+
+    def __init__(self, there: Blob | None) -> None:
+        super().__init__("the condition does not hold")
+        self.there = there
 
 
 @dataclass(frozen=True, slots=True)

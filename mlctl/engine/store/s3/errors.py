@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlctl.engine.store.s3.place import Place
 from mlctl.types.diagnostic import MlctlError
-
-if TYPE_CHECKING:
-    from mlctl.engine.store.s3.bucket import Blob
-
-
-class Refused(Exception):
-    """A conditional write was refused; `there` is what stands in its place."""
-
-    def __init__(self, there: Blob | None) -> None:
-        super().__init__("the condition does not hold")
-        self.there = there
-
 
 # By the code of a server's answer or the class of an error of boto3: what it means, and how to mend it.
 _KNOWN = {

@@ -13,8 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from mlctl.engine.store.protocol import Holder, Waiting, locked, pauses
-from mlctl.engine.store.s3.bucket import Blob, Bucket
-from mlctl.engine.store.s3.errors import Refused
+from mlctl.engine.store.s3.bucket import Blob, Bucket, Refused
 from mlctl.types.diagnostic import Diagnostic, MlctlError, Severity
 
 NAME = "lock.json"

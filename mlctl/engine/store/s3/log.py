@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from mlctl.engine import journal
 from mlctl.engine.journal import Entries, Entry
-from mlctl.engine.store.s3.bucket import Bucket
-from mlctl.engine.store.s3.errors import Refused
+from mlctl.engine.store.s3.bucket import Bucket, Refused
 from mlctl.engine.store.s3.lease import Lease
 from mlctl.types.diagnostic import MlctlError
 

@@ -26,8 +26,7 @@ from mlctl.engine.store.protocol import (
 from mlctl.engine.store.recovery import changes, merged, played, same
 from mlctl.engine.store.s3 import lease as locks
 from mlctl.engine.store.s3 import log as logs
-from mlctl.engine.store.s3.bucket import Blob, Bucket
-from mlctl.engine.store.s3.errors import Refused
+from mlctl.engine.store.s3.bucket import Blob, Bucket, Refused
 from mlctl.engine.store.s3.generations import STATE, BucketGenerations
 from mlctl.engine.store.s3.lease import LEASE_SECONDS, Lease
 from mlctl.engine.store.s3.log import BucketLog, Left

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlctl.files import atomic
 from mlctl.files.digests import FileDigests
 from mlctl.provider import Context, Desired
 from mlctl.providers.serving.admission import admission
@@ -50,8 +50,8 @@ def text_model(outputs: Mapping[str, Json], root: Path) -> TextModel:
     """Read what an evaluation's model says of itself."""
     folder = Path(str(outputs["model"]))
     adapter = folder.parent / _ADAPTER_FOLDER
-    settings = _read(root / adapter / _ADAPTER_CONFIG)
-    bare = (_read(root / folder / _SETTINGS_FILE) or {}).get("form") == "prompt"
+    settings = atomic.read_object(root / adapter / _ADAPTER_CONFIG)
+    bare = (atomic.read_object(root / folder / _SETTINGS_FILE) or {}).get("form") == "prompt"
     return TextModel(
         name=str(outputs["name"]),
         version=str(outputs["version"]),
@@ -119,7 +119,7 @@ def llm_job(
         adapter=adapter,
         admission=admission(spec.serve),
         timeout_seconds=spec.serve.timeout,
-        log=PredictionLog(folder=predictions, features=False) if spec.log.predictions else None,
+        log=PredictionLog(folder=predictions, features=False, keep_days=spec.log.days) if spec.log.predictions else None,
         observe=observation(spec, predictions),
     )
 
@@ -202,8 +202,8 @@ def _base(named: str, model: TextModel, root: Path) -> str:
 
 def _template(folder: Path) -> str:
     """A prompt as the training wrote it: as it is, after the token that the tokenizer puts in front of every text."""
-    tokenizer = _read(folder / "tokenizer_config.json") or {}
-    post = (_read(folder / "tokenizer.json") or {}).get("post_processor") or {}
+    tokenizer = atomic.read_object(folder / "tokenizer_config.json") or {}
+    post = (atomic.read_object(folder / "tokenizer.json") or {}).get("post_processor") or {}
     parts = [post, *(post.get("processors") or [])]
     begins = any(
         "SpecialToken" in (part.get("single") or [{}])[0] for part in parts if part.get("type") == "TemplateProcessing"
@@ -216,11 +216,3 @@ def _content(path: Path, digests: FileDigests) -> str:
     if path.is_file():
         return digests.file(path)
     return digests.tree([item for item in path.rglob("*") if item.is_file()], path)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        stored = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return stored if isinstance(stored, dict) else None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlctl.files import atomic
-from mlctl.processes.worker import read_object
 from mlctl.provider import Context
 from mlctl.providers.serving.kubernetes.convergence import Kept, Rollout, Time, state_name
 from mlctl.providers.serving.kubernetes.kubectl import OWN, RESOURCES, Cluster
@@ -92,7 +91,7 @@ def _possible(rollout: Rollout) -> frozenset[str]:
 
 
 def _noted(key: ObjectKey, ctx: Context) -> Iterator[Place]:
-    stored = read_object(_file(key, ctx)) or {}
+    stored = atomic.read_object(_file(key, ctx)) or {}
     for context, namespace in stored.get("places", ()):
         yield Place(context, namespace)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -13,6 +14,7 @@ from mlctl.providers.serving.spec.observe import ObserveSpec
 from mlctl.providers.serving.spec.rollout import Rollout
 from mlctl.providers.serving.spec.serve import ServeSpec
 from mlctl.providers.serving.spec.target import Machine, Target
+from mlctl.types.units import Duration
 
 
 class LogSpec(Block):
@@ -20,6 +22,17 @@ class LogSpec(Block):
 
     predictions: Annotated[bool, Field(description="Log each request with its score, or with why it got none")] = True
     features: Annotated[bool, Field(description="Log the features that a prediction was made from")] = True
+    keep: Annotated[
+        Annotated[Duration, Field(ge=86_400)] | None,
+        Field(
+            description="For how long, in whole days: `90d`; no shorter than monitors and experiments look back. For ever if not given"
+        ),
+    ] = None
+
+    @property
+    def days(self) -> int | None:
+        """For how many whole days it is kept; None for ever."""
+        return None if self.keep is None else math.ceil(self.keep / 86_400)
 
 
 class ParityRule(Block):

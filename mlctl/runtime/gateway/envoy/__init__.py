@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mlctl.files import atomic
 from mlctl.processes import worker
 from mlctl.rollout.routes import Routes
 from mlctl.runtime.gateway import kept
@@ -108,7 +109,7 @@ class EnvoyGateway:
         """Which clusters without a route can go. A request that is still being sent to us may have been routed before,
         so that a cluster stays for longer than that can last, and for as long as a request is under way in it."""
         now = time.time()
-        stored = worker.read_object(self._folder / _RETIRED_FILE) or {}
+        stored = atomic.read_object(self._folder / _RETIRED_FILE) or {}
         since = {name: float(stored.get(name, now)) for name in sorted(unused)}
         if since != stored:
             kept.write(self._folder / _RETIRED_FILE, since)
@@ -121,7 +122,7 @@ class EnvoyGateway:
     def _swap(self, kind: str, name: str, wanted: dict[str, Any]) -> None:
         """Replace a file, and wait until Envoy has taken it. A file that it refuses is put back."""
         path, version = self._folder / name, render.version_of(wanted)
-        before = worker.read_object(path)
+        before = atomic.read_object(path)
         try:
             in_force, refused = self._admin.version(kind)
             if in_force == version and before == wanted:
@@ -148,11 +149,11 @@ class EnvoyGateway:
 
     def _listens(self) -> bool:
         """Whether there is a listener already."""
-        return bool((worker.read_object(self._folder / render.LISTENERS) or {}).get("resources"))
+        return bool((atomic.read_object(self._folder / render.LISTENERS) or {}).get("resources"))
 
     def _clusters(self) -> dict[str, Any]:
         """All clusters of the file that is there, by name."""
-        stored = worker.read_object(self._folder / render.CLUSTERS) or {"resources": []}
+        stored = atomic.read_object(self._folder / render.CLUSTERS) or {"resources": []}
         return {
             item["name"]: {key: value for key, value in item.items() if key != "@type"} for item in stored["resources"]
         }
@@ -175,7 +176,7 @@ class EnvoyGateway:
             ROUTES: render.routing(routes, spec.timeout_seconds),
             render.LISTENERS: render.listeners(spec),
         }
-        return all(worker.read_object(self._folder / name) == wanted for name, wanted in rendered.items())
+        return all(atomic.read_object(self._folder / name) == wanted for name, wanted in rendered.items())
 
     def _await_start(self, spec: GatewaySpec, routes: Routes | None) -> None:
         """Until it takes requests, or, without routes, would take a configuration."""
@@ -203,7 +204,7 @@ class EnvoyGateway:
         """The counts, with what Envoy has counted up to now if it answers."""
         tally = kept.Tally(self._folder, render.variant_of)
         try:
-            life = (worker.read_object(self._folder / contract.PROCESS_FILE) or {}).get("started")
+            life = (atomic.read_object(self._folder / contract.PROCESS_FILE) or {}).get("started")
             tally.take(self._admin.counts(), str(life))
         except OSError:
             pass  # it is down: what it had counted when it was last asked stays

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mlctl.files import atomic
 from mlctl.processes import service, worker
 from mlctl.rollout.routes import Routes
 from mlctl.runtime.gateway import kept
@@ -92,7 +93,7 @@ class PythonGateway:
 
     def _why(self) -> list[Diagnostic]:
         """What the program said of its end."""
-        stored = worker.read_object(self._folder / contract.RESULT_FILE)
+        stored = atomic.read_object(self._folder / contract.RESULT_FILE)
         if stored is not None:
             return list(JobResult.from_json(stored).diagnostics)
         return [
@@ -129,7 +130,7 @@ class PythonGateway:
             told = self._question("counts")
         except OSError:
             return tally  # it is down: what it had counted when it was last asked stays
-        life = (worker.read_object(self._folder / contract.PROCESS_FILE) or {}).get("started")
+        life = (atomic.read_object(self._folder / contract.PROCESS_FILE) or {}).get("started")
         tally.take(
             {name: (number, told["errors"].get(name, 0)) for name, number in told["requests"].items()}, str(life)
         )

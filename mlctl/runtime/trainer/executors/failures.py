@@ -88,7 +88,7 @@ def spent(seconds: float) -> MlctlError:
         "budget.reached",
         f"it was ended after {spoken_seconds(seconds)}: the budget allows no more",
         "what it had learnt is in its last checkpoint",
-        "raise the limit under `budget`, and apply again: it goes on from the checkpoint, with the new limit before it",
+        "raise the limit under `budget`, and apply again: it goes on from the checkpoint, and what it took so far counts",
         exit_code=ExitCode.POLICY,
     )
 

@@ -59,10 +59,12 @@ def test_apply_refuses_what_it_cannot_serve_before_anything_is_made(tmp_path: Pa
 def test_features_without_predictions_are_refused(tmp_path: Path) -> None:
     kind, ctx = Deployment(), make_context(tmp_path)
 
-    def check(log: dict[str, bool]) -> list[str]:
+    def check(log: dict[str, Any]) -> list[str]:
         return [item.code for item in kind.check(DeploymentSpec.model_validate({**BLOCK, "log": log}), ctx)]
 
     assert check({"predictions": False, "features": True}) == ["deploy.log-without-predictions"]
+    assert check({"predictions": False, "keep": "7d"}) == ["deploy.log-without-predictions"]
+    assert check({"predictions": True, "keep": "7d"}) == []
     assert check({"predictions": False}) == check({"predictions": False, "features": False}) == check({}) == []
 
 
@@ -80,6 +82,7 @@ def test_every_field_of_a_block_reaches_the_server() -> None:
         job(batching={"max_size": 7}),
         job(batching={"max_wait": "1ms"}),
         job(log={"features": False}),
+        job(log={"keep": "30d"}),
         job(log={"predictions": False}),
     ):
         assert changed != base

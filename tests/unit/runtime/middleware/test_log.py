@@ -87,3 +87,26 @@ def test_a_folder_that_cannot_be_written_costs_rows_and_not_the_server(
     writer.close()
     assert sum(dropped) == 2
     assert "cannot be written" in capsys.readouterr().out
+
+
+def test_days_that_are_longer_ago_than_asked_are_removed_when_a_day_begins(tmp_path: Path) -> None:
+    for name in ("2026-01-30.jsonl", "2026-02-27.jsonl", "2026-02-28.jsonl", "notes.txt"):
+        (tmp_path / name).write_text("{}\n")
+    writer = PredictionWriter(tmp_path, lambda _: None, keep_days=1)
+    writer.write(row(1, "2026-03-01"))
+    writer.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-02-28.jsonl", "2026-03-01.jsonl", "notes.txt"]
+    writer = PredictionWriter(tmp_path, lambda _: None, keep_days=1)
+    writer.write(row(2, "2026-03-01"))
+    writer.write(row(3, "2026-03-02"))
+    writer.write(row(4, "2026-03-01"))  # begun before midnight, and written after it
+    writer.close()
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["2026-03-01.jsonl", "2026-03-02.jsonl"]
+
+
+def test_without_a_limit_everything_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "2001-01-01.jsonl").write_text("{}\n")
+    writer = PredictionWriter(tmp_path, lambda _: None)
+    writer.write(row(1))
+    writer.close()
+    assert (tmp_path / "2001-01-01.jsonl").exists()
