@@ -59,17 +59,17 @@ def peak(setup: Setup) -> Range:
     return found * setup.together
 
 
-def _held(setup: Setup) -> Range:
+def _held(setup: Setup) -> float:
     """Parameters that a rank works with when nothing is sharded over data ranks: cut by tensor and pipeline."""
     shape = setup.shape
     if not isinstance(shape, LanguageShape):
-        return Range.exactly(shape.parameters)
+        return float(shape.parameters)
     blocks = -(-shape.layers // setup.pipeline) / shape.layers
     tables = shape.tables + shape.head
     if setup.pipeline > 1:  # the token table is on the first stage and the head on the last, neither on both
         tables = max(shape.tables, shape.vocabulary * shape.hidden)
     cut = (shape.matrices * blocks + tables) / setup.tensor
-    return Range.exactly(cut + shape.layers * shape.small * blocks + shape.final)
+    return cut + shape.layers * shape.small * blocks + shape.final
 
 
 def _divided(setup: Setup) -> tuple[float, float, float]:
@@ -97,20 +97,20 @@ def _weights(setup: Setup) -> Range:
     if setup.method in ADAPTERS:
         return _frozen(setup, held) * (1 / weights) + Range.exactly(setup.trained * FP32 / weights)
     if setup.strategy in ZERO and setup.precision != "fp32":
-        return held * (HALF / weights)  # its masters are with the optimizer
+        return Range.exactly(held * HALF / weights)  # its masters are with the optimizer
     if setup.precision == "fp32":
-        return held * (FP32 / weights)
+        return Range.exactly(held * FP32 / weights)
     # autocast keeps what it converted until the end of a forward pass
-    return held.times(Range(FP32, FP32 + HALF / 2, FP32 + HALF)) * (1 / weights)
+    return Range(FP32, FP32 + HALF / 2, FP32 + HALF) * (held / weights)
 
 
-def _frozen(setup: Setup, held: Range) -> Range:
+def _frozen(setup: Setup, held: float) -> Range:
     """Weights that are only read: in 16 bits where those are computed with, or packed but for tables, head and norms."""
     if setup.quantization is None:
-        return held * setup.width
+        return Range.exactly(held * setup.width)
     shape = setup.shape
     if not isinstance(shape, LanguageShape):
-        return held * FP32
+        return Range.exactly(held * FP32)
     packed, rest = shape.matrices, shape.parameters - shape.matrices
     size = _INT8 if setup.quantization == "int8" else _NF4
     # the rest is put into 32 bits when it is made ready for training; one matrix at a time is unpacked
@@ -119,9 +119,9 @@ def _frozen(setup: Setup, held: Range) -> Range:
     return Range(least, packed * size + rest * FP32 + unpacked / 2, packed * size * 1.1 + rest * FP32 + 2 * unpacked)
 
 
-def _learnt(setup: Setup) -> Range:
+def _learnt(setup: Setup) -> float:
     """Parameters of a rank that are learnt, before sharding over data ranks."""
-    return Range.exactly(setup.trained) if setup.method in ADAPTERS else _held(setup)
+    return float(setup.trained) if setup.method in ADAPTERS else _held(setup)
 
 
 def _gradients(setup: Setup) -> Range:
@@ -131,17 +131,17 @@ def _gradients(setup: Setup) -> Range:
     width = FP32
     if setup.strategy in ZERO and setup.precision != "fp32":
         width = HALF
-    found = _learnt(setup) * (width / gradients)
+    learnt = _learnt(setup)
+    found = learnt * width / gradients
     if setup.strategy == "ddp":  # buckets for the exchange hold them once more
-        return Range(found.low, found.mid * 2, found.high * 2)
+        return Range(found, found * 2, found * 2)
     if setup.strategy in ZERO:
-        learnt = _learnt(setup).mid
         bucket = min(learnt, _BUCKET) * width
         if _away(setup, "optimizer") and setup.strategy != "zero1":  # they go with it, a bucket at a time
-            return Range(0.0, bucket, found.high + 2 * bucket)
+            return Range(0.0, bucket, found + 2 * bucket)
         part = learnt * FP32 / setup.data  # its own, in 32 bits for the update
-        return Range(found.low, found.mid + bucket + part, found.high + 2 * bucket + part)
-    return found
+        return Range(found, found + bucket + part, found + 2 * bucket + part)
+    return Range.exactly(found)
 
 
 def _optimizer(setup: Setup) -> Range:
@@ -151,11 +151,11 @@ def _optimizer(setup: Setup) -> Range:
     learnt = _learnt(setup)
     state = learnt * setup.state
     if setup.method == "galore" and isinstance(setup.shape, LanguageShape):
-        state = Range.exactly(low_rank(setup, setup.shape))
+        state = low_rank(setup, setup.shape)
     if setup.strategy in ZERO and setup.precision != "fp32":
         state = state + learnt * FP32  # masters
-    temporary = 0.0 if setup.device.host else learnt.high * FP32 / divided
-    return Range(state.low / divided, state.mid / divided, state.high / divided + temporary)
+    temporary = 0.0 if setup.device.host else learnt * FP32 / divided
+    return Range(state / divided, state / divided, state / divided + temporary)
 
 
 def low_rank(setup: Setup, shape: LanguageShape) -> float:
@@ -176,7 +176,7 @@ def _gathered(setup: Setup) -> Range:
     shape, width = setup.shape, setup.width
     block = shape.block / setup.tensor * width
     root = (shape.tables + shape.head) * width
-    whole = _held(setup).high * width
+    whole = _held(setup) * width
     if setup.strategy == "zero3":
         most = max(3 * _BUCKET * width, root + 2 * block)  # what it gathers ahead, and keeps for the way back
         return Range(min(block, whole), min(root + 2 * block, whole), min(most, whole))
