@@ -18,20 +18,28 @@ from mlctl.types.address import Address
 from mlctl.types.change import Action, Change, Mode, Plan
 from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, Severity
 from mlctl.types.estimate import MONTH_HOURS, Estimate, Range
-from mlctl.types.state import Record
+from mlctl.types.state import Pending, Record
 
 _RUN, _ALL, _HOURS, _MONTH = "max_usd_per_run", "max_usd", "max_hours", MONTHLY
 NOT_KNOWN = "budget.not-known"  # of what nobody can tell yet, so that it is asked again when its turn comes
 _UNSEEN = (Mode.DESTROY, Mode.REFRESH_ONLY)  # plans that make nothing
+ACCOUNT = "account"  # in the provenance of what is made under a budget: the applies that it is counted with
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that costs. `there`: it lasts, and stays on the devices that it has."""
+    """One thing that costs. `there`: it lasts, and stays on the devices that it has. `over`: it is made, by this apply or by one that
+    this one goes on with."""
 
     address: str
     estimate: Estimate
     there: bool = False
+    over: bool = False
+
+    @classmethod
+    def of(cls, address: str, estimate: Estimate, *, there: bool = False) -> Line:
+        """A line of all that a thing takes: what is foreseen, and what earlier lives of it took already."""
+        return cls(address, estimate.whole, there)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,8 @@ def judge(budget: Mapping[str, Any], lines: Sequence[Line]) -> list[Finding]:
     lasting = [item for item in ordered if item.estimate.lasting]
     found = list(_unpriced(given, builds, lasting))
     for line in builds:
-        found += _of_one(given, line)
+        if not line.over:  # it was held against the budget before it began
+            found += _of_one(given, line)
     if _ALL in given:
         found += _together(given, builds)
     if _MONTH in given:
@@ -72,7 +81,8 @@ def check(plan: Plan, project: Project, ledger: Ledger, prices: Prices) -> list[
     budget = project.settings.get(BUDGET)
     if not budget or plan.empty or plan.selection.mode in _UNSEEN:
         return []
-    found = judge(budget, [*planned(plan, ledger), *standing(plan, ledger)])
+    lines = [*planned(plan, ledger), *standing(plan, ledger)]
+    found = judge(budget, [*lines, *_spent(plan, ledger, accounts(plan, ledger))])
     told = [diagnostic(item, project, prices) for item in found]
     if any(item.refuses for item in found):
         raise MlctlError(told, ExitCode.POLICY)
@@ -82,7 +92,7 @@ def check(plan: Plan, project: Project, ledger: Ledger, prices: Prices) -> list[
 def planned(plan: Plan, ledger: Ledger) -> list[Line]:
     """What a plan would spend on: not what a gate holds back, or what is not tried now."""
     return [
-        Line(str(item.address), item.estimate, there=_as_before(item.estimate, ledger.made(item.address)))
+        Line.of(str(item.address), item.estimate, there=_as_before(item.estimate, ledger.made(item.address)))
         for item in plan
         if item.effective and item.estimate is not None and item.blocked_by is None and not item.waits
     ]
@@ -118,17 +128,77 @@ def paid(record: Record) -> float | None:
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-class Account:
-    """What one apply has spent and is about to: each step is asked for again when all is known of it."""
+def accounts(plan: Plan, ledger: Ledger, own: str = "") -> frozenset[str]:
+    """The applies that a plan goes on with, `own` among them: those that began what it is to bring to an end, and those that these
+    went on with."""
+    pending = [
+        record
+        for item in plan
+        if item.effective and item.key_known and (record := ledger.get(item.key)) is not None
+        if record.pending is Pending.APPLY
+    ]
+    found = {own} - {""} | {name for record in pending for name in _noted(record)}
+    noted = [names for record in ledger if (names := _noted(record))]
+    while more := {name for names in noted if not found.isdisjoint(names) for name in names} - found:
+        found |= more
+    return frozenset(found)
 
-    def __init__(self, plan: Plan, project: Project, ledger: Ledger, prices: Prices) -> None:
+
+def _noted(record: Record) -> frozenset[str]:
+    names: Any = record.provenance.get(ACCOUNT)
+    return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
+
+
+def _spent(plan: Plan, ledger: Ledger, names: frozenset[str]) -> list[Line]:
+    """What some applies have made already, and stays: by what it took, or where nobody measured that, by what was foreseen."""
+    again = {item.address for item in plan if item.effective}
+    found = []
+    for address in ledger.addresses() if names else ():
+        record = ledger.made(address)
+        estimate = None if record is None or address in again or names.isdisjoint(_noted(record)) else made_with(record)
+        if record is None or estimate is None or estimate.lasting:
+            continue
+        took = paid(record)
+        usd = estimate.whole.usd if took is None else Range.exactly(took)
+        if usd is not None:
+            found.append(Line(str(address), replace(estimate.whole, usd=usd), over=True))
+    return found
+
+
+class Account:
+    """What one apply has spent and is about to: each step is asked for again when all is known of it.
+
+    An apply that goes on with what another began, because it was handed over, killed or stopped, goes on with its account: what is
+    made says in its provenance with which applies it is counted. `run` is the name of this one.
+    """
+
+    def __init__(self, plan: Plan, project: Project, ledger: Ledger, prices: Prices, run: str = "") -> None:
         self._project, self._prices = project, prices
         self._budget = project.settings.get(BUDGET) or {}
-        counts = self._budget and plan.selection.mode not in _UNSEEN
-        self._lines = (
-            {item.address: item for item in [*planned(plan, ledger), *standing(plan, ledger)]} if counts else {}
-        )
+        counts = bool(self._budget) and plan.selection.mode not in _UNSEEN
+        self._names = accounts(plan, ledger, run) if counts else frozenset()
+        spent = _spent(plan, ledger, self._names)
+        lines = [*planned(plan, ledger), *standing(plan, ledger), *spent] if counts else []
+        self._lines = {item.address: item for item in lines}
+        self._begun: set[str] = {item.address for item in spent}  # and what was begun since
         self._lock = threading.Lock()
+
+    def noted(self, change: Change) -> dict[str, Any]:
+        """What is kept with an object of how it is counted."""
+        estimate = change.estimate
+        return {ACCOUNT: sorted(self._names)} if self._names and estimate is not None and not estimate.lasting else {}
+
+    def left(self, address: str) -> dict[str, Any] | None:
+        """The budget that a step is told, for the limit by which it is ended: without the dollars that others have spent, or are
+        likely to that are at work. None where it is told nothing of its own."""
+        if self._budget.get(_ALL) is None:
+            return None
+        with self._lock:
+            others = [
+                item.estimate.usd for name, item in self._lines.items() if name in self._begun and name != address
+            ]
+        gone = fsum(usd.mid for usd in others if usd is not None)
+        return {**self._budget, _ALL: max(0.0, float(self._budget[_ALL]) - gone)}
 
     def admit(self, change: Change) -> None:
         """Raise MlctlError, exit code 4, for a step that the budget does not let begin. What was made before it stays."""
@@ -136,13 +206,16 @@ class Account:
             return
         address = str(change.address)
         with self._lock:
-            line = Line(address, change.estimate, there=address in self._lines and self._lines[address].there)
+            there = address in self._lines and self._lines[address].there
+            line = Line.of(address, change.estimate, there=there)
             lines = {**self._lines, address: line}
             found = [
                 item for item in judge(self._budget, list(lines.values())) if item.refuses and _concerns(item, line)
             ]
             if not found:
                 self._lines = lines
+                if not change.estimate.lasting:
+                    self._begun.add(address)
                 return
             self._lines.pop(address, None)
         told = [diagnostic(item, self._project, self._prices) for item in found]
@@ -160,8 +233,9 @@ class Account:
         estimate = change.estimate
         if estimate is None or estimate.hourly is None or estimate.lasting:
             return
-        took = estimate.hourly.mid * seconds / 3600
-        if estimate.usd is None or took > estimate.usd.mid:
+        took = estimate.hourly.mid * (estimate.taken + seconds) / 3600
+        thought = estimate.whole.usd
+        if thought is None or took > thought.mid:
             self._count(change, took)
 
     def _count(self, change: Change, usd: float) -> None:
@@ -181,7 +255,7 @@ def _unpriced(given: Mapping[str, float], builds: Sequence[Line], lasting: Seque
     for names, lines in (((_RUN, _ALL), builds), ((_MONTH,), lasting)):
         fields = [name for name in names if name in given]
         for line in lines:
-            if fields and line.estimate.tier is not None and line.estimate.hourly is None:
+            if fields and not line.over and line.estimate.tier is not None and line.estimate.hourly is None:
                 yield Finding(
                     fields[0], not line.there, "budget.no-price", *words.no_price(line), (line,), line.address
                 )

@@ -30,7 +30,9 @@ def rates(found: Iterable[Estimate]) -> list[Rate]:
 
 def rates_digest(found: Iterable[Rate]) -> str:
     """What the rows that some prices were made of are known by, in whatever order."""
-    return digest(sorted([*_place(rate), rate.digest] for rate in found))
+    return digest(
+        sorted([*_place(rate)[:4], *([str(rate.devices)] if rate.devices else []), rate.digest] for rate in found)
+    )
 
 
 def check(found: Sequence[Estimate], prices: Prices) -> list[Diagnostic]:
@@ -82,7 +84,7 @@ def since(change: Change, record: Record | None, prices: Prices) -> Change:
     before = made_with(record)
     if before is None or not before.rates or not (change.effective or before.lasting):
         return change
-    now = change.estimate.rates if change.estimate is not None else tuple(_now(before.rates, prices))
+    now = change.estimate.rates if change.estimate is not None else tuple(_now(before, prices))
     found = repriced(before.rates, now)
     return replace(change, repriced=tuple(found)) if found else change
 
@@ -98,12 +100,12 @@ def made_with(record: Record) -> Estimate | None:
 
 def repriced(before: Iterable[Rate], now: Iterable[Rate]) -> list[Repriced]:
     """The prices that two sets have in common and that differ."""
-    known = {_place(rate): rate for rate in now}
-    pairs = [(rate, known[_place(rate)]) for rate in before if _place(rate) in known]
+    known = list(now)
+    pairs = [(rate, _same(rate, known)) for rate in before]
     return [
         Repriced(was.gpu, was.tier, was.usd, new.usd)
         for was, new in pairs
-        if was.usd.to_json() | {"basis": ""} != new.usd.to_json() | {"basis": ""}
+        if new is not None and was.usd.to_json() | {"basis": ""} != new.usd.to_json() | {"basis": ""}
     ]
 
 
@@ -119,13 +121,22 @@ def differing(before: Plan, now: Plan) -> Iterator[Diagnostic]:
         )
 
 
-def _now(before: Iterable[Rate], prices: Prices) -> Iterator[Rate]:
+def _now(before: Estimate, prices: Prices) -> Iterator[Rate]:
     """The same prices by the lists of today."""
-    for rate in before:
-        price = prices.price(rate.gpu, rate.tier, rate.provider or None, rate.region or None)  # type: ignore[arg-type]
+    for rate in before.rates:
+        tier: Any = rate.tier
+        count = rate.devices or before.devices
+        price = prices.price(rate.gpu, tier, rate.provider or None, rate.region or None, devices=count)
         if price is not None:
             yield replace(rate, usd=price.usd)
 
 
-def _place(rate: Rate) -> tuple[str, str, str, str]:
-    return rate.gpu, rate.tier, rate.provider, rate.region
+def _same(was: Rate, known: Sequence[Rate]) -> Rate | None:
+    """The price of the same among others: for as many devices, where their number has a part in it on both sides."""
+    found = [rate for rate in known if _place(rate)[:4] == _place(was)[:4]]
+    exact = next((rate for rate in found if rate.devices == was.devices), None)
+    return exact or (found[0] if len(found) == 1 else None)
+
+
+def _place(rate: Rate) -> tuple[str, str, str, str, int]:
+    return rate.gpu, rate.tier, rate.provider, rate.region, rate.devices

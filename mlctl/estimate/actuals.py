@@ -28,14 +28,17 @@ class Run:
     usd: float | None = None
     basis: str = MEASURED
     why: str = ""
-    steps: float | None = None  # seconds of the steps alone, which is what was foretold
+    span: float | None = (
+        None  # seconds of what was foretold: from start to end, or of the steps alone by an older mlctl
+    )
 
     @property
     def ratio(self) -> float | None:
         """How many times the likely cost it took; of the time where nothing is paid."""
-        usd = None if self.foretold is None or self.foretold.usd is None else self.foretold.usd.mid
-        seconds = None if self.foretold is None or self.foretold.seconds is None else self.foretold.seconds.mid
-        for took, thought in ((self.usd, usd), (self.steps, seconds)):
+        whole = None if self.foretold is None else self.foretold.whole
+        usd = None if whole is None or whole.usd is None else whole.usd.mid
+        seconds = None if whole is None or whole.seconds is None else whole.seconds.mid
+        for took, thought in ((self.usd, usd), (self.span, seconds)):
             if took is not None and thought:
                 return took / thought
         return None

@@ -17,7 +17,7 @@ from mlctl.types.estimate import Range
 LAST = 10  # runs that count
 _MOST = 100.0  # a ratio beyond this, or below its inverse, is an accident and not a measure
 
-Figure = Literal["memory", "seconds"]
+Figure = Literal["memory", "seconds", "start"]  # `seconds` are those of the steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Run:
     group: Group
     memory: float | None
     seconds: float | None
+    start: float | None = None
 
     @classmethod
     def of(cls, stored: Any) -> Run | None:
@@ -61,7 +62,7 @@ class Run:
         group, ratio = Group.of(stored.get("group")), stored.get("ratio")
         if group is None or not isinstance(ratio, Mapping):
             return None
-        return cls(group, _ratio(ratio.get("memory")), _ratio(ratio.get("seconds")))
+        return cls(group, _ratio(ratio.get("memory")), _ratio(ratio.get("seconds")), _ratio(ratio.get("start")))
 
 
 def _ratio(value: object) -> float | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mlctl.estimate.devices import sheet_name
+from mlctl.estimate.links import link_sheet
 from mlctl.estimate.serving import WEIGHTS, Service
 from mlctl.types.estimate import Range
 
@@ -42,12 +43,6 @@ BASIS = "roofline fitted on 198 measured rows"
 _AROUND = Range(0.8, 1.0, 1.3)
 _AROUND_OTHERS = Range(0.6, 1.0, 1.7)
 _MEASURED = ("H100", "H200", "B200")
-# Bytes a second and direction between two devices of a machine: by their own links where they have some, else by PCIe.
-_LINKS = {
-    "V100": 150e9, "V100-32GB": 150e9, "A100": 300e9, "A100-80GB": 300e9, "H100": 450e9, "H100-NVL": 300e9, "H200": 450e9,
-    "B200": 900e9, "MI300X": 448e9,
-}  # fmt: skip
-_PCIE = 32e9
 
 
 class Terms(NamedTuple):
@@ -148,6 +143,6 @@ def _exchanged(service: Service) -> float:
     """Seconds of one token by the links' sheet: two sums over all devices in each layer."""
     if service.tensor == 1:
         return 0.0
-    link = _LINKS.get(sheet_name(service.device), _PCIE)
+    link = link_sheet(service.device, service.tensor)
     each = 4.0 * service.shape.layers * service.shape.hidden
     return each * 2 * (service.tensor - 1) / service.tensor / link

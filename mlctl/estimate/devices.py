@@ -28,7 +28,7 @@ _CORE = {"fp32": Range(3e9, 42e9, 90e9), "bf16": Range(8e9, 110e9, 250e9), "emul
 @dataclass(frozen=True, slots=True)
 class Device:
     """One kind of device, `count` of them. `peak` are dense 16-bit operations a second of one, `single` those of 32 bits without
-    tensor cores, from its maker's sheet."""
+    tensor cores, `link` and `slot` bytes a second and direction, from its maker's sheet."""
 
     name: str
     count: int
@@ -41,11 +41,15 @@ class Device:
     capability: float | None = None  # CUDA's name for what it can compute; None for others
     maker: str = ""
     single: float = 0.0
+    link: float = 0.0  # to the others of its machine, all together, by links of its own; 0 where it has none
+    joined: int = HOST  # how many of a machine are joined by such links
+    slot: float = 0.0  # to its machine, by PCIe
+    most: int = HOST  # of them in one machine
 
     @property
     def machines(self) -> int:
         """Machines that all of them are in at least."""
-        return 1 if self.host else -(-self.count // HOST)
+        return 1 if self.host else -(-self.count // self.most)
 
     def speed(self, precision: str, processes: int) -> Range:
         """Operations a second of all processes together, at the most that is ever seen of a CPU, or of a GPU's sheet."""
@@ -58,52 +62,84 @@ class Device:
         return _CORE[kind] * min(each * processes, self.count)
 
 
+_PCIE3, _PCIE4, _PCIE5 = 16e9, 32e9, 64e9  # bytes a second and direction over 16 lanes
+
+
 def _nvidia(
-    name: str, mebibytes: int, teraflops: float, single: float, gigabytes: float, watts: float, capability: float
+    name: str,
+    mebibytes: int,
+    teraflops: float,
+    single: float,
+    gigabytes: float,
+    watts: float,
+    capability: float,
+    slot: float = _PCIE4,
+    nvlink: float = 0.0,
+    joined: int = HOST,
+    most: int = HOST,
 ) -> Device:
     return Device(
         name, 1, mebibytes * _MIB, teraflops * 1e12, fast_half=capability >= _BF16, bandwidth=gigabytes * 1e9, watts=watts,
-        capability=capability, maker="nvidia", single=single * 1e12,
+        capability=capability, maker="nvidia", single=single * 1e12, slot=slot, link=nvlink * 1e9, joined=joined, most=most,
     )  # fmt: skip
 
 
-def _amd(name: str, mebibytes: int, teraflops: float, single: float, gigabytes: float, watts: float) -> Device:
+def _amd(
+    name: str, mebibytes: int, teraflops: float, single: float, gigabytes: float, watts: float, fabric: float
+) -> Device:
     return Device(
-        name, 1, mebibytes * _MIB, teraflops * 1e12, bandwidth=gigabytes * 1e9, watts=watts, maker="amd", single=single * 1e12
+        name, 1, mebibytes * _MIB, teraflops * 1e12, bandwidth=gigabytes * 1e9, watts=watts, maker="amd", single=single * 1e12,
+        slot=_PCIE5, link=fabric * 1e9,
     )  # fmt: skip
 
 
 # Memory as the driver reports it; of the makers' sheets dense bf16 (fp16 for those that have no bf16), 32 bits without tensor cores,
 # bandwidth of the memory, and power. Where boards of one name differ the slower one counts: the B200's memory is told as 7.7 to 8.0
-# TB/s, and the RTX PRO 6000 is the server's edition.
+# TB/s, the RTX PRO 6000 is the server's edition, a GH200 has 96 or 144 GB, and a V100 is taken to be the one with NVLink.
+# Then the slot, and of boards with links of their own GB a second of one direction, half of what their sheets tell of both: NVLink
+# 2 (300 GB/s), 3 (600), 4 (900) and 5 (1,800), through a switch or, of the NVL boards, by bridges over 2 and over 4 of them. Bridges
+# that are bought apart (A100 and H100 for PCIe, A30, A40, A5000, A6000, RTX 3090) do not count: who rents such boards seldom has them.
+# Of MI300X and MI325X each is linked to the seven others, by 64 GB a second.
 NAMED = {
     item.name: item
     for item in (
-        _nvidia("T4", 15_360, 65, 8.1, 320, 70, 7.5),
-        _nvidia("V100", 16_384, 125, 15.7, 900, 300, 7.0),
-        _nvidia("V100-32GB", 32_768, 125, 15.7, 900, 300, 7.0),
+        _nvidia("T4", 15_360, 65, 8.1, 320, 70, 7.5, _PCIE3),
+        _nvidia("V100", 16_384, 125, 15.7, 900, 300, 7.0, _PCIE3, 150),
+        _nvidia("V100-32GB", 32_768, 125, 15.7, 900, 300, 7.0, _PCIE3, 150),
         _nvidia("A10", 23_028, 125, 31.2, 600, 150, 8.6),
         _nvidia("A10G", 23_028, 70, 31.2, 600, 150, 8.6),
         _nvidia("A30", 24_576, 165, 10.3, 933, 165, 8.0),
+        _nvidia("A40", 46_068, 149.7, 37.4, 696, 300, 8.6),
         _nvidia("L4", 23_034, 121, 30.3, 300, 72, 8.9),
+        _nvidia("A5000", 24_564, 111.1, 27.8, 768, 230, 8.6),
         _nvidia("A6000", 49_140, 155, 38.7, 768, 300, 8.6),
+        _nvidia("RTX6000-ADA", 49_140, 364, 91.1, 960, 300, 8.9),
+        _nvidia("L40", 46_068, 181, 90.5, 864, 300, 8.9),
         _nvidia("L40S", 46_068, 362, 91.6, 864, 350, 8.9),
         _nvidia("RTX3090", 24_576, 71, 35.6, 936, 350, 8.6),
         _nvidia("RTX4090", 24_564, 165, 82.6, 1008, 450, 8.9),
-        _nvidia("RTX-PRO-6000", 97_887, 468, 120, 1597, 600, 12.0),
-        _nvidia("A100", 40_960, 312, 19.5, 1555, 400, 8.0),
-        _nvidia("A100-80GB", 81_920, 312, 19.5, 2039, 400, 8.0),
-        _nvidia("H100", 81_559, 989, 67, 3350, 700, 9.0),
-        _nvidia("H100-PCIE", 81_559, 756, 51, 2000, 350, 9.0),
-        _nvidia("H100-NVL", 95_830, 835, 60, 3900, 400, 9.0),
-        _nvidia("H200", 143_771, 989, 67, 4800, 700, 9.0),
-        _nvidia("B200", 183_359, 2250, 75, 7700, 1000, 10.0),
-        _amd("MI300X", 196_592, 1307, 163.4, 5300, 750),
+        _nvidia("RTX5090", 32_607, 209.5, 104.8, 1792, 575, 12.0, _PCIE5),
+        _nvidia("RTX-PRO-6000", 97_887, 468, 120, 1597, 600, 12.0, _PCIE5),
+        _nvidia("A100", 40_960, 312, 19.5, 1555, 400, 8.0, _PCIE4, 300),
+        _nvidia("A100-80GB", 81_920, 312, 19.5, 2039, 400, 8.0, _PCIE4, 300),
+        _nvidia("A100-PCIE", 40_960, 312, 19.5, 1555, 250, 8.0),
+        _nvidia("A100-PCIE-80GB", 81_920, 312, 19.5, 1935, 300, 8.0),
+        _nvidia("H100", 81_559, 989, 67, 3350, 700, 9.0, _PCIE5, 450),
+        _nvidia("H100-PCIE", 81_559, 756, 51, 2000, 350, 9.0, _PCIE5),
+        _nvidia("H100-NVL", 95_830, 835, 60, 3900, 400, 9.0, _PCIE5, 300, joined=2),
+        _nvidia("GH200", 97_871, 989, 67, 4000, 1000, 9.0, _PCIE5, most=1),
+        _nvidia("H200", 143_771, 989, 67, 4800, 700, 9.0, _PCIE5, 450),
+        _nvidia("H200-NVL", 143_771, 835, 60, 4800, 600, 9.0, _PCIE5, 450, joined=4),
+        _nvidia("B200", 183_359, 2250, 75, 7700, 1000, 10.0, _PCIE5, 900),
+        _nvidia("B300", 275_040, 2250, 75, 7700, 1100, 10.3, _PCIE5, 900),
+        _amd("MI300X", 196_592, 1307, 163.4, 5300, 750, 448),
+        _amd("MI325X", 262_128, 1307, 163.4, 6000, 1000, 448),
     )
 }
-_OTHER_NAMES = {"A100-40GB": "A100", "A100-SXM4-80GB": "A100-80GB", "A100-SXM4-40GB": "A100", "A100-PCIE-40GB": "A100",
-                "A100-PCIE-80GB": "A100-80GB", "H100-80GB": "H100", "H100-SXM": "H100", "H100-80GB-HBM3": "H100",
-                "RTX-A6000": "A6000", "TESLA-T4": "T4"}  # fmt: skip
+_OTHER_NAMES = {"A100-40GB": "A100", "A100-SXM4-80GB": "A100-80GB", "A100-SXM4-40GB": "A100", "A100-PCIE-40GB": "A100-PCIE",
+                "A100-80GB-PCIE": "A100-PCIE-80GB", "H100-80GB": "H100", "H100-SXM": "H100", "H100-80GB-HBM3": "H100",
+                "RTX-A5000": "A5000", "RTX-A6000": "A6000", "RTX-6000-ADA": "RTX6000-ADA", "RTX6000ADA": "RTX6000-ADA",
+                "TESLA-T4": "T4"}  # fmt: skip
 
 _NOT_WHOLE = {
     "MIG",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlctl.estimate.prices import Price
+from mlctl.estimate.prices import Price, lots
 from mlctl.types.estimate import Range
 
 HOUR = 3600.0  # seconds
@@ -14,6 +14,18 @@ def cost(seconds: Range, hourly: Range) -> Range:
     return Range(usd.low, usd.mid, usd.high, hourly.basis)
 
 
+def paid(devices: int, rate: Price) -> int:
+    """How many are paid for where so many are used: of what is rented several at once, whole lots. The one place that says so."""
+    return min((lots(devices, row.min_gpus) for row in rate.rows), default=devices)
+
+
 def hourly(devices: int, rate: Price) -> Range:
-    """Dollars for so many devices each hour."""
-    return rate.usd * devices
+    """Dollars an hour where so many devices are used, for all that are paid for."""
+    return rate.usd * paid(devices, rate)
+
+
+def beyond(rented: int, used: int, device: str) -> str:
+    """A word where more is paid for than used; nothing else."""
+    if rented <= used:
+        return ""
+    return f"{rented} {device} are paid for, and {used} {'is' if used == 1 else 'are'} used"

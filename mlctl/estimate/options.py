@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mlctl.estimate import money
 from mlctl.estimate.devices import NAMED, Device, sheet_name
-from mlctl.estimate.prices import Price, PriceRow, Tier, price_of
+from mlctl.estimate.prices import Price, PriceRow, Tier, fewest, price_of
 from mlctl.types.estimate import Range
 
 COUNTS = (1, 2, 4, 8)
@@ -23,12 +23,22 @@ class Option:
     tier: Tier
     provider: str
     price: Price  # of one device for an hour
-    paid: int  # devices that are paid for: of what is sold by the machine, whole machines
+    hosts: int = 1  # machines, of those without an accelerator
+
+    @property
+    def used(self) -> int:
+        """Devices that are at work: a machine without an accelerator is one."""
+        return self.hosts if self.device.host else self.device.count
+
+    @property
+    def paid(self) -> int:
+        """Devices that are paid for: of what is sold by the machine, whole machines."""
+        return money.paid(self.used, self.price)
 
     @property
     def hourly(self) -> Range:
         """Dollars an hour for all that is paid for."""
-        return money.hourly(self.paid, self.price)
+        return money.hourly(self.used, self.price)
 
     @property
     def nodes(self) -> int:
@@ -60,10 +70,7 @@ def options(
         if row.gpu in NAMED and row.tier in tiers and (not gpus or row.gpu in gpus):
             sold.setdefault((row.gpu, row.tier, row.provider), []).append(row)
     for (gpu, tier, provider), same in sold.items():
-        least = min(row.min_gpus for row in same)
-        price = price_of(row for row in same if row.min_gpus == least)
-        if price is None:
-            continue
         for count in counts:
-            paid = -(-count // least) * least
-            yield Option(replace(NAMED[gpu], count=count), tier, provider, price, paid)
+            price = price_of(fewest(same, count))
+            if price is not None:
+                yield Option(replace(NAMED[gpu], count=count), tier, provider, price)

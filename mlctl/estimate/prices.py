@@ -68,6 +68,8 @@ class PriceRow:
 
 _DEFAULTS = {"low": None, "high": None, "region": "", "min_gpus": 1, "confidence": "listed"}
 PriceList = Callable[[], Sequence[PriceRow]]
+# Device, tier, provider, region, and how many devices: 0 where their number has no part in the price.
+Asked = tuple[str, str, str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class _Table:
     def __init__(self, lists: Sequence[PriceList], given: Sequence[PriceRow]) -> None:
         self._lists = lists
         self._given = given
-        self.found: dict[tuple[str, ...], Price | None] = {}
+        self.found: dict[Asked, tuple[Price | None, Asked]] = {}
 
     @cached_property
     def rows(self) -> Mapping[tuple[str, str], tuple[PriceRow, ...]]:
@@ -141,7 +143,7 @@ class Prices:
         self.given = tuple(given)
         self.today = today
         self.allow_stale = allow_stale
-        self.used: dict[tuple[str, ...], Price] = {}
+        self.used: dict[Asked, Price] = {}
         self._table = _Table(lists, self.given)
 
     @property
@@ -149,9 +151,11 @@ class Prices:
         """The rows that hold."""
         return tuple(row for rows in self._table.rows.values() for row in rows)
 
-    def price(self, gpu: str, tier: Tier, provider: str | None = None, region: str | None = None) -> Price | None:
-        """The price of one device for an hour; None where nothing is known."""
-        asked = (gpu, tier, provider or "", region or "")
+    def price(
+        self, gpu: str, tier: Tier, provider: str | None = None, region: str | None = None, *, devices: int = 0
+    ) -> Price | None:
+        """The price of one device for an hour, of all rows or where so many are used; None where nothing is known."""
+        asked = (gpu, tier, provider or "", region or "", devices)
         if asked not in self._table.found:
             rows = [
                 row for row in self._table.rows.get((gpu, tier), ())
@@ -159,20 +163,22 @@ class Prices:
             ]  # fmt: skip
             # what is too old counts only where nothing else is known
             recent = [row for row in rows if self.age(row.as_of) <= STALE_DAYS]
-            self._table.found[asked] = price_of(recent or rows)
-        found = self._table.found[asked]
+            fitting = fewest(recent or rows, devices) if devices else recent or rows
+            every = len(fitting) == len(recent or rows)  # then the number of devices has no part in it
+            self._table.found[asked] = (price_of(fitting), (*asked[:4], 0 if every else devices))
+        found, noted = self._table.found[asked]
         if found is not None:
-            self.used[asked] = found
+            self.used[noted] = found
         return found
 
-    def price_at(self, gpu: str, tier: Tier, place: str | None) -> Price | None:
+    def price_at(self, gpu: str, tier: Tier, place: str | None, *, devices: int = 0) -> Price | None:
         """The price at a place such as `aws` or `aws/us-east-1`, by the rows of just that; by all where no row is of it."""
         cloud, region = (*(place or "").lower().split("/"), "")[:2]
         rows = [row for row in self._table.rows.get((gpu, tier), ()) if cloud and row.provider.lower() == cloud]
         if not rows:
-            return self.price(gpu, tier)
+            return self.price(gpu, tier, devices=devices)
         here = next((row.region for row in rows if region and row.region.lower() == region), None)
-        return self.price(gpu, tier, rows[0].provider, here)
+        return self.price(gpu, tier, rows[0].provider, here, devices=devices)
 
     def watched(self) -> Prices:
         """The same prices, with a list of its own of those that are asked for from now on."""
@@ -187,6 +193,19 @@ class Prices:
     def refused(self, as_of: date) -> bool:
         """Whether a price of that day is too old to spend money on, and nobody said that it may be used all the same."""
         return not self.allow_stale and self.age(as_of) > STALE_DAYS
+
+
+def lots(devices: int, least: int) -> int:
+    """Devices that are paid for where so many are used: of what is rented `least` at once, whole lots."""
+    return -(-devices // least) * least
+
+
+def fewest(rows: Sequence[PriceRow], devices: int) -> list[PriceRow]:
+    """Of alike rows those by which fewest devices have to be paid for."""
+    if not rows:
+        return []
+    least = min(lots(devices, row.min_gpus) for row in rows)
+    return [row for row in rows if lots(devices, row.min_gpus) == least]
 
 
 def price_of(rows: Iterable[PriceRow]) -> Price | None:
@@ -233,10 +252,11 @@ def _digest(rows: tuple[PriceRow, ...]) -> str:
 def with_rates(estimate: Estimate, prices: Prices) -> Estimate:
     """An estimate with the prices that it was made with, and a word on those that are old."""
     rates, warnings = [], []
-    for (gpu, tier, provider, region), price in sorted(prices.used.items()):
+    for (gpu, tier, provider, region, devices), price in sorted(prices.used.items()):
         oldest = min(price.rows, key=lambda row: row.as_of)
         source = oldest.source
-        rates.append(Rate(gpu, tier, price.usd, price.as_of.isoformat(), source, _digest(price.rows), provider, region))
+        day, rows = price.as_of.isoformat(), _digest(price.rows)
+        rates.append(Rate(gpu, tier, price.usd, day, source, rows, provider, region, devices))
         if (age := prices.age(price.as_of)) > OLD_DAYS:
             warnings.append(f"the price of {gpu} ({tier}) is {age} days old: {source}, {price.as_of.isoformat()}")
     return replace(estimate, rates=tuple(rates), warnings=(*estimate.warnings, *warnings))

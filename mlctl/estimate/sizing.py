@@ -300,6 +300,8 @@ def _because(item: Judged) -> str:
         found.append(f"{item.option.paid} are rented for {item.option.device.count}")
     if item.useful < 1:
         found.append(f"{item.useful:.0%} of the paid time is useful")
+    if item.outlook.slow:
+        found.append(item.outlook.slow)
     return f"; {', '.join(found)}" if found else ""
 
 

@@ -27,6 +27,7 @@ class Outlook:
         str, ...
     ] = ()  # what else the project would have to say, as `path: value` below the block, such as `strategy: fsdp`
     why: str = ""  # where the fit or the strategy comes from, in words
+    slow: str = ""  # where other things than the devices' arithmetic take much of the time, in words
 
 
 class Workload(Protocol):

@@ -190,6 +190,44 @@ def test_more_to_learn_never_takes_less_time(setup: Setup, tokens: float, steps:
     assert now.low > 0
 
 
+@given(setups(), st.floats(1.0, 8.0), st.sampled_from(["link", "slot"]))
+def test_a_faster_link_never_makes_a_training_slower(setup: Setup, times: float, which: str) -> None:
+    device = setup.device
+    faster = replace(device, link=device.link * times) if which == "link" else replace(device, slot=device.slot * times)
+    work = Work(Range.exactly(1e6), 10, validated=0.1)
+    never_less(time.seconds(replace(setup, device=faster), work), time.seconds(setup, work))
+
+
+@given(
+    setups(),
+    st.sampled_from(["ddp", "zero1", "zero2", "zero3", "fsdp"]),
+    st.sampled_from(["A100-80GB", "H100-NVL", "L40S", "T4", "GH200"]),
+    st.integers(0, 5),
+)
+def test_more_devices_never_cost_less_device_hours(setup: Setup, strategy: str, gpu: str, power: int) -> None:
+    # each goes through as many rows at once; what is kept away is left out, since two machines update it with twice the processors
+    count, rows = 2**power, 2
+    device = named(f"{gpu}:{2 * count}")
+    assert device is not None
+    spread = replace(setup, device=device, strategy=strategy, tensor=1, pipeline=1, microbatches=1, micro=rows)
+    spread = replace(spread, batch=64 * rows, data=2 * count, offload=())
+    fewer = replace(spread, device=replace(device, count=count), data=count)
+    if count == 1:
+        fewer = replace(fewer, strategy="single")
+    work = Work(Range.exactly(1e7), 100)
+    assert time.seconds(spread, work).mid * 2 * count >= time.seconds(fewer, work).mid * count * (1 - 1e-9)
+
+
+@given(setups())
+def test_hosts_that_share_a_training_never_make_it_faster_than_one_with_as_many_devices(setup: Setup) -> None:
+    if setup.device.host or setup.offload or setup.processes % 2:
+        return
+    work = Work(Range.exactly(1e6), 10)
+    near, far = (time.seconds(replace(setup, hosts=hosts), work) for hosts in (1, 2))
+    assert near.mid <= far.mid * (1 + 1e-9)
+    assert near.high <= far.high * (1 + 1e-9)
+
+
 @given(setups())
 def test_a_lever_that_is_named_helps(setup: Setup) -> None:
     before = memory.peak(setup).mid

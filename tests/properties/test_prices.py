@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlctl.estimate.price_lists import from_skypilot
+from mlctl.estimate.catalogues import from_skypilot
 from mlctl.estimate.prices import TIERS, PriceRow, Prices, price_of, rows_digest
 from mlctl.spec import price_files
 from mlctl.spec.price_merging import merged

@@ -106,7 +106,7 @@ def break_even(
         {"network": network, "residual": residual, "maintenance": maintenance},
         gpus=gpus, capex=bought[0], years=years, kw=drawn[0], pue=pue, usd_per_kwh=usd_per_kwh, fte=fte, salary=salary,
     )  # fmt: skip
-    rents = _rents(name, tier or "on_demand", rent, None if rent is not None else _prices(workspace))
+    rents = _rents(name, gpus, tier or "on_demand", rent, None if rent is not None else _prices(workspace))
     _show(
         report(owned, name, used, rents, horizon or years, {"capex": bought[1], "kw": drawn[1]}), html, as_json=as_json
     )
@@ -249,7 +249,7 @@ def _prices(workspace: Workspace) -> Prices:
     )
 
 
-def _rents(gpu: str, tier: str, rent: float | None, prices: Prices | None) -> dict[str, dict[str, Any]]:
+def _rents(gpu: str, gpus: int, tier: str, rent: float | None, prices: Prices | None) -> dict[str, dict[str, Any]]:
     """What it is held against: what was given, or every tier that has a price, the one asked for first."""
     from mlctl.cli.costing.compare import known_name
     from mlctl.estimate.prices import TIERS
@@ -268,7 +268,7 @@ def _rents(gpu: str, tier: str, rent: float | None, prices: Prices | None) -> di
             )
     found: dict[str, dict[str, Any]] = {}
     for name in sorted(offered, key=lambda item: item != tier):
-        price = prices.price(gpu, name)
+        price = prices.price(gpu, name, devices=gpus)
         if price is None:
             continue
         if name == tier and prices.refused(price.as_of):

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 HELP = (
     "What each training and deployment would take on everything that has a price: GPU types, numbers of them, providers and tiers, "
-    "the cheapest first, with the reason for each that will not do. Spot prices count the work that is done twice.\n\n"
+    "the cheapest first, with the reason for each that will not do. Spot prices count the work that is done twice. Exit 1 when nothing "
+    "that has a price will do.\n\n"
     "Examples:\n\n  mlctl cost compare\n\n  mlctl cost compare training.assistant --gpus 1,4,8 --deadline 6h\n\n"
     "  mlctl cost compare --tier spot --provider Vast --html compare.html\n\n  mlctl cost compare --rows visits=2000000 --json"
 )
@@ -74,8 +75,8 @@ def compare(
     found = workloads(workspace, addresses(address), assumed_rows(workspace, rows))
     counted = asked(workspace, gpu or (), provider or (), tier or (), region)
     tell_prices(workspace, counted, as_json=as_json)
-    compare_all(workspace, found, offered, until, every=every, html=html, as_json=as_json)
-    return ExitCode.OK
+    told = compare_all(workspace, found, offered, until, every=every, html=html, as_json=as_json)
+    return ExitCode.OK if all(item.rows for item in told) else ExitCode.ERROR
 
 
 def compare_all(
@@ -87,7 +88,7 @@ def compare_all(
     every: bool = False,
     html: Path | None = None,
     as_json: bool = False,
-) -> None:
+) -> list[Comparison]:
     """Compare and show. Raises MlctlError where nothing can be compared."""
     from mlctl.estimate.comparing import compare as compared
     from mlctl.estimate.sizing import Wish
@@ -107,7 +108,7 @@ def compare_all(
         atomic.write_bytes(html, page.render(workspace.project.name, told).encode())
     if as_json:
         emit(told)
-        return
+        return told
     import sys
 
     from mlctl.views.human import cost_compare
@@ -115,6 +116,7 @@ def compare_all(
 
     sys.stdout.write(cost_compare.render(told, every=every, color=wants_color(sys.stdout)))
     tell_left_out(found)
+    return told
 
 
 def offers(

@@ -80,7 +80,7 @@ def tell_budget(workspace: Workspace, lines: Sequence[Line], *, as_json: bool) -
 
     given = workspace.project.settings.get(BUDGET)
     counted = [
-        budget.Line(line.address, line.estimate, there=line.made)
+        budget.Line.of(line.address, line.estimate, there=line.made)
         for line in lines
         if line.estimate is not None and (line.estimate.lasting or not line.made)
     ]

@@ -16,7 +16,7 @@ from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, SourceRange
 from mlctl.workspace import Workspace
 
 if TYPE_CHECKING:
-    from mlctl.estimate.price_lists import Catalogue
+    from mlctl.estimate.catalogues import Catalogue
     from mlctl.spec.price_merging import Merged
 
 HELP = (
@@ -60,6 +60,8 @@ def import_(
     from mlctl.spec.price_merging import merged
     from mlctl.spec.reading import displayed
 
+    if provider is not None and not provider.strip():
+        raise _usage("`--provider` names nobody", "a price without a provider is nobody's", "name it, or leave it out")
     if form not in _FORMS:
         raise _usage(f"`--from {form}` is not known", "", did_you_mean(form, _FORMS))
     wanted = _devices(gpu or ())
@@ -83,7 +85,7 @@ def import_(
 
 def _read(file: Path, form: str, provider: str | None, as_of: str | None) -> Catalogue:
     """What the file holds. Raises MlctlError for one that is none, with every line that is wrong."""
-    from mlctl.estimate.price_lists import Catalogue, NotAList, from_gpuhunt, from_skypilot
+    from mlctl.estimate.catalogues import Catalogue, NotACatalogue, from_gpuhunt, from_skypilot
     from mlctl.spec import price_files
 
     if form == "rows":
@@ -98,7 +100,7 @@ def _read(file: Path, form: str, provider: str | None, as_of: str | None) -> Cat
     read, title = (from_skypilot, "SkyPilot catalogue") if form == "skypilot" else (from_gpuhunt, "gpuhunt")
     try:
         return read(text, provider=owner, as_of=day, source=f"{title}, {file.name}")
-    except NotAList as error:
+    except NotACatalogue as error:
         lines = text.splitlines()
         raise MlctlError(
             [
@@ -162,7 +164,7 @@ def _target(workspace: Workspace, out: Path | None) -> tuple[Path, bool]:
     """The price list that is written, and whether the project reads it."""
     if out is not None and not workspace.main.exists():
         return out.resolve(), False
-    settings = workspace.loaded.settings.get("prices")
+    settings = workspace.surroundings.settings.get("prices")
     named = None if settings is None else (workspace.root / str(settings["file"])).resolve()
     target = out if out is not None else named or workspace.root / "prices.yaml"
     target = target.resolve()  # a link stays one

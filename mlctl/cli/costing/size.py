@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlctl.cli.costing.workloads import Found
     from mlctl.cli.patching import Patched
     from mlctl.estimate.options import Option
+    from mlctl.estimate.prices import Tier
     from mlctl.estimate.sizing import Sizing, Wish
 
 HELP = (
@@ -191,14 +192,17 @@ def today(workspace: Workspace, found: Found) -> Option | None:
 
     assert found.workload is not None  # noqa: S101  asked of workloads alone
     device, tier = found.workload.device, found.workload.tier or "owned"
-    known: Any = tier
-    price = workspace.prices.price(sheet_name(device), known)
+    name, known = sheet_name(device), cast("Tier", tier)
+    hosts = found.estimate.devices if found.estimate is not None and device.host else 1
+    rates = () if found.estimate is None else found.estimate.rates
+    place = next(((rate.provider, rate.region) for rate in rates if (rate.gpu, rate.tier) == (name, tier)), ("", ""))
+    used = hosts if device.host else device.count
+    price = workspace.prices.price(name, known, place[0] or None, place[1] or None, devices=used)
     if price is None or workspace.prices.refused(price.as_of):
         return None
-    machines = found.estimate.devices if found.estimate is not None else 1
     providers = {row.provider for row in price.rows}
     provider = next(iter(providers)) if len(providers) == 1 else f"{len(providers)} providers"
-    return Option(device, known, provider, price, machines if device.host else device.count)
+    return Option(device, known, provider, price, hosts)
 
 
 def measured(found: Found) -> float | None:

@@ -64,8 +64,8 @@ def _run(record: Record) -> Run | None:
     if foretold is None and not actual:
         return None
     at, steps = str(record.provenance.get("at", "")), _number(actual.get("seconds"))
-    made = Run(str(record.key.address), str(record.key), at, foretold, steps=steps)
     seconds, usd = _number(actual.get("held_seconds", actual.get("seconds"))), paid(record)
+    made = Run(str(record.key.address), str(record.key), at, foretold, span=seconds if "start" in actual else steps)
     if usd is not None:
         return replace(made, seconds=seconds, usd=usd)
     step = _number(record.provenance.get("seconds"))

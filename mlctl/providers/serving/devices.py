@@ -20,12 +20,13 @@ _SOME_GPU = Device("gpu", 1, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """The devices of one replica, how many replicas there are at least, and how they are paid for. `known` is False for GPUs of
-    which only the number is."""
+class ServingPlace:
+    """The devices of one replica, how many replicas there are at least and (`most`) at most, and how they are paid for. `known` is
+    False for GPUs of which only the number is."""
 
     device: Device
     replicas: int = 1
+    most: int = 1
     known: bool = True
     tier: Tier = "owned"
     cluster: bool = False
@@ -47,46 +48,54 @@ class Rent:
     note: str = ""
 
 
-def place_of(spec: DeploymentSpec) -> Place:
+def place_of(spec: DeploymentSpec) -> ServingPlace:
     """Where a deployment runs. Raises MlctlError when the environment names a machine that nobody knows."""
     if isinstance(spec.target, KubernetesTarget):
         return _pods(spec.target)
     try:
         device = here()
         if isinstance(spec.serve.engine, TorchEngine | XllamacppEngine) and not device.host:
-            return Place(processors())  # they have no use for the GPUs beside it
-        return Place(device)
+            return ServingPlace(processors())  # they have no use for the GPUs beside it
+        return ServingPlace(device)
     except ValueError as error:
         raise MlctlError.of(
             "deploy.unknown-device", str(error), "estimates are made for that machine", f"unset {DEVICE_VARIABLE}"
         ) from None
 
 
-def _pods(target: KubernetesTarget) -> Place:
+def _pods(target: KubernetesTarget) -> ServingPlace:
     replicas = target.autoscale.min if target.autoscale is not None else target.replicas or 1
+    most = target.autoscale.max if target.autoscale is not None else replicas
     tier = tier_of(target.node_selector)
     note = f"per replica, of {target.autoscale.min} to {target.autoscale.max}" if target.autoscale is not None else ""
     if not target.gpus:
         device = Device("cpu", max(1, int(cores(target.cpus))), size(target.memory) or 0.0, host=True)
-        return Place(device, replicas, tier=tier, cluster=True, note=note)
+        return ServingPlace(device, replicas, most, tier=tier, cluster=True, note=note)
     gpu = selected(target.node_selector)
     if gpu is None:
         unknown = "which GPUs the pods get is the cluster's affair"
-        return Place(
-            replace(_SOME_GPU, count=target.gpus), replicas, known=False, tier=tier, cluster=True, note=unknown
+        return ServingPlace(
+            replace(_SOME_GPU, count=target.gpus), replicas, most, known=False, tier=tier, cluster=True, note=unknown
         )
-    return Place(replace(gpu, count=target.gpus), replicas, tier=tier, cluster=True, note=note)
+    return ServingPlace(replace(gpu, count=target.gpus), replicas, most, tier=tier, cluster=True, note=note)
 
 
-def rent_of(place: Place, tensor: int, ctx: Context) -> Rent:
-    """What a place costs where each layer is spread over so many devices. A pod without GPUs shares its node with others, and has
-    no price of its own."""
+def rent_of(place: ServingPlace, tensor: int, ctx: Context) -> Rent:
+    """What a place costs where each layer is spread over so many devices: between the least and the most replicas. Nothing says how
+    many requests come, so that the least are likely. A pod without GPUs shares its node with others, and has no price of its own."""
     if place.device.host and place.cluster:
         return Rent()
     name = sheet_name(place.device)
-    price = ctx.prices.price(name, place.tier) if place.known else None
+    least, most = (place.used(tensor) * replicas for replicas in (place.replicas, max(place.replicas, place.most)))
+    price = ctx.prices.price(name, place.tier, devices=least) if place.known else None
     if price is None:
         if place.tier == "owned":
             return Rent()
         return Rent(place.tier, note=f"no price is known for {name} ({place.tier})")
-    return Rent(place.tier, money.hourly(place.used(tensor) * place.replicas, price))
+    found, told = money.hourly(least, price), money.beyond(money.paid(least, price), least, name)
+    if most > least:
+        dearest = money.hourly(most, ctx.prices.price(name, place.tier, devices=most) or price)
+        found = Range(found.low, found.mid, max(found.high, dearest.high), found.basis)
+        scaled = f"it costs as {place.replicas} of {place.most} replicas while little is asked of it, and never less"
+        told = f"{scaled}; {told}" if told else scaled
+    return Rent(place.tier, found, told)

@@ -12,7 +12,7 @@ from mlctl.estimate.serving import Service
 from mlctl.estimate.shapes import UnknownShape
 from mlctl.provider import Context, Desired
 from mlctl.providers.serving.behind import NoLanguageModel, behind, made_folder
-from mlctl.providers.serving.devices import Place, Rent, place_of, rent_of
+from mlctl.providers.serving.devices import Rent, ServingPlace, place_of, rent_of
 from mlctl.providers.serving.engines.services import COUNTED, ON_PROCESSORS, of_file, service_of
 from mlctl.providers.serving.engines.support import unsupported
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
@@ -43,7 +43,7 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
         return None
 
 
-def services_of(desired: Desired, place: Place, ctx: Context) -> list[Service]:
+def services_of(desired: Desired, place: ServingPlace, ctx: Context) -> list[Service]:
     """The engine with each of the models that it is to serve. Raises UnknownShape and NoLanguageModel."""
     spec: DeploymentSpec = desired.spec
     engine = spec.serve.engine
@@ -66,7 +66,7 @@ def _file(name: str, ctx: Context) -> float:
 
 
 def _of_language(
-    desired: Desired, spec: DeploymentSpec, place: Place, made: Sequence[Record], ctx: Context
+    desired: Desired, spec: DeploymentSpec, place: ServingPlace, made: Sequence[Record], ctx: Context
 ) -> Estimate:
     tensor = int(getattr(spec.serve.engine, "tensor_parallel", 1))
     rent = rent_of(place, tensor, ctx)
@@ -96,7 +96,7 @@ def _of_language(
 
 
 def _told(
-    place: Place,
+    place: ServingPlace,
     rent: Rent,
     tensor: int = 1,
     memory: Range | None = None,
@@ -129,7 +129,7 @@ def traffic_of(service: Service) -> Traffic:
     return Traffic(max(1.0, most), prompt, answer)
 
 
-def _speeds(service: Service, place: Place) -> list[str]:
+def _speeds(service: Service, place: ServingPlace) -> list[str]:
     """What the engine can do, in words."""
     if not place.known or not place.device.memory:
         return []
@@ -185,7 +185,7 @@ def does_not_start(address: str, service: Service) -> MlctlError:
         "deploy.does-not-start",
         f"{address}: `{service.engine}` cannot start on {where} with {spoken_bytes(device.memory)}: {what}",
         f"the rest is taken by {pieces}",
-        "\n".join([*lines, "or a smaller model, or a device with more memory"]),
+        "\n".join([*lines, f"{'or ' if lines else ''}a smaller model, or a device with more memory"]),
         address=address,
     )
 
@@ -215,7 +215,7 @@ def _may_not(service: Service) -> str:
     )
 
 
-def _warnings(service: Service, place: Place, models: int, stands: bool) -> tuple[str, ...]:
+def _warnings(service: Service, place: ServingPlace, models: int, stands: bool) -> tuple[str, ...]:
     """What a reader should not miss of the devices."""
     found = []
     if not place.device.host and service.tensor > place.device.count:
@@ -242,7 +242,7 @@ def _stands(desired: Desired, made: Sequence[Record]) -> bool:
     return any(record.key.address == desired.address and record.id is not None for record in made)
 
 
-def _of_rows(desired: Desired, spec: DeploymentSpec, place: Place, ctx: Context) -> Estimate | None:
+def _of_rows(desired: Desired, spec: DeploymentSpec, place: ServingPlace, ctx: Context) -> Estimate | None:
     """A server of rows: by the files of its models, as soon as they are there."""
     rent = rent_of(place, 1, ctx)
     folders = [made_folder(desired, model, ctx) for model in models_of(spec)]

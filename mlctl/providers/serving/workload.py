@@ -15,7 +15,7 @@ from mlctl.estimate.shapes import UnknownShape
 from mlctl.estimate.workload import Outlook
 from mlctl.provider import Context, Desired
 from mlctl.providers.serving.behind import NoLanguageModel
-from mlctl.providers.serving.devices import Place, place_of, rent_of
+from mlctl.providers.serving.devices import ServingPlace, place_of, rent_of
 from mlctl.providers.serving.engines.support import unsupported
 from mlctl.providers.serving.estimates import services_of, traffic_of
 from mlctl.types.estimate import Range
@@ -40,7 +40,7 @@ class DeploymentWorkload:
 
     address: str
     service: Service
-    place: Place
+    place: ServingPlace
     tier: Tier | None
     traffic: Traffic | None = None
     lasting: bool = True

@@ -11,14 +11,15 @@ from mlctl.estimate import memory, time
 from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import UnknownShape
 from mlctl.provider import Context, Desired
-from mlctl.providers.torch.costs import rent_of
-from mlctl.providers.torch.devices import Place, place_of
+from mlctl.providers.torch import taken
+from mlctl.providers.torch.costs import carries, rent_of
+from mlctl.providers.torch.devices import TrainingPlace, place_of
 from mlctl.providers.torch.estimates import planned_layout
 from mlctl.providers.torch.setups import group_of, setup_of
 from mlctl.providers.torch.sizes import shape_of, teacher_of
 from mlctl.providers.torch.spec import Corpus, TrainingSpec
 from mlctl.types.diagnostic import MlctlError
-from mlctl.types.estimate import Range
+from mlctl.types.estimate import Estimate, Range
 from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_seconds
 from mlctl.types.state import Record
 
@@ -32,14 +33,18 @@ def with_actual(outputs: Mapping[str, Any], desired: Desired, ctx: Context) -> d
     Nothing is added where that cannot be compared: a search, fewer ranks than were planned, a model of unknown shape.
     """
     spec: TrainingSpec = desired.spec
-    stored = _stored(ctx.folder(desired.key))
+    folder = ctx.folder(desired.key)
+    stored = _stored(folder)
     if stored is None or spec.search is not None:
         return dict(outputs)
     try:
         found = _compared(outputs, desired, *stored, ctx)
         return {
             **outputs,
-            "estimate": {**found, "actual": {**found["actual"], **_paid(spec, stored[0], found["actual"], ctx)}},
+            "estimate": {
+                **found,
+                "actual": {**found["actual"], **_paid(spec, stored[0], found["actual"], folder, ctx)},
+            },
         }
     except (KeyError, TypeError, ValueError, ZeroDivisionError):  # what a program wrote that is not this version's
         return dict(outputs)
@@ -49,7 +54,7 @@ def _compared(
     outputs: Mapping[str, Any], desired: Desired, ended: Mapping[str, Any], data: Mapping[str, Any], ctx: Context
 ) -> dict[str, Any]:
     spec: TrainingSpec = desired.spec
-    actual = _actual(outputs, ended, data, spec)
+    actual = {**_actual(outputs, ended, data, spec), "start": _start(outputs, ended)}
     try:
         place = place_of(spec)
         layout, _ = planned_layout(spec, ctx)
@@ -73,14 +78,16 @@ def _compared(
     }
 
 
-def _paid(spec: TrainingSpec, ended: Mapping[str, Any], actual: Mapping[str, float], ctx: Context) -> dict[str, Any]:
+def _paid(
+    spec: TrainingSpec, ended: Mapping[str, Any], actual: Mapping[str, float], folder: Path, ctx: Context
+) -> dict[str, Any]:
     """For how long devices were held, start and all, and the dollars of that at today's price; nothing of what has no price."""
     try:
         place = place_of(spec)
         rent = rent_of(spec, place, ctx)
     except MlctlError:
         return {}
-    held = _held(ended, actual["seconds"])
+    held = _held(ended, actual["seconds"], taken.before(folder, spec.batch_size if carries(spec) else None))
     if rent.hourly is None or rent.price is None or _elsewhere(place, ended):
         return {"held_seconds": held}
     usd = rent.hourly.mid * held / 3600
@@ -92,18 +99,25 @@ def _paid(spec: TrainingSpec, ended: Mapping[str, Any], actual: Mapping[str, flo
     }
 
 
-def _elsewhere(place: Place, ended: Mapping[str, Any]) -> bool:
+def _elsewhere(place: TrainingPlace, ended: Mapping[str, Any]) -> bool:
     """Whether the ranks were not on what was planned for: another machine's devices (`MLCTL_DEVICE`), or GPUs that were left alone."""
     return place.device.host == any(float(rank["gpu_megabytes"]) for rank in ended["ranks"])
 
 
-def _held(ended: Mapping[str, Any], seconds: float) -> float:
+def _held(ended: Mapping[str, Any], seconds: float, before: float = 0.0) -> float:
     """By the machines' own count of all their lives, where they keep one. Else by that of the rank, which knows no life before
-    its own: of those, only the steps count that it went on from."""
+    its own: of those count what was noted of them (`before`), and no less than the steps that it went on from."""
     lived, started, machines = (
         float(ended.get(name) or 0.0) for name in ("lived_seconds", "started_seconds", "machine_seconds")
     )
-    return round(max(lived, machines, seconds + started), 1)
+    return round(max(before + lived, before + machines, seconds + started), 1)
+
+
+def _start(outputs: Mapping[str, Any], ended: Mapping[str, Any]) -> float:
+    """Seconds of the last life beside its steps: imports, processes, loading, saving. Where it went on from earlier lives, whose
+    steps are not its own, those until its first step."""
+    lived, started = (float(ended.get(name) or 0.0) for name in ("lived_seconds", "started_seconds"))
+    return round(max(lived - float(outputs["seconds"]), started), 1)
 
 
 def _stored(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -147,7 +161,7 @@ def _predicted(spec: TrainingSpec, setup: Setup, ended: Mapping[str, Any], data:
     packed = spec.data.packing if isinstance(spec.data, Corpus) else True
     validated = float(data.get("validation", 0)) / rows
     work = time.Work(Range.exactly(learnt), float(ended["step"]), packed=packed, validated=validated)
-    found = {"memory": memory.peak(setup).mid}
+    found = {"memory": memory.peak(setup).mid, "start": time.start(setup).mid}
     if setup.device.host or setup.device.peak:
         found["seconds"] = time.seconds(setup, work).mid
     return found
@@ -159,14 +173,16 @@ def told(prior: Record) -> str:
     actual = stored.get("actual") if isinstance(stored, Mapping) else None
     if not isinstance(actual, Mapping):
         return ""
-    took = _words(actual.get("seconds"), actual.get("memory"), actual.get("usd"))
+    whole = "start" in actual  # else an older mlctl made it, whose plan told of the steps alone
+    seconds = actual.get("held_seconds", actual.get("seconds")) if whole else actual.get("seconds")
+    took = _words(seconds, actual.get("memory"), actual.get("usd"))
     if not isinstance(planned, Mapping):
         return f"took {took}"
-    foretold = [
-        item.get("mid") if isinstance(item, Mapping) else None
-        for item in (planned.get("seconds"), planned.get("memory"), planned.get("usd"))
-    ]
-    words = _words(*foretold)
+    try:
+        foretold = Estimate.from_json(planned).whole
+    except (KeyError, TypeError, ValueError):
+        return f"took {took}"
+    words = _words(*(None if item is None else item.mid for item in (foretold.seconds, foretold.memory, foretold.usd)))
     return f"took {took} (planned {words})" if words else f"took {took}"
 
 

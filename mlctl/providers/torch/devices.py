@@ -18,7 +18,7 @@ _SOME_GPU = Device("gpu", 1, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TrainingPlace:
     """Devices, over how many machines, and at which price. `known` is False for devices of which only the number is."""
 
     device: Device
@@ -28,7 +28,7 @@ class Place:
     note: str = ""
 
 
-def place_of(spec: TrainingSpec) -> Place:
+def place_of(spec: TrainingSpec) -> TrainingPlace:
     """Where a training runs. Raises MlctlError when the environment names a machine that nobody knows."""
     executor: Any = spec.executor
     if executor.type == "skypilot":
@@ -39,7 +39,7 @@ def place_of(spec: TrainingSpec) -> Place:
         return _slurm(executor)
     if executor.type == "ray" and executor.address is not None:
         note = "which devices the Ray cluster has is known once it runs"
-        return Place(_SOME_GPU if executor.gpus_per_worker else _cpu(0, 0.0), known=False, note=note)
+        return TrainingPlace(_SOME_GPU if executor.gpus_per_worker else _cpu(0, 0.0), known=False, note=note)
     try:
         device = here()
     except ValueError as error:
@@ -49,15 +49,15 @@ def place_of(spec: TrainingSpec) -> Place:
     if executor.type == "torchrun":
         hosts = len(executor.hosts)
         count = device.count * hosts
-        return Place(replace(device, count=count), hosts, note="each host is taken to be like this machine")
+        return TrainingPlace(replace(device, count=count), hosts, note="each host is taken to be like this machine")
     if executor.type == "ray" and device.host:
         layout = fixed_layout(spec)
         cores = max(1, int(executor.cpus_per_worker)) * (1 if layout is None else layout.processes)
-        return Place(replace(device, count=min(device.count, cores)))
-    return Place(device)
+        return TrainingPlace(replace(device, count=min(device.count, cores)))
+    return TrainingPlace(device)
 
 
-def _rented(executor: Any) -> Place:
+def _rented(executor: Any) -> TrainingPlace:
     nodes, tier = int(executor.nodes), "spot" if executor.spot else "on_demand"
     paid: Any = None if own_cluster(executor.infra) else tier
     if not executor.gpu:
@@ -66,11 +66,11 @@ def _rented(executor: Any) -> Place:
     count = max(1, int(executor.gpus)) * nodes
     if device is None:
         note = f"`{executor.gpu}` is not among the devices that mlctl knows"
-        return Place(replace(_SOME_GPU, count=count), nodes, known=False, tier=paid, note=note)
-    return Place(replace(device, count=count), nodes, tier=paid)
+        return TrainingPlace(replace(_SOME_GPU, count=count), nodes, known=False, tier=paid, note=note)
+    return TrainingPlace(replace(device, count=count), nodes, tier=paid)
 
 
-def _pods(executor: Any) -> Place:
+def _pods(executor: Any) -> TrainingPlace:
     nodes = int(executor.nodes)
     if not executor.gpus:
         return _host(executor, nodes)
@@ -79,28 +79,30 @@ def _pods(executor: Any) -> Place:
     count = int(executor.gpus) * nodes
     if device is None:
         note = "which GPUs the pods get is the cluster's affair"
-        return Place(replace(_SOME_GPU, count=count), nodes, known=False, tier=tier, note=note)
-    return Place(replace(device, count=count), nodes, tier=tier)
+        return TrainingPlace(replace(_SOME_GPU, count=count), nodes, known=False, tier=tier, note=note)
+    return TrainingPlace(replace(device, count=count), nodes, tier=tier)
 
 
-def _slurm(executor: Any) -> Place:
+def _slurm(executor: Any) -> TrainingPlace:
     nodes = int(executor.nodes)
     if executor.gpus_per_node:
         device = constrained(executor.constraint)
         count = int(executor.gpus_per_node) * nodes
         if device is not None:
-            return Place(replace(device, count=count), nodes)
+            return TrainingPlace(replace(device, count=count), nodes)
         note = "which GPUs the nodes have is known to Slurm alone"
-        return Place(replace(_SOME_GPU, count=count), nodes, known=False, note=note)
+        return TrainingPlace(replace(_SOME_GPU, count=count), nodes, known=False, note=note)
     return _host(executor, nodes)
 
 
-def _host(executor: Any, nodes: int) -> Place:
+def _host(executor: Any, nodes: int) -> TrainingPlace:
     """Machines without GPUs that get so many cores and so much memory."""
     memory = size(getattr(executor, "memory", None), mebi=executor.type == "slurm", gibi=executor.type == "skypilot")
     asked = getattr(executor, "cpus", None) or getattr(executor, "cpus_per_task", None) or 1
     device = _cpu(_cores(asked) * nodes, memory or 0.0)
-    return Place(device, nodes, known=memory is not None, note="" if memory else "how much memory there is is not said")
+    return TrainingPlace(
+        device, nodes, known=memory is not None, note="" if memory else "how much memory there is is not said"
+    )
 
 
 def _cores(text: object) -> int:

@@ -11,13 +11,14 @@ from typing import TypedDict
 from mlctl.estimate import fit, memory, money, spot, time, transfer
 from mlctl.estimate.calibration import Run, calibrated, runs_of
 from mlctl.estimate.fit import Fit
+from mlctl.estimate.limits import BUDGET
 from mlctl.estimate.setup import Setup
 from mlctl.estimate.shapes import UnknownShape
 from mlctl.launch.base_models import is_pending
 from mlctl.provider import Context, Desired
 from mlctl.providers.torch.automatic import automatic
-from mlctl.providers.torch.costs import Rent, limit_of, rent_of, uncarried
-from mlctl.providers.torch.devices import Place, place_of
+from mlctl.providers.torch.costs import Rent, bounded, limit_of, rent_of, taken_by, uncarried
+from mlctl.providers.torch.devices import TrainingPlace, place_of
 from mlctl.providers.torch.disk import disk_words
 from mlctl.providers.torch.layout import fixed_layout
 from mlctl.providers.torch.machine import missing_tools
@@ -41,6 +42,7 @@ class Paid(TypedDict):
     tier: str | None
     hourly: Range | None
     limit: Limit | None
+    taken: float
 
 
 def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate:
@@ -49,9 +51,14 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     spec: TrainingSpec = desired.spec
     place = place_of(spec)
     rent = rent_of(spec, place, ctx)
+    folder = ctx.folder(desired.key) if isinstance(desired.identity, str) else None
+    taken = 0.0 if folder is None else taken_by(spec, folder)
     allowed = limit_of(spec, rent, ctx)
-    paid = Paid(tier=rent.tier, hourly=rent.hourly, limit=allowed)
+    allowed = bounded(allowed, taken, folder) if folder is not None else allowed
+    paid = Paid(tier=rent.tier, hourly=rent.hourly, limit=allowed, taken=taken)
     notes = [text for text in (place.note, rent.note, uncarried(spec, allowed)) if text]
+    if taken and ctx.settings.get(BUDGET):
+        notes.append(f"it has had its devices for {spoken_seconds(taken)} already, which the budget counts")
     amount, missing = _amount(desired, made, ctx)
     try:
         shape = shape_of(spec, ctx, features_of(desired))
@@ -60,6 +67,8 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
         language = isinstance(spec.model, CausalLm)
         if isinstance(spec.model, CausalLm) and not is_pending(spec.model.base):
             planned_layout(spec, ctx)  # refuses what could not be decided later either
+        more = money.beyond(rent.paid, place.hosts if place.device.host else place.device.count, place.device.name)
+        notes += [more] if more else []
         return Estimate(
             place.device.name,
             place.device.count,
@@ -71,12 +80,13 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     setup = setup_of(spec, shape, layout, place, teacher, amount.rows.low if amount is not None else 0.0)
     runs = runs_of([record.outputs for record in made])
     found = _memory(desired, setup, place, runs)
-    seconds = None if amount is None else seconds_of(spec, setup, amount, runs)
-    if seconds is not None:
-        seconds = seconds * _left(ctx.folder(desired.key)) if isinstance(desired.identity, str) else seconds
+    left = 1.0 if folder is None else _left(folder)
+    seconds = None if amount is None else seconds_of(spec, setup, amount, runs, left)
     usd, waste = _usd(seconds, setup, rent, place)
+    more = money.beyond(rent.paid, _busy(setup), place.device.name)
     room, lacking = disk_words(spec, setup, ctx)
-    notes += [text for text in (why, *room, waste, missing and f"its time is known {missing}") if text]
+    slow = "" if seconds is None or amount is None else time.reason(setup, work_of(spec, amount))
+    notes += [text for text in (why, slow, more, *room, waste, missing and f"its time is known {missing}") if text]
     return Estimate(
         device=place.device.name,
         devices=_busy(setup),
@@ -91,15 +101,14 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     )
 
 
-def _usd(seconds: Range | None, setup: Setup, rent: Rent, place: Place) -> tuple[Range | None, str]:
+def _usd(seconds: Range | None, setup: Setup, rent: Rent, place: TrainingPlace) -> tuple[Range | None, str]:
     """Dollars from the start to the end, and a word on what spot devices lose of them."""
     if seconds is None or rent.hourly is None:
         return None, ""
-    paid = seconds + time.start(setup)
     if rent.tier != "spot":
-        return money.cost(paid, rent.hourly), ""
+        return money.cost(seconds, rent.hourly), ""
     saves = checkpoint_seconds(setup)
-    found = spot.expected(paid, rent.hourly, checkpoint_seconds=saves, nodes=place.device.machines)
+    found = spot.expected(seconds, rent.hourly, checkpoint_seconds=saves, nodes=place.device.machines)
     lost = f"of spot devices {found.useful.mid:.0%} of the paid time is useful, which the cost counts"
     return found.cost, f"{lost}; with the waiting for them it is likely done after {spoken_seconds(found.elapsed.mid)}"
 
@@ -127,7 +136,7 @@ def planned_layout(spec: TrainingSpec, ctx: Context) -> tuple[Layout, str]:
     return (fixed, "") if fixed is not None else automatic(spec, ctx)
 
 
-def _memory(desired: Desired, setup: Setup, place: Place, runs: Sequence[Run]) -> Range:
+def _memory(desired: Desired, setup: Setup, place: TrainingPlace, runs: Sequence[Run]) -> Range:
     """The peak. What the formula alone calls impossible is refused, whatever past runs say."""
     formula = memory.peak(setup)
     if place.known and fit.verdict(formula, place.device.memory) is Fit.NEVER:
@@ -149,7 +158,8 @@ def does_not_fit(address: str, setup: Setup, needed: Range) -> MlctlError:
         lines = [
             f"together {way}: {left}" if fits else f"a smaller model or shorter rows: {way} is not enough ({left})"
         ]
-    lines.append("or a device with more memory" if setup.data > 1 or device.host else "or more devices that share it")
+    last = "a device with more memory" if setup.data > 1 or device.host else "more devices that share it"
+    lines.append(f"or {last}" if lines else last)
     where = "this machine has" if device.host else f"each {device.name} has"
     return MlctlError.of(
         "training.does-not-fit",
@@ -160,7 +170,7 @@ def does_not_fit(address: str, setup: Setup, needed: Range) -> MlctlError:
     )
 
 
-def _warnings(setup: Setup, needed: Range, place: Place) -> tuple[str, ...]:
+def _warnings(setup: Setup, needed: Range, place: TrainingPlace) -> tuple[str, ...]:
     """A word where it may not fit, with the biggest lever."""
     if not place.known or fit.verdict(needed, place.device.memory) is Fit.FITS:
         return ()
@@ -177,15 +187,24 @@ def _emulated(setup: Setup) -> tuple[str, ...]:
     return (f"bf16 is only emulated by {device.name}, as slow as fp32; `precision: fp16` is not",)
 
 
-def seconds_of(spec: TrainingSpec, setup: Setup, amount: Amount, runs: Sequence[Run]) -> Range | None:
-    """The time of all steps, or of all trials of a search; None where the speed of the device is not known."""
+def seconds_of(
+    spec: TrainingSpec, setup: Setup, amount: Amount, runs: Sequence[Run], left: float = 1.0
+) -> Range | None:
+    """The time from the start of the processes to the end, of a search that of all trials; None where the speed of the device is not
+    known. `left` is the share of the steps that is still to be done.
+
+    Steps and start are put right by past runs each by itself: a start takes as long whatever there is to do.
+    """
     if not setup.device.host and not setup.device.peak:
         return None
-    one = calibrated(time.seconds(setup, work_of(spec, amount)), "seconds", group_of(spec, setup), runs)
-    if spec.search is None:
-        return one
-    trials = spec.search.trials or spec.search.combinations
-    return Range(one.low * trials * _PRUNED, one.mid * trials, one.high * trials, one.basis)
+    group = group_of(spec, setup)
+    steps = calibrated(time.seconds(setup, work_of(spec, amount)), "seconds", group, runs) * left
+    begun = calibrated(time.start(setup), "start", group, runs)
+    trials, pruned = 1, 1.0
+    if spec.search is not None:  # each trial starts processes of its own
+        trials, pruned = spec.search.trials or spec.search.combinations, _PRUNED
+    low, mid, high = steps.low * pruned + begun.low, steps.mid + begun.mid, steps.high + begun.high
+    return Range(low * trials, mid * trials, high * trials, steps.basis)
 
 
 def _left(folder: Path) -> float:

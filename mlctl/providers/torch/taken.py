@@ -21,6 +21,7 @@ from mlctl.types.jobs.search import TRIALS
 
 # {"before", "life", "seconds"}: of all lives but one, and of that one, by what it is told from others.
 _NOTE_FILE = "taken.json"
+_ROUNDED = 0.1  # seconds
 _PROGRESS = "ranks.jsonl"  # what rank 0 tells, line by line
 _SIGNS = (contract.LOG_FILE, contract.EVENTS_FILE, contract.RESULT_FILE, contract.PROCESS_FILE, _PROGRESS)
 
@@ -48,8 +49,9 @@ def _counted(folder: Path, batch: int | None) -> tuple[float, str, float]:
     stored: dict[str, Any] = atomic.read_object(folder / _NOTE_FILE) or {}
     earlier, noted = (_number(stored.get(name)) for name in ("before", "seconds"))
     life, last = _lived(folder) if batch is None else _told(folder, batch)
-    if life == stored.get("life") and last >= noted:
-        return earlier, life, last
+    # a file of ranks may have the number of one that is gone, and then tells of less than was noted
+    if life == stored.get("life") and (batch is None or last >= noted - _ROUNDED):
+        return earlier, life, max(last, noted)
     return earlier + noted, life, last
 
 

@@ -16,13 +16,14 @@ from mlctl.estimate.shapes import LanguageShape, Shape, UnknownShape
 from mlctl.estimate.workload import Outlook
 from mlctl.provider import Context, Desired
 from mlctl.providers.torch.automatic import able
-from mlctl.providers.torch.devices import Place, place_of
+from mlctl.providers.torch.devices import TrainingPlace, place_of
 from mlctl.providers.torch.estimates import checkpoint_seconds, seconds_of
 from mlctl.providers.torch.layout import engine_of, fixed_layout
 from mlctl.providers.torch.rules_engine import goes_with
-from mlctl.providers.torch.setups import group_of, setup_of
+from mlctl.providers.torch.setups import group_of, setup_of, work_of
 from mlctl.providers.torch.sizes import Amount, NotYet, amount_of, features_of, shape_of, teacher_of
-from mlctl.providers.torch.spec import Auto, CausalLm, DataParallel, Qlora, TrainingSpec
+from mlctl.providers.torch.spec import CausalLm, Qlora, TrainingSpec
+from mlctl.providers.torch.strategies import Auto, DataParallel
 from mlctl.types.estimate import Range
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.state import Record
@@ -56,7 +57,7 @@ class TrainingWorkload:
     address: str
     spec: TrainingSpec
     ctx: Context
-    place: Place
+    place: TrainingPlace
     shape: Shape
     teacher: LanguageShape | None
     amount: Amount | None
@@ -100,10 +101,11 @@ class TrainingWorkload:
             device=device,
             fit=fit,
             memory=needed,
-            seconds=None if seconds is None else seconds + time.start(setup),
+            seconds=seconds,
             unsupported=lacking,
             changes=(*((change,) if change else ()), *self._smaller(setup)),
             why="; ".join(text for text in (why, self.missing and f"its time is known {self.missing}") if text),
+            slow="" if seconds is None or self.amount is None else time.reason(setup, work_of(self.spec, self.amount)),
         )
 
     def _lacking(self, device: Device) -> str:

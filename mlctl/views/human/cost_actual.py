@@ -12,7 +12,7 @@ from mlctl.views.human.style import Paint
 from mlctl.views.human.table import table
 from mlctl.views.human.text import safe
 
-_RUNS = ("run", "made", "devices held", "steps foretold", "cost", "foretold", "times")
+_RUNS = ("run", "made", "devices held", "foretold", "cost", "foretold", "times")
 _SERVICES = ("deployment", "up", "an hour", "cost", "requests", "for 1,000", "tokens", "for a million")
 
 

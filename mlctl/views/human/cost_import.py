@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mlctl.estimate.price_lists import Catalogue
+from mlctl.estimate.catalogues import Catalogue
 from mlctl.estimate.prices import PriceRow
 from mlctl.spec.price_merging import Merged
 from mlctl.views.human.text import safe

@@ -48,7 +48,7 @@ COST_EVENTS = {
     "cost_run": Event(
         "What something did cost that was made (`cost actual`), beside what was foretold. Null is unknown, and `why` says why. `seconds` are those "
         "that devices were held for, by their own clock (`measured`) or by that of the step with its waits (`step`). `ratio` is of the dollars, "
-        "or where nothing is paid of the time in steps.",
+        "or where nothing is paid of the time.",
         {
             "address": TEXT,
             "key": TEXT,

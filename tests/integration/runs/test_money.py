@@ -31,6 +31,9 @@ def costs(shop: Shop, usd: float) -> None:
 
 def test_another_price_is_told_of_a_server_and_nothing_is_started_anew(shop: Shop) -> None:
     shop.ok("apply", "--auto-approve")
+    (run,) = shop.lines("runs")
+    kept = shop.lines("show", "training.churn")[-1]["provenance"]
+    assert [name.startswith(f"{run['id']}-") for name in kept["account"]] == [True]  # by which it is counted
     before = {process.pid for process in shop.workers()}
     assert before
     costs(shop, 0.5)

@@ -66,10 +66,8 @@ def test_what_is_not_known_is_none_and_never_nothing() -> None:
 def test_a_run_is_held_against_what_was_foretold_in_dollars_else_in_time() -> None:
     foretold = Estimate("H100", 1, seconds=Range(50, 100, 200), usd=Range(1, 2, 3))
     assert Run("training.a", "k", "", foretold, 150.0, 3.0).ratio == 1.5
-    assert (
-        Run("training.a", "k", "", foretold, 190.0, steps=150.0).ratio == 1.5
-    )  # by that of its steps, as was foretold
-    assert Run("training.a", "k", "", foretold, 190.0).ratio is None  # start and all is not what was foretold
+    assert Run("training.a", "k", "", foretold, 190.0, span=150.0).ratio == 1.5  # by the span that was foretold
+    assert Run("training.a", "k", "", foretold, 190.0).ratio is None  # which nobody measured
     assert Run("training.a", "k", "", None, 150.0, 3.0).ratio is None
 
 

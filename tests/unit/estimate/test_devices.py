@@ -73,7 +73,7 @@ def test_only_visible_gpus_count_and_the_smallest_is_the_measure() -> None:
     assert listed(text, "") is None
     assert listed(text, "-1") is None
     assert listed("no devices were found") is None
-    assert listed("NVIDIA GH200 480GB, 97871") == Device("NVIDIA GH200 480GB", 1, 97_871 * 2**20, maker="nvidia")
+    assert listed("Quadro RTX 6000, 24576") == Device("Quadro RTX 6000", 1, 24_576 * 2**20, maker="nvidia")
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,13 @@ def test_amounts_of_memory_are_read_as_kubernetes_writes_them(text: str | None, 
     ("name", "known"),
     [
         ("NVIDIA H100 80GB HBM3", "H100"), ("NVIDIA H100 PCIe", "H100-PCIE"), ("NVIDIA H100 NVL", "H100-NVL"),
-        ("NVIDIA A100-SXM4-40GB", "A100"), ("NVIDIA A100 80GB PCIe", "A100-80GB"), ("NVIDIA RTX A6000", "A6000"),
+        ("NVIDIA A100-SXM4-40GB", "A100"), ("NVIDIA A100 80GB PCIe", "A100-PCIE-80GB"), ("NVIDIA RTX A6000", "A6000"),
         ("NVIDIA GeForce RTX 4090", "RTX4090"), ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX-PRO-6000"),
         ("NVIDIA GeForce RTX 4090 Laptop GPU", None), ("NVIDIA GeForce RTX 4090 D", None), ("NVIDIA L40S", "L40S"),
-        ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", None), ("NVIDIA GH200 480GB", None), ("NVIDIA RTX 6000 Ada Generation", None),
+        ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", None), ("NVIDIA GH200 480GB", "GH200"), ("NVIDIA RTX 6000 Ada Generation", "RTX6000-ADA"),
+        ("NVIDIA H200", "H200"), ("NVIDIA H200 NVL", "H200-NVL"), ("NVIDIA A100-PCIE-40GB", "A100-PCIE"), ("NVIDIA L40", "L40"), ("NVIDIA A40", "A40"),
+        ("NVIDIA RTX A5000", "A5000"), ("NVIDIA GeForce RTX 5090", "RTX5090"), ("NVIDIA B300 SXM6 AC", "B300"), ("Quadro RTX 6000", None),
+        ("NVIDIA RTX A5000 Laptop GPU", None), ("NVIDIA RTX A4000", None),
     ],
 )  # fmt: skip
 def test_drivers_names_are_recognized_by_their_words(name: str, known: str | None) -> None:

@@ -211,6 +211,54 @@ def test_a_tuned_training_is_within_the_range() -> None:
     assert found.low < 1e9 / 3700 / 128 < found.high
 
 
+def deepspeed(**more: Any) -> Setup:
+    """7B on eight A800, an A100 whose links are slower: 64 rows of 4,096 tokens a step (chenyaofo, 2024)."""
+    setup = on("A100-80GB:8", LLAMA_7B, data=8, batch=64, length=4096, **more)
+    return replace(setup, device=replace(setup.device, link=200e9))
+
+
+AWAY = ("optimizer", "parameters")
+STEPS_OF_64 = {  # seconds
+    "ZeRO-2": (deepspeed(strategy="zero2", micro=1), 64 / 5.33),
+    "ZeRO-2, recomputing": (deepspeed(strategy="zero2", micro=1, checkpointing=True), 64 / 4.19),
+    "ZeRO-3": (deepspeed(strategy="zero3", micro=2), 64 / 4.95),
+    "ZeRO-3, recomputing": (deepspeed(strategy="zero3", micro=2, checkpointing=True), 64 / 4.45),
+    "ZeRO-2, optimizer away": (
+        deepspeed(strategy="zero2", micro=1, checkpointing=True, offload=("optimizer",)), 64 / 1.81
+    ),
+    "ZeRO-3, optimizer away": (
+        deepspeed(strategy="zero3", micro=2, checkpointing=True, offload=("optimizer",)), 64 / 2.05
+    ),
+    "ZeRO-3, all away": (deepspeed(strategy="zero3", micro=4, checkpointing=True, offload=AWAY), 64 / 2.06),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STEPS_OF_64)
+def test_steps_of_shared_states_and_of_those_kept_away_are_foretold(name: str) -> None:
+    setup, measured = STEPS_OF_64[name]
+    found = time.seconds(setup, Work(Range.exactly(1000.0 * 64 * 4096), 1000)) * (1 / 1000)
+    assert found.low < measured < found.high
+    assert found.mid == pytest.approx(measured, rel=MEASURED / (1 - MEASURED))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "spread", "times"),
+    [(2, {"strategy": "fsdp", "data": 2}, 1.12), (4, {"strategy": "fsdp", "data": 4}, 1.07),
+     (2, {"strategy": "tensor", "tensor": 2}, 1.59), (4, {"strategy": "tensor", "tensor": 4}, 1.66),
+     (8, {"strategy": "3d", "tensor": 4, "data": 2, "hosts": 2}, 1.89), (32, {"strategy": "3d", "tensor": 4, "data": 8, "hosts": 8}, 2.15)],
+)  # fmt: skip
+def test_what_sharing_costs_on_h200_is_foretold(gpus: int, spread: dict[str, Any], times: float) -> None:
+    # 8B, 4 rows of 4,096 tokens at once, twice a step: device-seconds of a token over those of one H200 (KempnerForge, 2026)
+    def seconds(count: int, **more: Any) -> float:
+        rows = 8 * more.get("data", 1)
+        setup = on(
+            f"H200:{count}", LLAMA3_8B, batch=rows, micro=4, length=4096, engine="torch", checkpointing=True, **more
+        )
+        return time.seconds(setup, Work(Range.exactly(1e3 * rows * 4096), 1e3)).mid * count / rows
+
+    assert seconds(gpus, **spread) / seconds(1) == pytest.approx(times, rel=MEASURED)
+
+
 def test_rows_that_are_not_packed_learn_as_slowly_as_was_measured() -> None:
     # 3B on an A100 at 2,091 tokens a second: half as many again are filled up, which the work counts
     found = time.seconds(fine_tuning(), Work(Range(1e6, 1.5e6, 3e6), 1.5e6 / 8192, packed=False))

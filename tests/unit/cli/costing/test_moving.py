@@ -29,7 +29,7 @@ RENTED = "executor: {type: skypilot, gpu: H100, gpus: 8, storage: s3://shop/runs
 def option(gpu: str, count: int, tier: Tier = "on_demand") -> Option:
     price = price_of([PriceRow(gpu, "House", tier, 1.0, date(2026, 11, 1), "ours")])
     assert price is not None
-    return Option(replace(NAMED[gpu], count=count), tier, "House", price, count)
+    return Option(replace(NAMED[gpu], count=count), tier, "House", price)
 
 
 def moves(folder: Path, address: str, chosen: Option, text: str = PROJECT) -> tuple[list[str], str]:

@@ -27,7 +27,7 @@ from mlctl.types.estimate import Estimate, Limit, Range
 from mlctl.types.jobs.train import JobLimit, TrainJob
 from mlctl.types.state import Record
 from mlctl.types.value import Unknown
-from tests.unit.providers.torch.test_estimates import POD, TABLE, ran, record, rows
+from tests.unit.providers.torch.trainings import POD, TABLE, ran, record, rows
 
 SKY = {"type": "skypilot", "storage": "s3://bucket/jobs", "gpu": "H100", "gpus": 8}
 ROWS: list[tuple[str, Tier, float, float]] = [
@@ -43,6 +43,10 @@ def ctx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setenv(DEVICE_VARIABLE, "cpu:2:16GiB")
     (tmp_path / "rows.jsonl").write_text("x" * 1000)
     return replace(make_context(tmp_path), prices=PRICES)
+
+
+def foreseen_of(ctx: Context, values: Mapping[str, Any]) -> Estimate:
+    return Training().estimate(make_desired(Training(), "training.m", values, ctx, rows()), [], ctx)
 
 
 def bounded(ctx: Context, **limits: float) -> Context:
@@ -113,6 +117,17 @@ def test_machines_of_one_cloud_have_its_price_and_not_what_is_usual(ctx: Context
     assert told is not None
     assert told.node_usd_per_hour is not None
     assert told.node_usd_per_hour >= 8 * 6.88  # SkyPilot would find no machine there that costs less
+
+
+def test_what_is_rented_eight_at_once_costs_eight_and_the_plan_says_so(ctx: Context) -> None:
+    eight = PriceRow("H100", "us", "on_demand", 4.0, date(2026, 11, 1), "s", min_gpus=8)
+    ours = replace(ctx, prices=Prices(given=[eight]))
+    one, whole = foreseen(ours, **{**SKY, "gpus": 1}), foreseen(ours, **SKY)
+    assert one.hourly is not None
+    assert (one.hourly, one.hourly.mid) == (whole.hourly, 32)
+    assert "8 H100 are paid for, and 1 is used" in one.notes
+    spread = foreseen_of(ours, {**TABLE, "executor": SKY, "strategy": {"type": "ddp", "processes": 8}})
+    assert not any("paid for" in note for note in spread.notes)
 
 
 def test_an_estimate_says_what_an_hour_costs_also_while_its_time_is_not_known(ctx: Context) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlctl.estimate.price_lists import NotAList, device_of, from_gpuhunt, from_skypilot
+from mlctl.estimate.catalogues import NotACatalogue, device_of, from_gpuhunt, from_skypilot
 from mlctl.estimate.prices import PriceRow
 
 DAY = date(2026, 11, 1)
@@ -62,13 +62,13 @@ def test_what_is_not_taken_over_is_counted() -> None:
         "cpu_4x,,,4,16,0.2,eu,,",  # no accelerator
         ",A100,1,,,2.9,eu,,1.2",  # an accelerator to be put into some machine
         "part,A10,0.5,8,32,0.4,eu,,",
-        "gh,GH200,1,64,432,1.9,eu,,",
-        "gh,GH200,1,64,432,1.9,us,,",
+        "old,RTX6000,1,64,432,1.9,eu,,",
+        "old,RTX6000,1,64,432,1.9,us,,",
         "none,L4,1,4,16,,eu,,",
         "free,L4,1,4,16,0.0,eu,,",
     )
     assert (found.rows, found.lines) == ((), 7)
-    assert found.unknown == {"GH200": 2}
+    assert found.unknown == {"RTX6000": 2}
     assert found.left_out == {
         "without an accelerator": 1,
         "accelerators without the machine around them": 1,
@@ -81,7 +81,7 @@ def test_a_price_of_next_to_nothing_is_none_and_one_of_a_fortune_is_a_mistake() 
     found = sky("a,H100,8,128,1600,0.00001,eu,,10")
     assert found.rows == (row("H100", "spot", 1.25, region="eu", min_gpus=8),)
     assert sky("a,H100,8,128,1600,0.00001,eu,,").left_out == {"without a price": 1}
-    with pytest.raises(NotAList) as error:
+    with pytest.raises(NotACatalogue) as error:
         sky("a,H100,8,128,1600,1e308,eu,,")
     assert error.value.problems == [(2, "one H100 costs $1.25e+307 an hour there")]
 
@@ -121,7 +121,10 @@ def test_columns_may_stand_in_any_order_and_there_may_be_more() -> None:
         ("A100-80GB-SXM", None, "A100-80GB"), ("H100-MEGA", None, "H100"), ("H100NVL", 94, "H100-NVL"), ("RTXA6000", 48, "A6000"),
         ("h100-sxm", None, "H100"), ("A100", 80, "A100-80GB"), ("A100", 40, "A100"), ("RTX4090", 24, "RTX4090"),
         ("MI300X", 192, "MI300X"), ("B200", 180, "B200"), ("RTXPRO6000WS", None, "RTX-PRO-6000"),
-        ("GH200", 96, None), ("tpu-v5p", None, None), ("A10:4", None, None), ("cpu", None, None),
+        ("GH200", 96, "GH200"), ("A100-80GB-PCIE", 80, "A100-PCIE-80GB"), ("H200-NVL", 141, "H200-NVL"), ("RTX6000-Ada", 48, "RTX6000-ADA"),
+        ("RTX6000", 24, None),
+        ("RTXA5000", 24, "A5000"), ("H200NVL", 141, "H200-NVL"), ("B300", 288, "B300"), ("MI325X", 256, "MI325X"),
+        ("tpu-v5p", None, None), ("A10:4", None, None), ("cpu", None, None),
     ],
 )  # fmt: skip
 def test_devices_of_catalogues_have_one_name_here(name: str, gigabytes: float | None, ours: str | None) -> None:
@@ -129,7 +132,7 @@ def test_devices_of_catalogues_have_one_name_here(name: str, gigabytes: float | 
 
 
 def test_what_is_wrong_is_told_line_by_line_and_nothing_is_taken() -> None:
-    with pytest.raises(NotAList) as error:
+    with pytest.raises(NotACatalogue) as error:
         sky(
             "a,L4,1,1,1,0.7,eu,,",
             "b,L4,one,1,1,0.7,eu,,",
@@ -140,11 +143,11 @@ def test_what_is_wrong_is_told_line_by_line_and_nothing_is_taken() -> None:
         )
     assert [line for line, _ in error.value.problems] == [3, 4, 5, 6, 7]
     assert "`AcceleratorCount` is `one`, which is no number" in str(error.value)
-    with pytest.raises(NotAList, match="line 2: `spot` is `maybe`"):
+    with pytest.raises(NotACatalogue, match="line 2: `spot` is `maybe`"):
         hunt("a,eu,1,1,1,1,L4,24,maybe,")
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "[1, 2]", "\x00"])
 def test_a_file_of_another_kind_is_told_which_columns_are_missing(text: str) -> None:
-    with pytest.raises(NotAList, match=r"no column `InstanceType`|no CSV"):
+    with pytest.raises(NotACatalogue, match=r"no column `InstanceType`|no CSV"):
         from_skypilot(text, provider="p", as_of=DAY, source="s")

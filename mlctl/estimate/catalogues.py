@@ -16,15 +16,16 @@ from mlctl.estimate.prices import DEAREST, PriceRow, Tier, gpu_name
 _DIGITS = 5  # after the point, of dollars
 # What catalogues call devices, where it is another name than ours for the same thing.
 _NAMES = {
-    "A100-80GB-SXM": "A100-80GB", "A100-80GB-PCIE": "A100-80GB", "A100-SXM": "A100", "H100-SXM": "H100", "H100-MEGA": "H100",
-    "H100-NVLINK": "H100", "H100NVL": "H100-NVL", "H100PCIE": "H100-PCIE", "H200-SXM": "H200", "RTXA6000": "A6000",
+    "A100-80GB-SXM": "A100-80GB", "A100-80GB-PCIE": "A100-PCIE-80GB", "A100-SXM": "A100", "H100-SXM": "H100", "H100-MEGA": "H100",
+    "H100-NVLINK": "H100", "H100NVL": "H100-NVL", "H100PCIE": "H100-PCIE", "H200-SXM": "H200", "H200NVL": "H200-NVL", "RTXA5000": "A5000",
+    "RTXA6000": "A6000",
     "RTXPRO6000": "RTX-PRO-6000", "RTXPRO6000S": "RTX-PRO-6000", "RTXPRO6000WS": "RTX-PRO-6000",
 }  # fmt: skip
 _SKYPILOT = ("InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "Region", "SpotPrice")
 _GPUHUNT = ("instance_name", "location", "price", "gpu_count", "gpu_name", "gpu_memory", "spot")
 
 
-class NotAList(ValueError):
+class NotACatalogue(ValueError):
     """What is wrong with a catalogue, line by line."""
 
     def __init__(self, problems: list[tuple[int, str]]) -> None:
@@ -67,12 +68,12 @@ class _Reading:
 
 
 def from_skypilot(text: str, *, provider: str, as_of: date, source: str) -> Catalogue:
-    """The rows of one provider's `vms.csv`. A machine with N devices is a price of N devices. Raises NotAList."""
+    """The rows of one provider's `vms.csv`. A machine with N devices is a price of N devices. Raises NotACatalogue."""
     return _catalogue(text, _SKYPILOT, _skypilot, provider, as_of, source)
 
 
 def from_gpuhunt(text: str, *, provider: str, as_of: date, source: str) -> Catalogue:
-    """The rows of a provider's CSV file of gpuhunt; where it has a column `provider`, that counts. Raises NotAList."""
+    """The rows of a provider's CSV file of gpuhunt; where it has a column `provider`, that counts. Raises NotACatalogue."""
     return _catalogue(text, _GPUHUNT, _gpuhunt, provider, as_of, source)
 
 
@@ -89,7 +90,7 @@ def _catalogue(
     try:
         missing = [name for name in columns if name not in (lines.fieldnames or ())]
         if missing:
-            raise NotAList([(1, f"there is no column {' or '.join(f'`{name}`' for name in missing)}")])
+            raise NotACatalogue([(1, f"there is no column {' or '.join(f'`{name}`' for name in missing)}")])
         for line in lines:
             reading.lines += 1
             try:
@@ -101,7 +102,7 @@ def _catalogue(
     except csv.Error as error:
         reading.problems.append((lines.line_num, f"it is no CSV: {error}"))
     if reading.problems:
-        raise NotAList(reading.problems)
+        raise NotACatalogue(reading.problems)
     rows = tuple(_rows(reading.offers, provider, as_of, source))
     return Catalogue(rows, reading.lines, dict(reading.unknown), dict(reading.left_out))
 
