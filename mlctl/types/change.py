@@ -191,6 +191,11 @@ class Plan:
         return not any(change.effective for change in self.changes)
 
     @property
+    def drifted(self) -> bool:
+        """Whether something was changed outside mlctl, what is broken and leaves nothing to take over included."""
+        return any(change.drift for change in self.changes)
+
+    @property
     def blocked(self) -> tuple[Change, ...]:
         """Effective changes that a failed gate holds back."""
         return tuple(change for change in self.changes if change.effective and change.blocked_by is not None)

@@ -112,7 +112,7 @@ def plan(
         if not (as_json or as_markdown):
             print(f"\nSaved to {out}. Apply exactly this with: mlctl apply {out}")
     if refresh_only and detailed_exitcode:
-        return ExitCode.OK if found.empty else ExitCode.DRIFT
+        return ExitCode.DRIFT if found.drifted else ExitCode.OK
     return ExitCode.CHANGES if detailed_exitcode and not found.empty else ExitCode.OK
 
 

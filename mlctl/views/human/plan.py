@@ -128,6 +128,8 @@ def summary(plan: Plan, paint: Paint) -> str:
     counts = plan.summary()
     moved = sum(1 for change in plan if change.moved_from is not None)
     tail = f" {_count(moved, 'resource')} moved to another address." if moved else ""
+    if plan.empty and plan.drifted and plan.selection.mode is Mode.REFRESH_ONLY:
+        return paint("Nothing for the state to take over; `mlctl apply` mends what is broken.", "yellow")
     if plan.empty and plan.selection.mode is Mode.REFRESH_ONLY:
         return paint(f"Nothing was changed outside mlctl.{tail}", "green")
     if plan.empty:

@@ -1,7 +1,8 @@
 """`mlctl` over the fake kinds, in a process of its own: `python driver.py BEHAVIOUR ARGUMENTS OF MLCTL...`.
 
 The tool is empty whenever it starts. BEHAVIOUR says what making an object does: `works`; `hangs` whatever it is asked;
-`waits` for the request to stop; `diverges`, with a figure that is no number.
+`waits` for the request to stop; `diverges`, with a figure that is no number. With `breaks` every object is there and does
+not work.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from mlctl import workspace
 from mlctl.cli.main import main
-from mlctl.provider import Context, Desired, Outcome
+from mlctl.provider import Condition, Context, Desired, Observed, Outcome
 from mlctl.registry import Registry
 from mlctl.testing import fake
 from mlctl.types.diagnostic import ExitCode, MlctlError
@@ -37,6 +38,12 @@ def apply(kind: Any, desired: Desired, prior: Record | None, ctx: Context) -> Ou
     return REAL(kind, desired, prior, ctx)
 
 
+def read(kind: Any, prior: Record, ctx: Context) -> Observed:
+    return Observed({"value": prior.spec["value"]}, Condition.BROKEN, "it does not answer")
+
+
+if BEHAVIOUR == "breaks":
+    fake._Fake.read = read  # type: ignore[method-assign]
 if BEHAVIOUR != "real":  # `real` takes the kinds that are installed
     fake._Fake.apply = apply  # type: ignore[method-assign]
     workspace.Registry = lambda: Registry.of(*fake.fake_kinds(fake.FakeTool()))  # type: ignore[assignment,misc]

@@ -155,6 +155,19 @@ def test_options_of_which_one_would_have_no_effect_are_refused(project: Path, ar
     assert "exclude each other" in out + err
 
 
+def test_what_is_broken_is_drift_and_is_not_called_unchanged(project: Path) -> None:
+    """A nightly job that looks for drift has to fail when a service is down, though the state has nothing to take over."""
+    look = ("plan", "--refresh-only", "--detailed-exitcode")
+    run(project, "works", *APPLY)
+    code, out, _ = run(project, "breaks", *look)
+    assert code == ExitCode.DRIFT
+    assert "! builds.a: it does not answer" in out
+    assert "Nothing was changed outside mlctl" not in out
+    assert "`mlctl apply` mends what is broken" in out
+    assert "Nothing was changed" not in run(project, "breaks", *look, "--md")[1]
+    assert run(project, "breaks", "plan", "--refresh-only")[0] == ExitCode.OK
+
+
 def test_a_word_on_how_to_use_a_command_of_a_group_names_that_command(project: Path) -> None:
     _, _, err = run(project, "works", "state", "show")
     assert "see `mlctl state show --help`" in err
