@@ -99,32 +99,36 @@ def show_plan(
     sys.stdout.flush()
 
 
-def show_verdicts(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *, as_json: bool) -> None:
-    """What prices, policies and the budget say of a plan that could be carried out. Raises MlctlError when one refuses it."""
+def show_verdicts(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *, as_json: bool) -> list[Diagnostic]:
+    """What prices, policies and the budget say of a plan that could be carried out. Raises MlctlError when one refuses it.
+
+    Gives what policies and the budget had to tell, for those who write it down somewhere else too.
+    """
     with aloud():
         show_prices(plan, prices, as_json=as_json)
-    _show_policies(plan, project, ledger, as_json=as_json)
-    _show_budget(plan, project, ledger, prices, as_json=as_json)
+    told = _show_policies(plan, project, ledger, as_json=as_json)
+    return told + _show_budget(plan, project, ledger, prices, as_json=as_json)
 
 
-def _show_policies(plan: Plan, project: Project, ledger: Ledger, *, as_json: bool) -> None:
+def _show_policies(plan: Plan, project: Project, ledger: Ledger, *, as_json: bool) -> list[Diagnostic]:
     """What the policies of a project say of a plan. Raises MlctlError, exit code 4, when they do not let it through."""
     if not project.policies:
-        return
+        return []
     from mlctl.engine import policy
 
-    _show(policy.check(plan, project, ledger), as_json=as_json)
+    return _show(policy.check(plan, project, ledger), as_json=as_json)
 
 
-def _show_budget(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *, as_json: bool) -> None:
+def _show_budget(plan: Plan, project: Project, ledger: Ledger, prices: Prices, *, as_json: bool) -> list[Diagnostic]:
     """What the budget of a project says of a plan. Raises MlctlError, exit code 4, when it does not let it through."""
     if not project.settings.get(BUDGET):
-        return
+        return []
     from mlctl.engine import budget
 
-    _show(budget.check(plan, project, ledger, prices), as_json=as_json)
+    return _show(budget.check(plan, project, ledger, prices), as_json=as_json)
 
 
-def _show(told: Sequence[Diagnostic], *, as_json: bool) -> None:
+def _show(told: list[Diagnostic], *, as_json: bool) -> list[Diagnostic]:
     with aloud():
         tell(told, as_json=as_json)
+    return told

@@ -154,7 +154,7 @@ def test_a_workflow_has_few_rights_pinned_actions_and_one_apply_at_a_time(tmp_pa
 
 
 def github(pipeline: Pipeline, job: str, **more: str) -> list[subprocess.CompletedProcess[str]]:
-    """Run the steps of a job as the host would, until one fails."""
+    """Run the steps of a job as the host would: after one that fails only those that run all the same."""
     outputs = pipeline.host / "outputs"
     outputs.write_text("")
     done = []
@@ -165,9 +165,9 @@ def github(pipeline: Pipeline, job: str, **more: str) -> list[subprocess.Complet
     for step in pipeline.jobs["jobs"][job]["steps"]:
         if "run" not in step or ("code == '7'" in step.get("if", "") and "code=7" not in outputs.read_text()):
             continue
+        if any(item.returncode for item in done) and "!cancelled()" not in step.get("if", ""):
+            continue
         done.append(pipeline.bash(step["run"], **environment))
-        if done[-1].returncode:
-            break
     return done
 
 
@@ -250,6 +250,25 @@ def test_gitlab_applies_the_plan_that_was_reviewed_and_a_stale_one_never(tmp_pat
     assert gitlab(pipeline, "apply-new-plan").returncode == 0
     assert pipeline.bash("mlctl -C ml plan --detailed-exitcode").returncode == 0
     assert gitlab(pipeline, "drift").returncode == 0
+    assert not (pipeline.root / ".curl").exists()
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_a_plan_that_a_policy_refuses_is_shown_beside_the_request_and_fails_the_job(host: str, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, host)
+    file = pipeline.root / "ml/mlctl.yaml"
+    file.write_text(f"{file.read_text()}\npolicies:\n  frozen: {{deny: changes, message: nothing is made this week}}\n")
+    if host == "github":
+        codes = [step.returncode for step in github(pipeline, "plan")]
+        assert (codes[0], codes[-1], 4 in codes) == (0, 0, True)  # installed, commented
+        assert "nothing is made this week" in (pipeline.host / "summary.md").read_text()
+    else:
+        assert gitlab(pipeline, "plan").returncode == 4
+    (comment,) = pipeline.comments
+    assert "nothing is made this week" in comment
+    assert "3 to create" in comment
+    assert not (pipeline.root / "plan.mlplan").exists()
     assert not (pipeline.root / ".curl").exists()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -101,12 +101,17 @@ def plan(
         from mlctl.engine.saved.compare import compare
 
         show_comparison(compare(planfile.read(diff), found, saved), diff, as_json=as_json)
-    else:
-        show(workspace, found, operation.name, as_json=as_json, as_markdown=as_markdown, verbose=verbose)
+    elif not as_markdown:
+        show(workspace, found, operation.name, as_json=as_json, verbose=verbose)
+    told: Sequence[Diagnostic] = ()
     try:
-        show_verdicts(found, project, ledger, context.prices, as_json=as_json)
+        told = show_verdicts(found, project, ledger, context.prices, as_json=as_json)
     except MlctlError as error:
+        told = error.diagnostics
         raise error if out is None else _unsaved(error, out) from None
+    finally:
+        if as_markdown:  # a comment has all in one place, what refuses the plan first
+            _comment(found, told)
     if out is not None and saved is not None:
         planfile.write(out, saved)
         if not (as_json or as_markdown):
@@ -132,24 +137,20 @@ def _unsaved(refused: MlctlError, out: Path) -> MlctlError:
     return MlctlError([*refused.diagnostics, note], refused.exit_code)
 
 
-def show(
-    workspace: Workspace,
-    found: Plan,
-    operation: str,
-    *,
-    as_json: bool,
-    as_markdown: bool = False,
-    verbose: bool = False,
-) -> None:
-    """Print a plan in the form that was asked for."""
-    with aloud():
-        if as_markdown:
-            from mlctl.views.markdown.plan import render
+def _comment(found: Plan, told: Sequence[Diagnostic]) -> None:
+    """Print a plan as Markdown, with what is said of it."""
+    from mlctl.views.markdown.plan import render
 
-            sys.stdout.write(render(found))
-        else:
-            told = [*workspace.warnings, *_at_work(workspace)]
-            show_plan(found, told, operation, as_json=as_json, verbose=verbose)
+    with aloud():
+        sys.stdout.write(render(found, told=told))
+        sys.stdout.flush()
+
+
+def show(workspace: Workspace, found: Plan, operation: str, *, as_json: bool, verbose: bool = False) -> None:
+    """Print a plan for people or for machines."""
+    with aloud():
+        told = [*workspace.warnings, *_at_work(workspace)]
+        show_plan(found, told, operation, as_json=as_json, verbose=verbose)
 
 
 def _at_work(workspace: Workspace) -> Iterator[Diagnostic]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from mlctl.types.change import Action, Change, FieldClass, Plan, Reason
+from mlctl.types.diagnostic import Diagnostic, Severity
 from mlctl.views.human import estimates
 from mlctl.views.human import plan as human
 from mlctl.views.human.style import Paint
@@ -23,9 +24,17 @@ _SECTIONS = ("deployments", "training", "evaluations", "experiments", "monitors"
 
 
 def render(
-    plan: Plan, *, limit: int = LIMIT, title: str = "mlctl plan", whole: str = "run `mlctl plan` for the whole plan"
+    plan: Plan,
+    *,
+    limit: int = LIMIT,
+    title: str = "mlctl plan",
+    whole: str = "run `mlctl plan` for the whole plan",
+    told: Sequence[Diagnostic] = (),
 ) -> str:
-    """The plan in at most `limit` characters. `whole` says in Markdown where all of it can be read. Raises ValueError for a tiny limit."""
+    """The plan in at most `limit` characters. `whole` says in Markdown where all of it can be read. Raises ValueError for a tiny limit.
+
+    `told` is what policies and the budget say of it.
+    """
     if limit < SMALLEST:
         raise ValueError(f"a comment needs {SMALLEST} characters, not {limit}")
     page = _Page(limit)
@@ -33,7 +42,9 @@ def render(
     page.add(_warnings(plan))
     page.reserve(len(whole) + 120)
     notes = int(limit * _NOTES_SHARE)
-    left_out = page.points("**Changed outside mlctl**", _drift(plan), notes)
+    left_out = page.points("**Refused**", _told(told, Severity.ERROR), notes)
+    left_out += page.points("**Warnings**", _told(told, Severity.WARNING), notes)
+    left_out += page.points("**Changed outside mlctl**", _drift(plan), notes)
     left_out += page.points("**Gates**", _gates(plan), notes)
     left_out += page.points("**Notes**", _notes(plan), notes)
     shown = sorted((item for item in plan if item.effective or item.moved_from is not None), key=gravity)
@@ -140,6 +151,14 @@ def _headline(plan: Plan) -> str:
 def _warnings(plan: Plan) -> list[str]:
     lines = [clipped(line, _LINE * 2) for line in [*human.held(plan.held), *human.partial(plan)]]
     return ["", "> [!WARNING]", *(f"> {plain(line)}" for line in lines)] if lines else []
+
+
+def _told(found: Sequence[Diagnostic], severity: Severity) -> list[str]:
+    return [
+        f"- {_words(item.summary)}" + (f": {_words(item.why)}" if item.why else "")
+        for item in found
+        if item.severity is severity
+    ]
 
 
 def _drift(plan: Plan) -> list[str]:

@@ -168,6 +168,22 @@ def test_what_is_broken_is_drift_and_is_not_called_unchanged(project: Path) -> N
     assert run(project, "breaks", "plan", "--refresh-only")[0] == ExitCode.OK
 
 
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_a_comment_on_a_request_says_what_policies_say(project: Path, severity: str) -> None:
+    file = project / "mlctl.yaml"
+    policy = f"{{deny: changes, message: not this week <b>, severity: {severity}}}"
+    file.write_text(f"{file.read_text()}policies:\n  frozen: {policy}\n")
+    code, out, err = run(project, "works", "plan", "--md", "--out", "x.plan")
+    refused = severity == "error"
+    assert code == (ExitCode.POLICY if refused else ExitCode.OK)
+    assert (project / "x.plan").exists() is not refused
+    assert (
+        out.index("2 to create") < out.index("**Refused**" if refused else "**Warnings**") < out.index("| resource |")
+    )
+    assert "<code>builds.a: not this week &#60;b&#62;</code>" in out
+    assert "not this week" in err
+
+
 def test_a_word_on_how_to_use_a_command_of_a_group_names_that_command(project: Path) -> None:
     _, _, err = run(project, "works", "state", "show")
     assert "see `mlctl state show --help`" in err
