@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from mlctl.types.secret import redacted
 from mlctl.types.state import Record, State
 from mlctl.types.units import parse_duration
 from mlctl.views.json.text import escaped
-from mlctl.workspace import Workspace
+from mlctl.workspace import Chosen, Workspace
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines for machines.")]
 AutoApprove = Annotated[bool, typer.Option("--auto-approve", "-auto-approve", "--yes", "-y", help="Do not ask.")]
@@ -211,3 +212,8 @@ def again(workspace: Workspace, command: str, options: Mapping[str, Sequence[obj
                 [word for item in given for word in (option, str(item))] if option else [str(item) for item in given]
             )
     return shlex.join(words)
+
+
+def applying(workspace: Workspace, plan: Path) -> str:
+    """The command line that applies a saved plan: all but the folder of the project is in the plan."""
+    return again(replace(workspace, file=None, chosen=Chosen()), "apply", {"": [plan]})

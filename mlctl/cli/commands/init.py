@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +72,7 @@ def init(
     for path, data in wanted.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(target / path, templates.fill(data, values), mode=0o644)
-    where = "" if folder is None else f"cd {folder} && "
+    where = "" if target == Path.cwd() else f"cd {shlex.quote(os.path.relpath(target))} && "
     print(f"Wrote {len(wanted)} files to {target}.\n\nNext:\n  {where}mlctl plan\n  {where}mlctl apply")
     return 0
 
@@ -80,5 +82,7 @@ def _provider(folder: Path, name: str, section: str | None) -> int:
     from mlctl.cli.provider_package import write_package
 
     written = write_package(folder.resolve(), name, section)
-    print(f"Wrote {len(written)} files to {folder}.\n\nNext:\n  cd {folder}\n  pip install -e '.[dev]'\n  pytest")
+    print(
+        f"Wrote {len(written)} files to {folder}.\n\nNext:\n  cd {shlex.quote(str(folder))}\n  pip install -e '.[dev]'\n  pytest"
+    )
     return 0

@@ -15,6 +15,7 @@ from mlctl.cli.options import (
     Refresh,
     Replace,
     Targets,
+    applying,
     make_app,
     one_of,
     refreshing,
@@ -115,7 +116,7 @@ def plan(
     if out is not None and saved is not None:
         planfile.write(out, saved)
         if not (as_json or as_markdown):
-            print(f"\nSaved to {out}. Apply exactly this with: mlctl apply {out}")
+            print(f"\nSaved to {out}. Apply exactly this with: {applying(workspace, out)}")
     if refresh_only and detailed_exitcode:
         return ExitCode.DRIFT if found.drifted else ExitCode.OK
     return ExitCode.CHANGES if detailed_exitcode and not found.empty else ExitCode.OK

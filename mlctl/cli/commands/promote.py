@@ -18,6 +18,7 @@ from mlctl.cli.options import (
     Parallelism,
     Unhold,
     again,
+    applying,
     make_app,
     seconds_of,
     selected,
@@ -93,5 +94,5 @@ def _save(workspace: Workspace, operation: Operation, out: Path, *, as_json: boo
         ),
     )
     if not as_json:
-        print(f"\nSaved to {out}. Apply exactly this with: mlctl apply {out}")
+        print(f"\nSaved to {out}. Apply exactly this with: {applying(workspace, out)}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -182,6 +183,30 @@ def test_a_comment_on_a_request_says_what_policies_say(project: Path, severity: 
     )
     assert "<code>builds.a: not this week &#60;b&#62;</code>" in out
     assert "not this week" in err
+
+
+def told(out: str, before: str) -> list[str]:
+    """The words of the command line that is printed after some text, as a shell reads them."""
+    return shlex.split(out.partition(before)[2].splitlines()[0])
+
+
+def test_the_line_that_applies_a_saved_plan_works_as_it_is_printed(project: Path, tmp_path: Path) -> None:
+    inside = tmp_path / "präsenz team" / "shop"
+    inside.mkdir(parents=True)
+    shutil.copy(project / "mlctl.yaml", inside)
+    code, out, _ = run(tmp_path, "works", "-C", str(inside), "plan", "--out", "my first.plan")
+    words = told(out, "Apply exactly this with: ")
+    assert (code, words) == (0, ["mlctl", "-C", "präsenz team/shop", "apply", "my first.plan"])
+    code, out, err = run(tmp_path, "works", *words[1:])
+    assert (code, "2 done" in out) == (0, True), err
+
+
+def test_the_lines_that_init_prints_work_as_they_are_printed(tmp_path: Path) -> None:
+    (tmp_path / "my team").mkdir()
+    code, out, _ = run(tmp_path, "works", "-C", "my team", "init", "shop")
+    assert (code, told(out, "Next:\n")) == (0, ["cd", "my team/shop", "&&", "mlctl", "plan"])
+    code, out, _ = run(tmp_path, "works", "init", "--provider", "catalog", "--section", "catalog_entries", "my kind")
+    assert (code, told(out, "Next:\n")) == (0, ["cd", str(tmp_path / "my kind")])
 
 
 def test_a_word_on_how_to_use_a_command_of_a_group_names_that_command(project: Path) -> None:
