@@ -1,4 +1,4 @@
-"""`python -m mlctl`: the command line, for where the script is not on the path."""
+"""`python -m mlctl` is `mlctl`, for machines whose scripts are not on the path."""
 
 from mlctl.cli.main import main
 

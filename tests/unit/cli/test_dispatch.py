@@ -66,3 +66,10 @@ def test_why_says_that_a_plan_says_nothing_of_what_is_out_of_the_project_and_in_
     done = run("why", "builds.a")
     assert done.returncode == 1
     assert "error[plan.not-planned]" in done.stderr
+
+
+def test_the_module_is_the_command_from_anywhere(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlctl", "version"], cwd=tmp_path, text=True, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "mlctl", "")
