@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 from typer import Abort, Exit
-from typer._click.exceptions import ClickException, UsageError
+from typer._click.exceptions import ClickException, NoSuchOption, UsageError
 
 from mlctl import __version__
 from mlctl.cli.catalogue import commands
@@ -42,7 +42,7 @@ def dispatch(name: str, arguments: list[str]) -> int:
     except UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else f"mlctl {name}"
         return fail(
-            [Diagnostic("cli.usage", error.format_message(), "", f"see `{command} --help`")],
+            [Diagnostic("cli.usage", _listed(error).format_message(), "", f"see `{command} --help`")],
             ExitCode.ERROR,
             as_json=as_json,
         )
@@ -61,6 +61,14 @@ def dispatch(name: str, arguments: list[str]) -> int:
         return fail([system_refused(error)], ExitCode.ERROR, as_json=as_json)
     except Exception as error:
         return fail([_report(error, [name, *arguments])], ExitCode.BUG, as_json=as_json)
+
+
+def _listed(error: UsageError) -> UsageError:
+    """The same error, with suggestions of options that the help lists too."""
+    if isinstance(error, NoSuchOption) and error.ctx is not None and error.possibilities:
+        hidden = {name for item in error.ctx.command.params if getattr(item, "hidden", False) for name in item.opts}
+        error.possibilities = [name for name in error.possibilities if name not in hidden]
+    return error
 
 
 def _collect_seldom() -> None:

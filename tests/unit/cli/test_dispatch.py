@@ -73,3 +73,10 @@ def test_the_module_is_the_command_from_anywhere(tmp_path: Path) -> None:
         [sys.executable, "-m", "mlctl", "version"], cwd=tmp_path, text=True, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "mlctl", "")
+
+
+def test_an_option_that_is_not_listed_is_not_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch.dispatch("apply", ["--targt", "x"]) == 1
+    told = capsys.readouterr().err
+    assert "--target" in told
+    assert "--rest" not in told
