@@ -19,8 +19,10 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a write or a sync knows only its handle
+            error.filename = str(path)
         raise
     sync_folder(path.parent)
 

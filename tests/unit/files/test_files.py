@@ -1,5 +1,6 @@
 """Atomic writes, locks, digests and the code closure."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -29,6 +30,19 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         atomic.write_json(path, {"a": float("nan")})
     assert path.read_text() == '{\n "a": 1\n}\n'
     assert os.listdir(tmp_path) == ["f"]
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as found:
+        atomic.write_bytes(tmp_path / "a.txt", b"x")
+    assert found.value.filename == str(tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lock_goes_with_its_holder(tmp_path: Path) -> None:
