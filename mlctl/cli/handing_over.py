@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from mlctl.cli.elsewhere import made_elsewhere
 from mlctl.cli.interrupting import Ending
 from mlctl.cli.options import confirm, emit_json
 from mlctl.cli.recording import Recorder
@@ -59,7 +60,8 @@ def start_detached(workspace: Workspace, request: Request) -> int:
     if saved is None:
         plan = operation.plan(request.project, ledger, context)
         workspace.digests.save()
-        show_plan(plan, workspace.warnings, operation.name, as_json=request.as_json)
+        told = [*workspace.warnings, *made_elsewhere(workspace, plan, ledger, context)]
+        show_plan(plan, told, operation.name, as_json=request.as_json)
         show_verdicts(plan, request.project, ledger, context.prices, as_json=request.as_json)
         if not request.unhold:
             rollback.refuse_held(plan, ledger.held, guarded(workspace, ledger.held))

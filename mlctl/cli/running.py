@@ -6,6 +6,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+from mlctl.cli.elsewhere import made_elsewhere
 from mlctl.cli.handing_over import ending
 from mlctl.cli.interrupting import interruptible
 from mlctl.cli.options import confirm, emit_json
@@ -87,7 +88,8 @@ def _locked(work: _Work) -> int:
         work.begun = True
         with aloud():
             changed = () if request.saved is None else priced.differing(request.saved.plan, plan)
-            show_plan(plan, [*workspace.warnings, *changed], operation.name, as_json=request.as_json)
+            told = [*workspace.warnings, *changed, *made_elsewhere(workspace, plan, session.ledger, context)]
+            show_plan(plan, told, operation.name, as_json=request.as_json)
         _refuse(work, plan, session, context)
         moves = any(rollback.sets(change) for change in plan)  # a build that is chosen again is no change, and yet one
         asks = moves if operation.target else not plan.empty

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mlctl.cli.elsewhere import made_elsewhere
 from mlctl.cli.options import (
     AsJson,
     Exclude,
@@ -102,13 +103,14 @@ def plan(
         from mlctl.engine.saved.compare import compare
 
         show_comparison(compare(planfile.read(diff), found, saved), diff, as_json=as_json)
-    elif not as_markdown:
-        show(workspace, found, operation.name, as_json=as_json, verbose=verbose)
-    told: Sequence[Diagnostic] = ()
+    elsewhere = made_elsewhere(workspace, found, ledger, context)
+    if diff is None and not as_markdown:
+        show(workspace, found, operation.name, elsewhere, as_json=as_json, verbose=verbose)
+    told: Sequence[Diagnostic] = elsewhere
     try:
-        told = show_verdicts(found, project, ledger, context.prices, as_json=as_json)
+        told = elsewhere + show_verdicts(found, project, ledger, context.prices, as_json=as_json)
     except MlctlError as error:
-        told = error.diagnostics
+        told = [*elsewhere, *error.diagnostics]
         raise error if out is None else _unsaved(error, out) from None
     finally:
         if as_markdown:  # a comment has all in one place, what refuses the plan first
@@ -147,10 +149,18 @@ def _comment(found: Plan, told: Sequence[Diagnostic]) -> None:
         sys.stdout.flush()
 
 
-def show(workspace: Workspace, found: Plan, operation: str, *, as_json: bool, verbose: bool = False) -> None:
+def show(
+    workspace: Workspace,
+    found: Plan,
+    operation: str,
+    noticed: Sequence[Diagnostic],
+    *,
+    as_json: bool,
+    verbose: bool = False,
+) -> None:
     """Print a plan for people or for machines."""
     with aloud():
-        told = [*workspace.warnings, *_at_work(workspace)]
+        told = [*workspace.warnings, *noticed, *_at_work(workspace)]
         show_plan(found, told, operation, as_json=as_json, verbose=verbose)
 
 

@@ -63,6 +63,21 @@ def test_two_machines_share_one_state(project: Path, tmp_path: Path) -> None:
     assert "fsck.no-folder" in elsewhere.stderr  # the profile is on the machine that made it
 
 
+def test_what_another_machine_made_is_not_let_go_without_a_word(project: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(project, there)
+    assert run(project, "apply", "--auto-approve").returncode == 0
+    for look in (("plan", "--destroy"), ("plan", "--refresh-only"), ("plan", "--refresh-only", "--json")):
+        found = run(there, *look)
+        assert "state.made-elsewhere" in found.stdout + found.stderr, look
+        assert "state.made-elsewhere" not in run(project, *look).stderr
+    assert "state.made-elsewhere" not in run(there, "plan").stderr  # it makes them here, and removes nothing
+    gone = run(there, "destroy", "--auto-approve")
+    assert (gone.returncode, "state.made-elsewhere" in gone.stderr) == (0, True)
+    assert "datasets.visits" in gone.stderr
+    assert list((project / ".mlctl" / "default" / "objects" / "datasets.visits").iterdir())
+
+
 def test_without_credentials_the_error_says_what_to_set_and_nothing_is_printed_of_them(
     project: Path, tmp_path: Path
 ) -> None:
