@@ -119,7 +119,9 @@ def llm_job(
         adapter=adapter,
         admission=admission(spec.serve),
         timeout_seconds=spec.serve.timeout,
-        log=PredictionLog(folder=predictions, features=False, keep_days=spec.log.days) if spec.log.predictions else None,
+        log=PredictionLog(folder=predictions, features=False, keep_days=spec.log.days)
+        if spec.log.predictions
+        else None,
         observe=observation(spec, predictions),
     )
 
