@@ -66,16 +66,23 @@ def session(connection: Mapping[str, str]) -> Iterator[Any]:
 
 def columns(connection: Any, relation: str) -> dict[str, str]:
     """The columns of a relation in order, as DuckDB types in lower case. Raises MlctlError for names that are no columns."""
-    cursor = connection.execute(f"SELECT * FROM {relation} AS t LIMIT 0")  # noqa: S608 (a quoted name, or the user's query)
-    found = [(item.name, _duckdb_type(item)) for item in cursor.description or ()]
+    found = [(item.name, _duckdb_type(item)) for item in _described(connection, relation)]
     return named_once(found)
 
 
 def plain(connection: Any, relation: str) -> str:
     """The relation with every column being of the type that `columns` says: others are cast, such as JSON to text."""
-    cursor = connection.execute(f"SELECT * FROM {relation} AS t LIMIT 0")  # noqa: S608 (a quoted name, or the user's query)
-    parts = [_cast(item) for item in cursor.description or ()]
+    parts = [_cast(item) for item in _described(connection, relation)]
     return relation if not any("::" in part for part in parts) else f"(SELECT {', '.join(parts)} FROM {relation} AS t)"  # noqa: S608 (names are quoted)
+
+
+def _described(connection: Any, relation: str) -> Any:
+    """The columns as the server describes them. This is the first that it hears of a relation, and the one place that refuses
+    what is more than one statement, of which another could end the transaction that keeps the rest from writing: PostgreSQL
+    takes several in its simple protocol only, and answers in binary only in the other.
+    """
+    query = f"SELECT * FROM {relation} AS t LIMIT 0"  # noqa: S608 (a quoted name, or the user's query)
+    return connection.execute(query, binary=True).description or ()
 
 
 def _cast(column: Any) -> str:

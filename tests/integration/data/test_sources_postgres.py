@@ -315,3 +315,14 @@ def test_names_of_schemas_and_odd_tables(ctx: Context, server: Postgres) -> None
     server.execute(f'CREATE SCHEMA "{name}"', f'CREATE TABLE "{name}"."Größe ""x""" (id int)')
     assert table(ctx, server, f'"{name}"."Größe ""x"""').outputs["rows"] == 0
     server.execute(f'DROP SCHEMA "{name}" CASCADE')
+
+
+def test_a_query_cannot_end_the_transaction_that_keeps_it_from_writing(ctx: Context, server: Postgres) -> None:
+    server.execute("CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
+    query = "SELECT 1 AS a) AS t; COMMIT; DELETE FROM t; SELECT 1 AS a FROM (SELECT 1 AS a"
+    assert problem(ctx, server, query=query) == "data.bad-query"
+    assert rows(ctx, table(ctx, server), "id") == [[1]]
+    assert rows(ctx, table(ctx, server, query="SELECT 'a;b' AS \"x;y\", '%s' AS z -- one; two"), "*") == [["a;b", "%s"]]
+    assert table(ctx, server, query="SELECT relacl FROM pg_class").outputs["columns"] == {
+        "relacl": "varchar"
+    }  # no binary form
