@@ -10,7 +10,9 @@ from re import Match
 
 _KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON web token
+    # a JSON web token: where it stands alone its head may be of any length. Behind a dash it may not, or each `eyJ-` of a text
+    # full of them would be read to the end; and nothing of it is read twice
+    r"|(?:(?<![\w-])eyJ[\w-]{8,}+|\beyJ[\w-]{8,1024}+)\.[\w-]{8,}+\.[\w-]*+"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{30,}"
     r"|\b(?:sk|pk|rk|ghp|gho|ghs|github_pat|glpat|hf|xox[abprs]|npm|pypi)[-_][\w-]{16,}"
 )

@@ -33,6 +33,8 @@ from mlctl.runtime.middleware.redaction import masked
         ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "Authorization: Basic [key]"),
         ("postgres://bob:hunter2pw@localhost/db", "postgres://bob:[key]@localhost/db"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "[key]"),
+        ("jwt-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc.", "jwt-[key]."),
+        (f"eyJ{'a' * 4000}.eyJzdWIiOiIxIn0.abc", "[key]"),  # with the certificates in its head
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "[key]"),
     ],
 )
@@ -73,6 +75,9 @@ def test_what_only_looks_like_it_stays(text: str) -> None:
         "secret_" * 10_000,
         "://a:" * 20_000,
         "://" + "a" * 80_000,
+        "eyJ-" * 20_000,
+        "eyJ-" * 256 + "." + "a" * 80_000,
+        ("eyJ-" * 64 + ".") * 300,
     ],
 )
 def test_no_text_takes_long(text: str) -> None:
