@@ -7,6 +7,7 @@ what is late, came twice, or belongs to no request is counted too, so that nobod
 from __future__ import annotations
 
 import hmac
+import io
 import ipaddress
 import json
 import queue
@@ -27,6 +28,7 @@ from mlctl.stats.bandit import ArmRewards
 
 _MOST_BYTES, _MOST_REWARDS, _LONGEST_ID, _LARGEST = 1024 * 1024, 1000, 256, 1e12
 _CONNECTIONS, _IDLE_SECONDS, _TAKING_SECONDS = 64, 15.0, 30.0
+_WHOLE_SECONDS = 15.0  # within which a request that has begun is here, however busily its sender trickles
 _UPDATE_SECONDS = 1.0
 
 _Asked = tuple[list[Reward], Future[list[str]]]
@@ -231,6 +233,7 @@ class _Metrics:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # five, as is usual, let the sixth of a burst wait a second for its connection
 
     def __init__(self, address: tuple[str, int], rewards: Rewards) -> None:
         self.rewards = rewards
@@ -258,11 +261,53 @@ class _Server(ThreadingHTTPServer):
         """A client that went away is no news."""
 
 
+class _Bounded(io.RawIOBase):
+    """What a client sends: it may wait before a request, but one that has begun has to be whole in time."""
+
+    def __init__(self, connection: socket) -> None:
+        self._connection = connection
+        self._deadline: float | None = None  # None while no byte of a request has come
+
+    def next(self) -> None:
+        """A request is over, and another may follow."""
+        self._deadline = None
+
+    def readable(self) -> bool:
+        """It is for reading."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """What has come. Raises TimeoutError."""
+        left = _IDLE_SECONDS if self._deadline is None else self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        try:
+            size = self._connection.recv_into(buffer)
+        finally:
+            self._connection.settimeout(_IDLE_SECONDS)  # of answers
+        if self._deadline is None:
+            self._deadline = time.monotonic() + _WHOLE_SECONDS
+        return size
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        """Read by the clock."""
+        super().setup()
+        self.rfile.close()
+        self._bounded = _Bounded(self.connection)
+        self.rfile = io.BufferedReader(self._bounded)
+
+    def handle_one_request(self) -> None:
+        """A request, for which the clock begins anew."""
+        self._bounded.next()
+        super().handle_one_request()
 
     def do_POST(self) -> None:
         """Take rewards."""

@@ -7,8 +7,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,47 @@ def test_beyond_this_machine_a_token_is_needed(tmp_path: Path) -> None:
         assert ask(rewards, "GET", "/healthz") == (200, {"status": "ok"})
     finally:
         rewards.close()
+
+
+@pytest.mark.parametrize(
+    "begun", [b"GET /healthz HTTP/1.1\r\nX: ", b"POST /rewards HTTP/1.1\r\nContent-Length: 900\r\n\r\n"]
+)
+def test_who_sends_a_request_byte_by_byte_does_not_keep_others_out(
+    rewards: Rewards, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr("mlctl.runtime.controller.rewards._WHOLE_SECONDS", 0.5)
+    began = time.monotonic()
+    slow = [socket.create_connection(("127.0.0.1", rewards.port), timeout=10) for _ in range(64)]
+    assert (
+        time.monotonic() - began < 5
+    )  # a burst is let in at once: whoever does not fit into the queue waits for seconds
+    try:
+        for sender in slow:
+            sender.sendall(begun)
+        deadline, status = time.monotonic() + 10, 0
+        while status != 200 and time.monotonic() < deadline:
+            for sender in slow:
+                with suppress(OSError):
+                    sender.sendall(b" ")
+            time.sleep(0.1)
+            with suppress(OSError, HTTPException):  # turned away with the others for now
+                status = ask(rewards, "GET", "/metrics")[0]
+        assert status == 200
+    finally:
+        for sender in slow:
+            sender.close()
+
+
+def test_a_connection_may_be_used_again_after_a_pause(rewards: Rewards, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlctl.runtime.controller.rewards._WHOLE_SECONDS", 0.3)
+    connection = HTTPConnection("127.0.0.1", rewards.port, timeout=10)
+    try:
+        for number in range(2):
+            connection.request("POST", "/rewards", json.dumps({"request_id": str(number), "reward": 1}))
+            assert connection.getresponse().read().endswith(b'"waiting"}')
+            time.sleep(0.5)
+    finally:
+        connection.close()
 
 
 def test_shares_follow_the_rewards_of_the_versions_in_force(ledger: Ledger, tmp_path: Path) -> None:
