@@ -22,6 +22,7 @@ from mlctl.types.jobs.server import server_url
 _MAX_BODY_BYTES = 8 * 1024 * 1024
 _MAX_KEYS = 10_000
 _DRAIN_SECONDS = 10.0
+_BODY_SECONDS = 30.0  # within which a body has to arrive
 _AWAY = ("features.store-down", "features.store-gone")
 
 
@@ -91,7 +92,10 @@ class FeatureServer:
             answered = await asyncio.to_thread(self._rows, what, name, rows)
             return self._json(200, {"rows": answered})
         except Refused as refused:
-            return self._json(refused.status, {"code": refused.code, "message": refused.message})
+            closing = (
+                {"connection": "close"} if refused.status in (408, 413) else {}
+            )  # the rest of the body is not read
+            return self._json(refused.status, {"code": refused.code, "message": refused.message}, closing)
         except MlctlError as error:
             problem = error.diagnostics[0]
             away = problem.code in _AWAY
@@ -172,16 +176,19 @@ def _endpoint(method: Any) -> Any:
 
 
 async def _body(request: Any) -> Any:
-    """The body as JSON, read only up to the limit. Raises Refused."""
+    """The body as JSON, read only up to the limit, and only for a while. Raises Refused."""
     from starlette.requests import ClientDisconnect
 
-    data = b""
+    data = bytearray()
     try:
-        async for part in request.stream():
-            data += part
-            if len(data) > _MAX_BODY_BYTES:
-                raise Refused(413, "features.too-large", f"the body is larger than {_MAX_BODY_BYTES} bytes")
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                data += part
+                if len(data) > _MAX_BODY_BYTES:
+                    raise Refused(413, "features.too-large", f"the body is larger than {_MAX_BODY_BYTES} bytes")
         return json.loads(data)
+    except TimeoutError:
+        raise Refused(408, "features.slow-request", "the body did not arrive in time") from None
     except ClientDisconnect:
         raise Refused(499, "features.disconnected", "the client went away") from None
     except (ValueError, RecursionError):
@@ -220,13 +227,21 @@ def _row(row: Any, answers: Answers) -> tuple[dict[str, Any], dict[str, float | 
         )
     for name in answers.request:
         value = row.get(name)
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
-        ):
+        if value is not None and not _is_number(value):
             raise Refused(400, "features.bad-request", f"`{name}` is a number, or null")
     return {name: row[name] for name in names if name in row}, {
         name: row[name] for name in answers.request if name in row
     }
+
+
+def _is_number(value: object) -> bool:
+    """Whether a float holds it: a whole number in JSON may have thousands of digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _finite(value: Any) -> Any:
