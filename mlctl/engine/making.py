@@ -45,6 +45,7 @@ class Making:
         intent = self._intent(prior)
         session.record(intent)
         try:
+            self._make_room()
             outcome, more = self._touch(prior)
             outcome = secrecy.kept(outcome, self.ctx.secrets)
         except Exception as error:
@@ -69,6 +70,10 @@ class Making:
         )
         session.record(record)
         return record
+
+    def _make_room(self) -> None:
+        """The folder of all objects, before a tool makes it: rows, logs and models are in there, with the mode that each tool chose."""
+        self.ctx.folder(self.desired.key).parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _touch(self, prior: Record | None) -> tuple[Outcome, dict[str, object]]:
         """What the tool made of it, and what else is to be kept of how."""

@@ -1,6 +1,7 @@
 """Apply tells what came of each step whatever goes wrong: in the tool, on the disk, in a kind, at a gate."""
 
 import errno
+import os
 import threading
 import time
 from pathlib import Path
@@ -43,6 +44,15 @@ def test_a_full_disk_is_no_bug_of_the_kind(world: World, monkeypatch: pytest.Mon
     assert problem.code == "system.refused"
     assert "No space left on device" in problem.summary
     assert "/data/model.bin" in problem.why
+
+
+def test_what_objects_are_made_of_is_for_nobody_else(world: World) -> None:
+    umask = os.umask(0)
+    try:
+        world.apply({"builds.a": {}})
+    finally:
+        os.umask(umask)
+    assert (world.home / "objects").stat().st_mode & 0o777 == 0o700  # rows, logs and models, whatever tool wrote them
 
 
 def test_a_step_whose_state_cannot_be_told_after_its_failure_is_still_told(
