@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlctl.files import atomic
 from mlctl.runtime.controller.packing import name_of, pack, records, unread
 from mlctl.runtime.controller.tail import Tail
 from mlctl.stats.bandit import ArmRewards
@@ -246,6 +247,8 @@ def _append(path: Path, data: bytes) -> None:
             if os.write(handle, data) < len(data):
                 raise OSError(28, "No space left on device", str(path))
             os.fsync(handle)
+            if not size:
+                atomic.sync_folder(path.parent)  # the file is new: its name has to be there after a loss of power too
         except OSError:
             os.ftruncate(handle, size)
             raise

@@ -204,6 +204,16 @@ def test_many_senders_at_once_share_a_write_and_lose_nothing(rewards: Rewards, t
     assert len({json.loads(line)["request_id"] for line in lines}) == len(lines) == 160
 
 
+def test_the_file_of_a_day_is_on_the_disk_too_and_not_only_what_is_in_it(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("mlctl.files.atomic.sync_folder", synced.append)
+    take(ledger, "a", 1.0)
+    take(ledger, "b", 1.0)
+    assert [path.resolve() for path in synced] == [next(tmp_path.rglob("*.jsonl")).parent.resolve()]
+
+
 def test_what_cannot_be_written_is_not_taken(rewards: Rewards, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
