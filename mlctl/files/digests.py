@@ -14,8 +14,9 @@ from mlctl.types.value import digest
 # A file changed this shortly before it was digested may change again within the same tick of its clock; it is not remembered.
 _RACY_NANOSECONDS = 2_000_000_000
 _DIGITS = 64  # of a digest
-_SMALL = 1 << 20  # bytes; below it a map of the file costs more than reading it
+_SMALL = 1 << 20  # bytes; up to it a file is read at once
 _LARGE = 16 << 20  # bytes; above it threads share the work
+_BLOCK = 16 << 20  # bytes; enough for them to share
 _MOST_UNUSED = 200_000  # entries that are kept though nobody asked for them this time
 
 # The cache file: one line that says what it is and the digest of the rest, then a line for each file with its digest, its
@@ -108,10 +109,16 @@ def _of(data: bytes) -> str:
 
 
 def _read(name: str, size: int) -> str:
+    """The digest of what stands in a file. It is read, not mapped: a file that is cut short meanwhile, as `cp` does to the one it
+    replaces, would end the process by SIGBUS."""
     from blake3 import blake3
 
     if size < _SMALL:
         with open(name, "rb") as stream:
             return _of(stream.read())
     threads = (os.cpu_count() or 1) if size >= _LARGE else 1
-    return str(blake3(max_threads=threads).update_mmap(name).hexdigest())
+    found, block = blake3(max_threads=threads), memoryview(bytearray(min(size, _BLOCK)))
+    with open(name, "rb", buffering=0) as stream:
+        while count := stream.readinto(block):
+            found.update(block[:count])
+    return str(found.hexdigest())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from mlctl.files.digests import FileDigests
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -88,3 +92,18 @@ def test_a_large_file_has_the_same_digest_however_it_is_read(tmp_path: Path) -> 
         path.write_bytes(os.urandom(1024) * (size // 1024 + 1))
         os.truncate(path, size)
         assert FileDigests().file(path) == blake3(path.read_bytes()).hexdigest(), size
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_does_not_end_the_command(tmp_path: Path) -> None:
+    program = (
+        "import os, sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from mlctl.files.digests import FileDigests\n"
+        "path = Path(sys.argv[1])\n"
+        "path.touch()\n"
+        "os.truncate(path, 1 << 30)\n"
+        "threading.Timer(0.05, os.truncate, (path, 10)).start()\n"
+        "FileDigests().file(path)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "data")], check=False, cwd=ROOT)
+    assert done.returncode == 0  # a map of the file ends the process by SIGBUS, without a word
