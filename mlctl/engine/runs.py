@@ -291,19 +291,26 @@ def share(run: RunFolder, store: Store) -> None:
 
 
 def fetch(runs: Runs, store: Store) -> None:
-    """Bring the runs of others, as they are kept beside the state, into this folder."""
+    """Bring the runs of others, as they are kept beside the state, into this folder; but for those that are no run any more.
+
+    The history is told from what is left: one damaged object of a bucket must not stand in the way of every command.
+    """
     here = {run.id for run in runs.kept()}
     for name in store.documents(_SHARED):
         id = name.removesuffix(".json").rpartition("-")[2]
         data = store.get_document(name) if id not in here else None
         if data is None:
             continue
-        stored = json.loads(data)
+        try:
+            stored = json.loads(data)
+            begun = calendar.timegm(time.strptime(Run.from_json(stored["run"]).since, _TIME))
+            plan = dict(stored["plan"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
         path = runs.folder / id
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic.write_json(path / PLAN_FILE, stored["plan"])
-        begun = time.strptime(stored["run"]["since"], _TIME)
-        os.utime(path / PLAN_FILE, (calendar.timegm(begun),) * 2)
+        atomic.write_json(path / PLAN_FILE, plan)
+        os.utime(path / PLAN_FILE, (begun, begun))
         atomic.write_json(path / RUN_FILE, stored["run"])
 
 

@@ -138,3 +138,18 @@ def test_history_is_shared_beside_the_state(tmp_path: Path) -> None:
     assert yours.kept()[0].read() == mine.find(ids[-1]).read()
     assert yours.kept()[0].saved() == SAVED
     assert not yours.running()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"garbage", b"[]", b"{}", b'{"run": {"since": "x"}, "plan": {}}', b'{"run": 7, "plan": {}}', b"[" * 90_000],
+)
+def test_a_damaged_run_beside_the_state_hides_no_other(tmp_path: Path, damaged: bytes) -> None:
+    store, mine, yours = LocalStore(tmp_path / "state"), Runs(tmp_path / "mine"), Runs(tmp_path / "yours")
+    run = mine.begin("apply", SAVED)
+    share(run, store)
+    run.let_go()
+    store.put_document("runs/2020-01-01T000000Z-beef.json", damaged)
+    fetch(yours, store)
+    assert [found.id for found in yours.kept()] == [run.id]
+    assert [path.name for path in yours.folder.iterdir()] == [run.id]
