@@ -168,3 +168,13 @@ def test_a_file_that_is_replaced_while_it_is_read_is_told_and_the_next_apply_is_
     assert [item.code for item in caught.value.diagnostics] == ["data.changed-while-reading"]
     made = dataset(ctx, "d", path="d.parquet")
     assert (made.outputs["rows"], made.outputs["columns"]) == (10, {"s": "varchar", "m": "bigint"})
+
+
+def test_a_column_of_a_text_file_is_read_by_its_type_before_it_is_turned_into_another(ctx: Context) -> None:
+    """DuckDB would else read the text itself as the other type: `true` is no number, and `1.50` is not the text of 1.5."""
+    write(ctx, "a.csv", "member,paid,price\ntrue,yes,1.50\nfalse,no,2.00\n")
+    write(ctx, "b.jsonl", '{"member": true, "price": 1.50}\n{"member": false, "price": 2.00}\n')
+    turned = "price::VARCHAR, member::DOUBLE"
+    made = dataset(ctx, "a", path="a.csv")
+    assert rows(ctx, made, f"{turned}, CAST(paid AS DOUBLE)") == [["1.5", 1.0, 1.0], ["2.0", 0.0, 0.0]]
+    assert rows(ctx, dataset(ctx, "b", path="b.jsonl"), turned) == [["1.5", 1.0], ["2.0", 0.0]]
