@@ -182,9 +182,10 @@ def _unfinished(kind: Kind, key: ObjectKey, prior: Record, seen: Observed | None
             return Change(Action.RESUME, key, Reason.UNFINISHED, detail=detail, field_class=kind.field_class)
     made = seen is not None and prior.id is not None and prior.pending is Pending.APPLY
     action = _again(kind, Action.UPDATE if made else Action.CREATE)
-    return Change(
-        action, key, Reason.UNFINISHED, detail=detail or "an earlier apply was cut off", field_class=kind.field_class
+    told = (
+        "an earlier apply was cut off" if prior.failure is None else f"an earlier apply failed: {prior.failure.summary}"
     )
+    return Change(action, key, Reason.UNFINISHED, detail=detail or told, field_class=kind.field_class)
 
 
 def _again(kind: Kind, otherwise: Action) -> Action:

@@ -54,8 +54,9 @@ def _health(record: Record, kinds: Callable[[str], Kind], ctx: Context) -> Healt
         described = asking.describe(kind, record) if seen is not None and record.complete else ""
     except MlctlError as error:
         return Health(record.key.address, "unknown", at, "; ".join(item.summary for item in error.diagnostics))
+    failed = "" if record.complete or record.failure is None else f"an earlier apply failed: {record.failure.summary}"
     if seen is None:
-        return Health(record.key.address, "unfinished" if not record.complete else "gone", at, "")
+        return Health(record.key.address, "unfinished" if not record.complete else "gone", at, failed)
     condition: str = seen.condition
     if not record.complete and seen.condition is Condition.READY:
         condition = "unfinished"
@@ -65,5 +66,5 @@ def _health(record: Record, kinds: Callable[[str], Kind], ctx: Context) -> Healt
         record.key.address,
         condition,
         at,
-        seen.detail or described or (record.gate.summary if record.gate is not None else ""),
+        seen.detail or failed or described or (record.gate.summary if record.gate is not None else ""),
     )

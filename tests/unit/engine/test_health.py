@@ -40,3 +40,12 @@ def test_one_that_cannot_be_asked_is_unknown(world: World) -> None:
         return world.kinds[section]
 
     assert conditions(world, kinds) == {"builds.a": "unknown", "services.s": "ready", "things.b": "ready"}
+
+
+def test_what_failed_says_why(world: World) -> None:
+    world.tool.faults = {len(world.tool.calls): "refuse"}
+    world.apply({"builds.a": {"value": 1, "gate": 3}, "services.s": {}, "things.b": {}, "builds.z": {"value": 7}})
+    ledger = Ledger(LocalStore(world.home).read())
+    [found] = [item for item in survey(ledger, world.kinds.__getitem__, world.context()) if item.address.name == "z"]
+    assert found.condition == "unfinished"
+    assert found.detail.startswith("an earlier apply failed: ")

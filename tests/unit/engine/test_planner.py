@@ -236,6 +236,13 @@ def test_a_failure_skips_its_dependents_only(world: World) -> None:
     assert steps(world.plan(blocks))["builds.model"] == (Action.RUN, Reason.UNFINISHED)
 
 
+def test_the_plan_after_a_failure_says_what_failed(world: World) -> None:
+    world.tool.faults = {1: "refuse"}
+    world.apply(CHAIN)
+    [step] = [item for item in world.plan(CHAIN).changes if str(item.address) == "builds.model"]
+    assert step.detail.startswith("an earlier apply failed: ")
+
+
 @pytest.mark.contract(8)
 def test_a_target_brings_what_it_depends_on_and_leaves_the_rest(world: World) -> None:
     plan = world.plan(CHAIN, Selection((Address("builds", "model"),)))
