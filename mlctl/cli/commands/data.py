@@ -61,7 +61,7 @@ def profile(
             raise MlctlError.of(
                 "cli.usage", "a page shows one dataset", f"the project has {len(chosen)}", "name one of them"
             )
-    code = _up_to_date(workspace, "profile", chosen, parallelism, as_json=as_json)
+    code = _up_to_date(workspace, "profile", chosen, parallelism, asked=[] if name is None else [name], as_json=as_json)
     if code is not ExitCode.OK:
         return code
     records = workspace.records()
@@ -105,7 +105,7 @@ def check(
 ) -> int:
     """Apply them, and print the verdicts."""
     chosen = _chosen(workspace, "data_checks", names or [])
-    code = _up_to_date(workspace, "check", chosen, parallelism, as_json=as_json)
+    code = _up_to_date(workspace, "check", chosen, parallelism, asked=names or [], as_json=as_json)
     if code not in (ExitCode.OK, ExitCode.GATE_FAILED):
         return code
     records = workspace.records()
@@ -224,9 +224,18 @@ def _chosen(workspace: Workspace, section: str, names: Sequence[str]) -> tuple[A
 
 
 def _up_to_date(
-    workspace: Workspace, command: str, chosen: tuple[Address, ...], parallelism: int, *, as_json: bool
+    workspace: Workspace,
+    command: str,
+    chosen: tuple[Address, ...],
+    parallelism: int,
+    *,
+    asked: Sequence[str],
+    as_json: bool,
 ) -> int:
-    """Apply what is not made or stale; where nothing is, nothing is locked or told. Gives the exit code."""
+    """Apply what is not made or stale; where nothing is, nothing is locked or told. Gives the exit code.
+
+    `asked` are the names that the command was given: the command that goes on is the same one.
+    """
     operation = Operation(f"data {command}", Selection(chosen))
     plan = operation.plan(workspace.project, *workspace.reader())
     workspace.digests.save()
@@ -235,7 +244,7 @@ def _up_to_date(
     request = Request(
         operation,
         workspace.project,
-        again=again(workspace, "data", {"": [command, *(address.name for address in chosen)]}),
+        again=again(workspace, "data", {"": [command, *asked]}),
         approved=True,
         as_json=as_json,
         parallelism=parallelism,
