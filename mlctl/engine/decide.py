@@ -46,7 +46,8 @@ def decide(
         if current is None:
             return Change(Action.CREATE, key, Reason.NEW, field_class=kind.field_class)
         fields = explain(kind, desired, current)
-        reason = Reason.REQUESTED if requested and not fields else _reason(fields)
+        written = "spec" not in desired.parts or desired.parts["spec"] != current.parts.get("spec")
+        reason = Reason.REQUESTED if requested and not fields else _reason(fields, written=written)
         return Change(_again(kind, Action.REPLACE), key, reason, fields, field_class=gravest(kind, fields))
     if requested:
         return Change(_again(kind, Action.REPLACE), key, Reason.REQUESTED, field_class=kind.field_class)
@@ -216,11 +217,14 @@ def _content_changes(kind: Kind, desired: Desired, current: Record) -> tuple[Fie
     return tuple(FieldChange(name, old, new, old) for name, old, new in pairs if old != new)
 
 
-def _reason(fields: Iterable[FieldChange]) -> Reason:
-    """The reason that says most: a known field, then content, then an input, then an input still to come."""
+def _reason(fields: Iterable[FieldChange], *, written: bool = True) -> Reason:
+    """The reason that says most: a known field, then content, then an input, then an input still to come.
+
+    Where nothing else is `written` in the block, a field that changed holds what an input gave.
+    """
     fields = tuple(fields)
     known = [item for item in fields if not contains_unknown(item.new)]
-    if any(":" not in item.path and item.field_class is not FieldClass.METADATA for item in known):
+    if written and any(":" not in item.path and item.field_class is not FieldClass.METADATA for item in known):
         return Reason.SPEC
     if any(":" in item.path and not item.path.startswith("input:") for item in known):
         return Reason.CONTENT

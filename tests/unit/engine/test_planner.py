@@ -63,6 +63,21 @@ def test_a_changed_build_runs_again_and_what_depends_on_it_may(world: World) -> 
     assert [(item.path, item.old, item.new) for item in change(plan, "builds.data").fields] == [("value", 2, 4)]
 
 
+def test_a_field_that_holds_what_an_input_gave_is_no_change_of_the_project(world: World) -> None:
+    blocks: Blocks = {"builds.data": {"value": 2}, "builds.model": {"value": 4, "label": "${builds.data.digest}"}}
+    world.apply(blocks)
+    applied = world.apply(edited(blocks, "builds.data", value=8))
+    assert applied is not None
+    assert {str(step.change.address): step.change.reason for step in applied.done} == {
+        "builds.data": Reason.SPEC,
+        "builds.model": Reason.INPUT,
+    }
+    written = edited(blocks, "builds.data", value=20)
+    applied = world.apply(edited(written, "builds.model", value=5))
+    assert applied is not None
+    assert {step.change.reason for step in applied.done} == {Reason.SPEC}
+
+
 @pytest.mark.contract(5)
 def test_the_same_output_stops_there(world: World) -> None:
     world.apply(CHAIN)
