@@ -103,7 +103,7 @@ def _of(column: Mapping[str, Any], rows: int) -> Iterator[tuple[str, str]]:
         yield "unique", "about as many distinct values as rows: a key, which no model learns from"
     elif column["type"] == "varchar" and distinct > _MANY_VALUES:
         yield "high-cardinality", f"about {distinct:,} distinct texts: too many for categories, and too many to compare"
-    if values >= _FEW_ROWS:
+    if values >= _FEW_ROWS and distinct > 2:  # of two values, such as those of a label, the rarer one is no tail
         yield from _shape(column)
 
 
