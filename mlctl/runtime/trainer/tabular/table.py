@@ -78,7 +78,10 @@ def load_rows(
                 write_parquet(connection, f"SELECT * FROM {source}", joined)
             source = add_transformed(connection, joined, transformations, computed)
         chosen = list(columns) if columns is not None else features
-        _check_types(labels, columns_of(connection, source), chosen, target, given=columns is not None or bool(views))
+        types = columns_of(connection, source)
+        if not only_row(connection, f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT 1)")[0]:
+            types = dict.fromkeys(types, "double")  # in a text file without rows each column looks like text
+        _check_types(labels, types, chosen, target, given=columns is not None or bool(views))
         keys = sorted(key.name for key in keys_of(views)) or [name for name in labels.key if name != labels.timestamp]
         names, timed = identity if identity is not None else (keys, labels.timestamp is not None)
         rows = Rows(folder / "table.parquet", 0, list(names), timed, chosen, target)
@@ -198,10 +201,11 @@ def _check_types(labels: TableInput, types: dict[str, str], chosen: list[str], t
     text = [name for name in [*chosen, target] if types[name].split("(")[0] not in NUMBERS]
     if text:
         shown = ", ".join(f"`{name}` ({types[name]})" for name in text)
+        left = ", ".join(name for name in chosen if name not in text)
         fix = (
             "take them out, or turn them into numbers first"
-            if given
-            else f"list the columns to learn from: `columns: [{', '.join(name for name in chosen if name not in text)}]`"
+            if given or not left
+            else f"list the columns to learn from: `columns: [{left}]`"
         )
         raise MlctlError.of(
             "training.not-numeric", f"not numbers: {shown}", "the model reads numbers and booleans only", fix
