@@ -12,7 +12,7 @@ _MANY_CROSSED = 0.01  # of the units: then whoever splits them does not keep the
 _EXPOSURES = {
     "unreadable": "lines of the prediction log cannot be read",
     "shadow": "requests were copies for a shadow",
-    "chosen_by_client": "requests chose their arm by a header, and were not drawn",
+    "chosen_by_client": "requests were not drawn: they chose their arm by a header, or no gateway split them",
     "before_the_start": "requests came before the experiment began",
     "without_time": "exposures have no time that can be read",
     "without_unit": "exposures name no unit",

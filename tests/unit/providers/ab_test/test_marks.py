@@ -57,3 +57,8 @@ def test_units_that_an_earlier_look_had_and_the_data_have_no_more_are_told() -> 
     ]
     crossed = {**NOTHING, "exposures": {"rows": 9, "units": 900, "crossed": 3}}
     assert len(marks(crossed, outputs)) == 1  # they were seen in a second arm since, and that is told
+
+
+def test_requests_without_a_split_are_not_said_to_have_chosen_their_arm() -> None:
+    [told] = marks({**NOTHING, "exposures": {"units": 9, "crossed": 0, "chosen_by_client": 1506}}, FINE)
+    assert told == "1,506 requests were not drawn: they chose their arm by a header, or no gateway split them"
