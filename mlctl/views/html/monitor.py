@@ -29,7 +29,7 @@ def render(monitor: str, runs: Sequence[Mapping[str, Any]], found: Sequence[Seri
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
     return page(
         f"{monitor} over time",
-        f"<h1>{text(monitor)} over time</h1><p class='soft'>{len(runs)} runs: {told}. Red is an alarm; the dashed line is the "
+        f"<h1>{text(monitor)} over time</h1><p class='soft'>{_counted(len(runs), 'run')}: {told}. Red is an alarm; the dashed line is the "
         f"margin that an effect has to reach.</p>{plots}{more}"
         f"<h2>Runs</h2><div class='wide'><table><thead><tr><th>Run</th><th>Verdict</th><th>Summary</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>",
@@ -45,7 +45,10 @@ def _plot(series: Series) -> str:
     places = [_place(index, len(points), point.value, low, high) for index, point in enumerate(points)]
     drawn = _line([place for place in places if place is not None], "")
     edges = [_place(index, len(points), point.margin, low, high) for index, point in enumerate(points)]
-    drawn += _line([place for place in edges if place is not None], " stroke-dasharray='4 4' opacity='.5'")
+    margin = [place for place in edges if place is not None]
+    if len(margin) == 1:  # of a single run: across the whole plot
+        margin = [(_LEFT, margin[0][1]), (_WIDTH, margin[0][1])]
+    drawn += _line(margin, " stroke-dasharray='4 4' opacity='.5'")
     for place, point in zip(places, points, strict=True):
         if place is not None:
             drawn += (
@@ -63,7 +66,7 @@ def _plot(series: Series) -> str:
     )
     return (
         f"<figure><svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img'><title>{text(title)}</title>{frame}{drawn}</svg>"
-        f"<figcaption>{text(title)}: {series.alarms} alarms in {len(points)} runs</figcaption></figure>"
+        f"<figcaption>{text(title)}: {_counted(series.alarms, 'alarm')} in {_counted(len(points), 'run')}</figcaption></figure>"
     )
 
 
@@ -78,6 +81,10 @@ def _place(index: int, count: int, value: float | None, low: float, high: float)
 def _line(places: Sequence[tuple[float, float]], style: str) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     return f"<polyline fill='none' stroke='currentColor'{style} points='{path}'/>" if len(places) > 1 else ""
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _told(point: Point) -> str:
