@@ -20,6 +20,11 @@ def parse_duration(text: object) -> float:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`, `1,200 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def format_duration(seconds: float) -> str:
     """The shortest exact way to write seconds as a duration: 604800 is `7d`, 90 is `90s`."""
     for unit in ("d", "h", "m", "s"):

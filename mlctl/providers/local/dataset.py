@@ -22,6 +22,7 @@ from mlctl.types.job import LOG_FILE, RESULT_FILE
 from mlctl.types.jobs.profile import ProfileParams, Remote, dataset_digest
 from mlctl.types.ownership import differs
 from mlctl.types.state import Record
+from mlctl.types.units import counted
 from mlctl.types.value import Json, digest
 
 _MANY = 100  # files of one folder; for more of them one look at the folder is cheaper than one at each
@@ -141,7 +142,9 @@ class Dataset:
     def describe(self, prior: Record) -> str:
         """How large it is."""
         rows, columns = prior.outputs.get("rows"), prior.outputs.get("columns")
-        return f"{rows:,} rows, {len(columns)} columns" if isinstance(rows, int) and isinstance(columns, dict) else ""
+        if not isinstance(rows, int) or not isinstance(columns, dict):
+            return ""
+        return f"{counted(rows, 'row')}, {counted(len(columns), 'column')}"
 
 
 def _field(problem: Diagnostic, spec: DatasetSpec) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlctl.providers.evidently.trend import Point, Series
+from mlctl.types.units import counted
 from mlctl.views.html.plots import text
 from mlctl.views.html.profile import page
 from mlctl.views.human.style import figure
@@ -29,7 +30,7 @@ def render(monitor: str, runs: Sequence[Mapping[str, Any]], found: Sequence[Seri
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
     return page(
         f"{monitor} over time",
-        f"<h1>{text(monitor)} over time</h1><p class='soft'>{_counted(len(runs), 'run')}: {told}. Red is an alarm; the dashed line is the "
+        f"<h1>{text(monitor)} over time</h1><p class='soft'>{counted(len(runs), 'run')}: {told}. Red is an alarm; the dashed line is the "
         f"margin that an effect has to reach.</p>{plots}{more}"
         f"<h2>Runs</h2><div class='wide'><table><thead><tr><th>Run</th><th>Verdict</th><th>Summary</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>",
@@ -66,7 +67,7 @@ def _plot(series: Series) -> str:
     )
     return (
         f"<figure><svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img'><title>{text(title)}</title>{frame}{drawn}</svg>"
-        f"<figcaption>{text(title)}: {_counted(series.alarms, 'alarm')} in {_counted(len(points), 'run')}</figcaption></figure>"
+        f"<figcaption>{text(title)}: {counted(series.alarms, 'alarm')} in {counted(len(points), 'run')}</figcaption></figure>"
     )
 
 
@@ -81,10 +82,6 @@ def _place(index: int, count: int, value: float | None, low: float, high: float)
 def _line(places: Sequence[tuple[float, float]], style: str) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     return f"<polyline fill='none' stroke='currentColor'{style} points='{path}'/>" if len(places) > 1 else ""
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _told(point: Point) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mlctl.providers.local.profile import Remark
+from mlctl.types.units import counted
 from mlctl.views.html import plots
 from mlctl.views.html.plots import text
-from mlctl.views.human.data import moments, share, short_type
+from mlctl.views.human.data import distinct, moments, share, short_type
 from mlctl.views.human.style import figure
 
 MOST_CARDS = 300  # of columns; more of them make a page that no browser likes
@@ -40,7 +41,7 @@ def render(shown: Mapping[str, Any], found: Sequence[Remark], *, title: str, ver
     )
     return page(
         f"Profile of {title}",
-        f"<h1>{text(title)}</h1><p class='soft'>{rows:,} rows, {len(columns):,} columns. {made}{'.' if made else ''}{drawn}</p>"
+        f"<h1>{text(title)}</h1><p class='soft'>{counted(rows, 'row')}, {counted(len(columns), 'column')}. {made}{'.' if made else ''}{drawn}</p>"
         f"{_remarks(found)}<h2>Overview</h2>{_overview(columns, rows)}<h2>Columns</h2>{more}<div class='cards'>{cards}</div>",
     )
 
@@ -77,7 +78,7 @@ def _line(index: int, column: Mapping[str, Any], rows: int) -> str:
     plot = plots.mini(column["name"], shown["counts"]) if shown is not None and index < MOST_CARDS else ""
     return (
         f"<tr><td class='name'>{linked}</td><td class='mono'>{text(short_type(column['type']))}</td>"
-        f"<td class='n'>{share(column['nulls'], rows) or '0'}</td><td class='n'>{column['approx_distinct']:,}</td>{figures}<td>{plot}</td></tr>\n"
+        f"<td class='n'>{share(column['nulls'], rows) or '0'}</td><td class='n'>{distinct(column['approx_distinct'])}</td>{figures}<td>{plot}</td></tr>\n"
     )
 
 
@@ -101,7 +102,7 @@ def _plot(column: Mapping[str, Any], rows: int) -> str:
 def _figures(column: Mapping[str, Any], rows: int) -> str:
     levels = column["quantiles"] or {}
     pairs = [("nulls", f"{column['nulls']:,} ({share(column['nulls'], rows)})" if column["nulls"] else "0")]
-    pairs.append(("distinct", f"{column['approx_distinct']:,}"))
+    pairs.append(("distinct", f"{distinct(column['approx_distinct'])}"))
     names = ["min", "max", "mean", *levels]
     found = moments([column["min"], column["max"], column["mean"], *levels.values()])
     pairs += [(_level(name), item) for name, item in zip(names, found, strict=True) if item]

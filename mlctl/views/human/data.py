@@ -8,6 +8,7 @@ from typing import Any
 
 from mlctl.providers.local.profile import Remark
 from mlctl.types.state import Gate
+from mlctl.types.units import counted
 from mlctl.views.human.style import Paint, figure
 from mlctl.views.human.table import table
 from mlctl.views.human.text import safe
@@ -23,7 +24,9 @@ def profile(shown: Mapping[str, Any], name: str, found: Sequence[Remark], *, col
     """The columns of a dataset, one a line, and what is worth a look."""
     paint = Paint(color)
     listed = shown["columns"][:MOST_COLUMNS]
-    head = f"{paint(safe(name), 'bold')}: {shown['rows']:,} rows, {len(shown['columns']):,} columns\n\n"
+    head = (
+        f"{paint(safe(name), 'bold')}: {counted(shown['rows'], 'row')}, {counted(len(shown['columns']), 'column')}\n\n"
+    )
     heads = ["COLUMN", "TYPE", "NULLS", "DISTINCT", "MIN", "25 %", "50 %", "75 %", "MAX", "DISTRIBUTION"]
     text = head + table(heads, [_column(item, shown["rows"]) for item in listed], right=heads[2:9], color=color)
     if len(listed) < len(shown["columns"]):
@@ -45,7 +48,7 @@ def _column(column: Mapping[str, Any], rows: int) -> list[str]:
         column["name"],
         short_type(column["type"]),
         share(column["nulls"], rows),
-        _distinct(column["approx_distinct"]),
+        distinct(column["approx_distinct"]),
         *moments(ends),
         sparkline(column, rows),
     ]
@@ -65,7 +68,7 @@ def share(count: int, of: int) -> str:
     return f"{percent:.1f} %" if percent >= 0.1 else "<0.1 %"
 
 
-def _distinct(count: int) -> str:
+def distinct(count: int) -> str:
     """Distinct values: counted to 1-2 %, so that large ones are not written as if they were exact."""
     return f"{count:,}" if count < 1000 else f"~{float(f'{count:.2g}'):,.0f}"
 
@@ -146,9 +149,9 @@ def verdicts(address: str, rules: Sequence[Mapping[str, Any]], gate: Gate | None
 def _rule(item: Mapping[str, Any], paint: Paint) -> str:
     where = safe(" " + ", ".join(item.get("columns", ()))) if item.get("columns") else ""
     checked = item.get("checked_rows")
-    counted = f" ({checked:,} rows)" if item["passed"] and checked is not None else ""
+    judged = f" ({counted(checked, 'row')})" if item["passed"] and checked is not None else ""
     if item["passed"]:
-        return f"  {paint('✓', 'green')} {safe(item['rule'])}{where}{counted}\n"
+        return f"  {paint('✓', 'green')} {safe(item['rule'])}{where}{judged}\n"
     warns = item.get("severity") == "warn"
     mark = paint("!", "yellow") if warns else paint("✗", "red")
     text = f"  {mark} {safe(item['rule'])}{where}{' [warn]' if warns else ''}: {safe(item.get('reason', ''))}\n"

@@ -2,6 +2,8 @@
 
 import pytest
 
+from mlctl.views.html import profile as html
+from mlctl.views.human import data as human
 from mlctl.views.human.data import difference, moments, share, sparkline
 from mlctl.views.human.style import figure
 from mlctl.views.human.table import table
@@ -47,3 +49,22 @@ def test_datasets_without_a_common_column_are_not_called_the_same() -> None:
     found = {"a": side, "b": side, "added": [{"name": "x", "type": "bigint"}], "removed": [], "retyped": [], "keys": None, "notes": []}  # fmt: skip
     assert "No column stands in both" in difference({**found, "columns": []}, color=False)
     assert "same figures" in difference({**found, "columns": [{"changed": False}]}, color=False)
+
+
+@pytest.mark.parametrize("view", ["terminal", "page"])
+def test_an_estimate_of_distinct_values_is_not_written_as_if_it_were_exact_and_one_row_is_one(view: str) -> None:
+    column = {"name": "id", "type": "bigint", "nulls": 0, "approx_distinct": 3001, "min": None, "max": None, "mean": None, "std": None,
+              "quantiles": None, "quantile_rows": None, "top": [], "bins": None, "histogram": None, "infinite": 0}  # fmt: skip
+    shown = {"rows": 1, "columns": [column], "quantile_rows": 1}
+    said = (
+        human.profile(shown, "d", [], color=False)
+        if view == "terminal"
+        else html.render(shown, [], title="d", version="v", at="")
+    )
+    assert "~3,000" in said
+    assert "1 row, 1 column" in said
+
+
+def test_one_row_that_was_judged_is_one() -> None:
+    rule = {"rule": "outliers", "columns": ["b"], "passed": True, "checked_rows": 1}
+    assert "outliers b (1 row)" in human.verdicts("data_checks.one", [rule], None, color=False)

@@ -170,7 +170,7 @@ def test_read_looks_for_the_profile_and_the_files(ctx: Context) -> None:
     again = kind.read(prior, ctx)
     assert again is not None
     assert again.condition is Condition.READY
-    assert kind.describe(prior) == "12,345 rows, 1 columns"
+    assert kind.describe(prior) == "12,345 rows, 1 column"
 
 
 def test_what_an_earlier_version_made_without_a_profile_is_made_again(ctx: Context) -> None:
