@@ -83,14 +83,29 @@ class _BigQuery:
         self._dry = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
 
     def one(self, query: str) -> Sequence[Any]:
+        self._looked_at(query)
         return list(next(iter(self._client.query_and_wait(query))).values())
 
     def columns(self, query: str) -> dict[str, str]:
-        schema = self._client.query(query, job_config=self._dry).schema
+        schema = self._looked_at(query).schema
         return named_once([(item.name, bigquery_type(item.field_type, item.mode)) for item in schema])
 
     def batches(self, query: str) -> Iterator[Any]:
+        self._looked_at(query)
         yield from self._client.query_and_wait(query).to_arrow_iterable()
+
+    def _looked_at(self, query: str) -> Any:
+        """What BigQuery would make of a query, which costs nothing. Raises MlctlError for what is more than a question: BigQuery
+        runs scripts too, and a dataset's query could close the brackets that it is put in."""
+        found = self._client.query(query, job_config=self._dry)
+        if found.statement_type != "SELECT":
+            raise MlctlError.of(
+                "data.bad-query",
+                "a dataset's `query` is one SELECT",
+                f"BigQuery reads it as {str(found.statement_type).replace('_', ' ')}",
+                "write one SELECT, without a semicolon inside",
+            )
+        return found
 
     def dbapi(self) -> Any:
         from google.cloud.bigquery import dbapi

@@ -201,6 +201,8 @@ def append(path: Path, value: Mapping[str, Any]) -> None:
         if os.write(handle, data) != len(data):
             raise OSError(f"only a part of the line fitted into {path}")
         os.fsync(handle)
+        if not length:
+            atomic.sync_folder(path.parent)  # the file is new: its name has to be there after a loss of power too
     finally:
         os.close(handle)
 
