@@ -1,7 +1,8 @@
 """Bytes on disks and wires: what a checkpoint and a trained model weigh, what disk a training needs, and how long a copy takes.
 
 A checkpoint holds what is learnt in 32 bits with the optimizer's state: 12 bytes a parameter under Adam. Of adapters it holds
-them alone, not the base. One checkpoint more than are kept is there while the next is written, and the model at the end.
+them alone, not the base. One checkpoint more than are kept is there while the next is written, and the model at the end, which is
+a whole one even of adapters.
 """
 
 from __future__ import annotations
@@ -38,7 +39,17 @@ def checkpoint_bytes(setup: Setup) -> Range:
 
 
 def model_bytes(setup: Setup) -> Range:
-    """What is left of a training: the model's weights, or its adapters alone."""
+    """What is left of a training: the model's weights; of adapters they themselves and the base with them merged in, which is
+    written as the base is, most often in 16 bits, and in 32 where rounding would do harm."""
+    learnt = _learnt_bytes(setup)
+    if setup.method not in ADAPTERS:
+        return learnt
+    count = setup.parameters
+    return learnt + Range(count * HALF, weight_bytes(count), count * FP32 * _NAMES)
+
+
+def _learnt_bytes(setup: Setup) -> Range:
+    """What was learnt: all weights, or adapters alone."""
     count = setup.trained
     return Range(count * HALF, count * FP32, count * FP32 * _NAMES)
 
@@ -47,8 +58,7 @@ def disk_bytes(setup: Setup, keep: int, *, best: bool = False) -> Range:
     """The most that a training has on disk at once: the checkpoints it keeps, the one it writes, and the model; `best` for a
     copy of the best epoch's weights beside each checkpoint."""
     copies = checkpoint_bytes(setup) * (keep + 1)
-    weights = model_bytes(setup)
-    return copies + weights + (weights * (keep + 1) if best else NOTHING)
+    return copies + model_bytes(setup) + (_learnt_bytes(setup) * (keep + 1) if best else NOTHING)
 
 
 def seconds(amount: Range, rate: Range) -> Range:

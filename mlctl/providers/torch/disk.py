@@ -32,10 +32,14 @@ def disk_words(spec: TrainingSpec, setup: Setup, ctx: Context) -> tuple[list[str
         return notes, []
     keep = spec.checkpoint.keep
     count = f"{keep} checkpoints" if keep > 1 else "one checkpoint"
-    note = f"{count}, the one being written and the model take {spoken_bytes(needed - base)} of disk"
     free = _free(ctx)
     if free is None or needed <= free:
-        return [*notes, note], []
+        return [
+            *notes,
+            f"{count}, the one being written and the model take {spoken_bytes(needed - base)} of disk",
+        ], []
+    held = ", the model and its base" if base else " and the model"
+    note = f"{count}, the one being written{held} take {spoken_bytes(needed)} of disk"
     fix = ""
     if keep > 1:
         fix = f"; with `checkpoint: {{keep: 1}}` it would take {spoken_bytes(_needed(spec, setup, 1, base))}"

@@ -50,6 +50,24 @@ def test_one_more_than_is_kept_is_on_disk_and_the_model() -> None:
     assert transfer.disk_bytes(FULL, 5).low > transfer.disk_bytes(FULL, 1).low
 
 
+def test_a_model_of_adapters_is_the_base_with_them_merged_in_and_they_themselves() -> None:
+    lora = replace(FULL, shape=LLAMA_7B, method="lora", rank=8)
+    adapters = 4 * LLAMA_7B.adapters(8, None)
+    found = transfer.model_bytes(lora)
+    assert found.mid == 2 * LLAMA_7B.parameters + adapters
+    assert found.high > 4 * LLAMA_7B.parameters  # in 32 bits where rounding does harm
+    checkpoints = 3 * transfer.checkpoint_bytes(lora).mid
+    assert transfer.disk_bytes(lora, 2).mid == pytest.approx(checkpoints + found.mid)
+    best = transfer.disk_bytes(lora, 2, best=True).mid  # the best epoch's adapters beside each checkpoint, not the base
+    assert best == pytest.approx(checkpoints + found.mid + 3 * adapters)
+
+
+def test_a_model_of_adapters_weighs_what_one_on_disk_did() -> None:
+    # SmolLM2-135M, LoRA r 8: model.safetensors and adapter_model.safetensors of specs/chat
+    found = transfer.model_bytes(replace(FULL, method="lora", rank=8))
+    assert found.mid == pytest.approx(269_060_552 + 9_823_216, rel=0.01)
+
+
 def test_slower_wires_take_longer() -> None:
     weights = Range.exactly(transfer.weight_bytes(LLAMA_7B.parameters))
     assert weights.mid == 2 * LLAMA_7B.parameters

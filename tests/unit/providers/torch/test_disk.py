@@ -86,8 +86,10 @@ def test_a_disk_that_is_too_small_is_warned_of_with_what_helps(ctx: Context, mon
     free(monkeypatch, 12)
     found = foreseen(ctx, TEXT)
     (warning,) = found.warnings
-    assert warning.startswith("its disk may fill up: 2 checkpoints")
-    assert warning.endswith("12.0 GiB are free; with `checkpoint: {keep: 1}` it would take 10.1 GiB")  # with the base
+    assert warning.startswith(
+        "its disk may fill up: 2 checkpoints, the one being written, the model and its base take 14.2 GiB of disk, and "
+    )
+    assert warning.endswith("12.0 GiB are free; with `checkpoint: {keep: 1}` it would take 10.1 GiB")
     (least,) = foreseen(ctx, {**TEXT, "checkpoint": {"keep": 1}, "early_stopping": {"patience": 1}}).warnings
     assert "keep: 1" not in least
 
@@ -102,8 +104,19 @@ def test_a_machine_that_is_only_planned_for_has_a_disk_of_its_own(
     assert any("of disk" in note for note in found.notes)
 
 
-def test_of_adapters_and_of_other_machines_nothing_is_said(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapters_need_room_for_the_model_that_they_are_merged_into(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 1)
+    model = {**TEXT["model"], "base": "Qwen/Qwen2.5-7B"}
+    found = foreseen(ctx, {**TEXT, "model": model, "method": {"type": "qlora"}})
+    (warning,) = found.warnings
+    # 14.2 GiB are the base that is fetched, and as much the model
+    assert "the model and its base take 29.1 GiB of disk, and 1.0 GiB are free" in warning
+    assert warning.endswith("it would take 28.9 GiB")
+
+
+def test_of_other_machines_nothing_is_said(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     free(monkeypatch, 0)
-    assert foreseen(ctx, {**TEXT, "method": {"type": "lora"}}).warnings == ()
     pod = {"type": "kubernetes", "storage": "s3://bucket/jobs", "image": "i", "cpus": "8", "memory": "64Gi"}
     assert not [text for text in foreseen(ctx, {**TEXT, "executor": pod}).warnings if "disk" in text]
