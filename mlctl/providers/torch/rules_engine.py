@@ -174,7 +174,15 @@ def check_engine(spec: TrainingSpec) -> Iterator[Diagnostic]:
 
 def _check_language(spec: TrainingSpec) -> Iterator[Diagnostic]:
     kind, engine, adapted = spec.strategy.type, engine_of(spec), not isinstance(spec.method, Full)
-    if engine == "hf" and kind in TORCH_ONLY:
+    if engine == "hf" and kind in TORCH_ONLY and spec.engine is None:  # which adapters and teachers want
+        yield problem(
+            "strategy",
+            f"`{spec.method.type if adapted else 'distill'}` does not go with `{kind}`",
+            "adapters, GaLore and distillation are trained by Transformers' Trainer, which does not cut models so",
+            f"use {_strategies_of(spec)}",
+            *("strategy", "type"),
+        )
+    elif engine == "hf" and kind in TORCH_ONLY:
         yield problem(
             "strategy",
             f"the engine `hf` cannot do `{kind}`",
@@ -198,6 +206,12 @@ def _check_language(spec: TrainingSpec) -> Iterator[Diagnostic]:
             "remove `engine`, with one of `single`, `ddp`, `zero1`, `zero2`, `zero3`",
             *(("method", "type") if adapted else ("distill",)),
         )
+
+
+def _strategies_of(spec: TrainingSpec) -> str:
+    """Strategies for several processes that the engine `hf` can do of a training, in words."""
+    able = [f"`{name}`" for name in ("ddp", *ZERO) if goes_with(spec, name)]
+    return " or ".join([", ".join(able[:-1]), able[-1]] if len(able) > 1 else able)
 
 
 def check_optimizer(spec: TrainingSpec) -> Iterator[Diagnostic]:

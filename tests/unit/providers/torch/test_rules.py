@@ -10,6 +10,7 @@ import pytest
 
 from mlctl.provider import Context
 from mlctl.providers.torch.layout import engine_of
+from mlctl.providers.torch.rules_engine import check_engine
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.providers.torch.training import Training
 from mlctl.testing.harness import make_context
@@ -154,6 +155,18 @@ def test_what_does_not_go_together_is_refused(ctx: Context, changed: dict[str, A
 )  # fmt: skip
 def test_what_is_not_for_rows_is_refused(ctx: Context, changed: dict[str, Any], code: str, place: str) -> None:
     assert (code, place) in found({**ROWS, **changed}, ctx)
+
+
+def test_a_strategy_that_adapters_rule_out_is_told_without_an_engine_that_nobody_wrote() -> None:
+    spec = TrainingSpec.model_validate({**TEXT, "method": {"type": "lora"}, "strategy": CUT})
+    (problem,) = check_engine(spec)
+    assert problem.summary == f"`lora` does not go with `{CUT['type']}`"
+    assert "engine" not in problem.fix
+    assert "`zero3`" in problem.fix
+    rounded = TrainingSpec.model_validate({**TEXT, "method": {"type": "qlora"}, "strategy": CUT})
+    assert "`zero3`" not in next(iter(check_engine(rounded))).fix  # whose weights cannot be cut
+    named = TrainingSpec.model_validate({**TEXT, "engine": "hf", "strategy": CUT})
+    assert next(iter(check_engine(named))).fix.startswith("remove `engine`")
 
 
 @pytest.mark.parametrize(
