@@ -104,6 +104,8 @@ def _devices(estimate: Estimate) -> str:
     name = safe(estimate.device)
     if name == "cpu":
         return "this machine" if estimate.devices == 1 else f"each of {estimate.devices} machines"
+    if name == "gpu":
+        return "one GPU" if estimate.devices == 1 else f"each of {estimate.devices} GPUs"
     return f"one {name}" if estimate.devices == 1 else f"each of {estimate.devices} {name}"
 
 

@@ -34,6 +34,12 @@ def test_a_line_under_the_change_says_memory_time_and_money_with_their_basis() -
     ]
 
 
+def test_gpus_that_nobody_names_are_called_so() -> None:
+    several = Estimate("gpu", 8, None, Range.exactly(2 * GIB))
+    assert "on each of 8 GPUs" in shown(change(several))[1]
+    assert "on one GPU" in shown(change(Estimate("gpu", 1, None, Range.exactly(2 * GIB))))[1]
+
+
 def test_what_is_not_known_is_said_in_a_line() -> None:
     assert shown(change(Estimate("cpu", 1, notes=("known once datasets.x is made",))))[1] == (
         "      estimate: known once datasets.x is made"
