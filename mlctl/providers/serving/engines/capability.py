@@ -50,6 +50,16 @@ def this_machine() -> Machine:
     return Machine(0 if found.host else found.count)
 
 
+def planned_machine() -> Machine:
+    """The machine that a plan is for: the one that the environment names, or this one."""
+    from mlctl.estimate.devices import DEVICE_VARIABLE, named
+
+    found = named(os.environ.get(DEVICE_VARIABLE, ""))
+    if found is None:
+        return this_machine()
+    return Machine(0 if found.host else found.count)
+
+
 def interpreter(engine: LlmEngine) -> Path | None:
     """The Python that an engine runs in, for those that run in one."""
     named = getattr(engine, "python", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from mlctl.providers.serving.engines.capability import obstacles, this_machine
+from mlctl.providers.serving.engines.capability import obstacles, planned_machine
 from mlctl.providers.serving.engines.job import wrong_engine
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.spec.engines import TorchEngine
@@ -18,7 +18,7 @@ def engine_problems(spec: DeploymentSpec) -> Iterator[Diagnostic]:
     engine = spec.serve.engine
     if isinstance(engine, TorchEngine):
         return
-    yield from obstacles(engine, this_machine())
+    yield from obstacles(engine, planned_machine())
     if "features" in spec.log.model_fields_set:
         yield Diagnostic(
             "deploy.no-effect",

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from mlctl.providers.serving.engines.capability import Machine, obstacles, refuse
+from mlctl.estimate.devices import DEVICE_VARIABLE
+from mlctl.providers.serving.engines.capability import Machine, obstacles, planned_machine, refuse, this_machine
+from mlctl.providers.serving.engines.rules import engine_problems
+from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.spec.engines import Engine
 from mlctl.types.diagnostic import MlctlError, Severity
 
@@ -53,3 +56,19 @@ def test_an_engine_that_is_not_installed_is_refused_with_the_command_that_does_i
     [found] = caught.value.diagnostics
     assert (found.code, found.severity, found.address) == ("deploy.engine-missing", Severity.ERROR, "deployments.chat")
     assert f"mlctl engine install {name}" in found.fix
+
+
+def test_a_machine_that_is_planned_for_is_the_one_that_engines_are_held_against(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = {**HERE, "quantization": "fp8", "tensor_parallel": 4, "gpu_memory": 0.5}
+    spec = DeploymentSpec.model_validate({"model": "chat@champion", "serve": {"port": 8080, "engine": engine}})
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100:8")
+    assert list(engine_problems(spec)) == []
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100:2")
+    assert [item.path[-1] for item in engine_problems(spec)] == ["tensor_parallel"]
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu:8:64GiB")
+    assert {item.path[-1] for item in engine_problems(spec)} == {"quantization", "tensor_parallel", "gpu_memory"}
+    for given in ("", "H1000:8"):  # whose name the estimate refuses
+        monkeypatch.setenv(DEVICE_VARIABLE, given)
+        assert planned_machine() == this_machine()
