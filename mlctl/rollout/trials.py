@@ -127,7 +127,11 @@ class QuantileTrial(Trial):
         """Both sides' quantiles, and how surely they lie apart. A pass excludes twice as many requests beyond the bound."""
         candidate, tail = self._times(sides.candidate), TAILS[self.metric]
         if not candidate.number:
-            streams = ": only streamed answers have a first token" if self.metric.startswith("ttft") else ""
+            streams = (
+                ": only streamed answers that are not empty have a first token"
+                if self.metric.startswith("ttft")
+                else ""
+            )
             return f"no time was measured yet{streams}"
         if self.kind == "max":
             return self._against_limit(candidate, tail)

@@ -55,8 +55,8 @@ class Answer:
         usage = self._usage
         # without a count of its own, a piece of a stream counts as a token
         tokens = usage.get("completion_tokens", usage.get("output_tokens", self._pieces if self.streamed else None))
-        if not usage and not self._pieces:
-            return None
+        if not usage and not self._pieces and self._finish is None:
+            return None  # one that ended without a word is an empty answer
         return {
             "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
             "completion_tokens": tokens,

@@ -62,6 +62,21 @@ def test_a_stream_is_counted_by_its_usage_and_passes_unchanged(tmp_path: Path) -
     assert "features" not in row
 
 
+def test_a_stream_that_ends_without_a_word_is_logged_as_an_empty_answer(tmp_path: Path) -> None:
+    begun = {"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}
+    ended = {"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}
+    parts = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in (begun, ended)] + [b"data: [DONE]\n\n"]
+    app = around(streaming(parts), log_folder=str(tmp_path), capture="hash")
+    run(ask(app, b'{"messages": [], "stream": true}', path=CHAT))
+    app.close()
+    [row] = rows(tmp_path)
+    assert (row["completion_tokens"], row["finish_reason"], row["stream"]) == (0, "stop", True)
+    assert (row["answer_characters"], row["answer_digest"], row["ttft_seconds"]) == (0, None, None)
+    cut_off = Answer(streamed=True, started=0.0)
+    cut_off.feed(parts[0])
+    assert cut_off.result() is None  # nobody knows what it would have been
+
+
 def test_without_usage_pieces_are_counted_wherever_the_network_cuts() -> None:
     whole = b"".join(events(usage=False)).replace(b"\n\n", b"\r\n\r\n")
     for size in (1, 7, 64, len(whole)):
