@@ -16,6 +16,7 @@ BLOCK = 16  # tokens that an engine gives out at once
 _GEMMA_2_WINDOW, _GEMMA_3_PATTERN = 4096, 6  # what holds where a config leaves them out
 _WINDOWED = ("mistral", "phi3", "qwen2", "qwen3", "gemma2", "gemma3_text", "smollm3")
 _FULL, _SLIDING = "full_attention", "sliding_attention"
+_STRETCHED_ALREADY = ("llama3", "longrope", "su")  # whose factor is in the number of places already
 _OTHERS = ("kv_lora_rank", "mamba_d_state", "ssm_cfg", "linear_num_key_heads", "index_topk")
 
 
@@ -107,3 +108,17 @@ def context_of(config: Mapping[str, Any]) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
     return None
+
+
+def longest_of(config: Mapping[str, Any]) -> int | None:
+    """The most tokens of a request that engines take for the model: its places, with what rotary ones are stretched by. None where
+    that is not surely known."""
+    context, rope = context_of(config), config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if context is None or not isinstance(rope, Mapping) or any(isinstance(value, Mapping) for value in rope.values()):
+        return None
+    kind, factor = rope.get("rope_type", rope.get("type", "default")), rope.get("factor", 1.0)
+    if kind in _STRETCHED_ALREADY:
+        return context
+    first = rope.get("original_max_position_embeddings", context) if kind == "yarn" else context
+    known = all(isinstance(item, int | float) and not isinstance(item, bool) for item in (factor, first))
+    return int(first * factor) if known else None

@@ -86,6 +86,7 @@ class Service:
     slots: int = 0  # adapters that may be at work
     rank: int = 0
     measured: float | None = None  # bytes of the weights, where a file says
+    longest: int | None = None  # tokens of a request that the model has places for
     unsure: bool = False  # something that these counts know nothing of: nothing is refused, and nothing said to start
 
     @property
@@ -288,5 +289,5 @@ def _shorter(service: Service, bytes_left: float) -> int | None:
             fits = middle
         else:
             beyond = middle
-    length = fits // 256 * 256
+    length = min(fits, service.longest or fits) // 256 * 256
     return length if _SHORTEST <= length < service.length else None

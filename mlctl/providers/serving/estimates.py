@@ -216,8 +216,13 @@ def _may_not(service: Service) -> str:
 
 
 def _warnings(service: Service, place: ServingPlace, models: int, stands: bool) -> tuple[str, ...]:
-    """What a reader should not miss of the devices."""
+    """What a reader should not miss of the model and the devices."""
     found = []
+    if service.longest is not None and service.length > service.longest:
+        found.append(
+            f"`{service.engine}` will not start: `max_model_len: {service.length}` is more than the {service.longest:,} tokens that the "
+            "model takes (max_position_embeddings)"
+        )
     if not place.device.host and service.tensor > place.device.count:
         found.append(f"`tensor_parallel: {service.tensor}` wants as many GPUs, and there are {place.device.count}")
     elif place.cluster and not place.device.host and service.tensor < place.device.count:

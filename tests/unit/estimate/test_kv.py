@@ -7,7 +7,7 @@ import pytest
 from mlctl.estimate import known_models
 from mlctl.estimate.devices import GIB
 from mlctl.estimate.known_models import config_named
-from mlctl.estimate.kv import Keys, context_of, keys_of
+from mlctl.estimate.kv import Keys, context_of, keys_of, longest_of
 from mlctl.estimate.shapes import UnknownShape, from_config
 
 GEMMA3: dict[str, Any] = {
@@ -110,3 +110,16 @@ def test_the_longest_request_is_read_from_the_config() -> None:
     assert context_of({"max_position_embeddings": 8192}) == 8192
     assert context_of({"n_positions": 1024}) == 1024
     assert context_of({"max_position_embeddings": True}) is None
+
+
+def test_the_longest_request_counts_what_positions_are_stretched_by() -> None:
+    plain = {"max_position_embeddings": 4096}
+    assert longest_of(plain) == 4096
+    assert longest_of({}) is None
+    assert longest_of({**plain, "rope_scaling": {"type": "linear", "factor": 4.0}}) == 16_384
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048}
+    assert longest_of({**plain, "rope_parameters": yarn}) == 8192
+    llama = {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 2048}
+    assert longest_of({**plain, "rope_scaling": llama}) == 4096  # whose factor is in the number already
+    assert longest_of({**plain, "rope_parameters": {"full_attention": yarn}}) is None  # one for each kind of layer
+    assert longest_of({**plain, "rope_scaling": {"type": "linear", "factor": "4"}}) is None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlctl.estimate.devices import GIB, Device
-from mlctl.estimate.kv import context_of
+from mlctl.estimate.kv import context_of, longest_of
 from mlctl.estimate.serving import Service
 from mlctl.estimate.shapes import UnknownShape
 from mlctl.providers.serving.behind import Behind
@@ -23,6 +23,13 @@ _DTYPES = {"auto": "half", "float32": "fp32", "float16": "fp16", "bfloat16": "bf
 _KEYS = "kv-cache-dtype"
 _LLAMA_CPP_BATCH = 512
 _BATCHED = "max-num-batched-tokens"
+_STRICT = ("vllm", "sglang")  # engines that refuse requests longer than the model's places
+_STRETCHING = (
+    "hf-overrides",
+    "rope-scaling",
+    "rope-theta",
+    "json-model-override-args",
+)  # options that change how many there are
 # Options that take memory, or spread it, in ways that are not counted.
 _UNCOUNTED = (
     "pipeline-parallel-size", "pp-size", "data-parallel-size", "dp-size", "cpu-offload-gb", "speculative-config", "speculative-algorithm",
@@ -59,8 +66,14 @@ def service_of(engine: LlmEngine, behind: Behind, device: Device) -> Service:
         graphs=getattr(engine, "compile", None) is not False,
         slots=0 if lora is None else lora.max_adapters,
         rank=0 if lora is None else lora.max_rank,
+        longest=_longest(engine.type, extra, behind.config),
         unsure=_keys_in_8_bits(behind.config),
     )
+
+
+def _longest(engine: str, extra: Mapping[str, Any], config: Mapping[str, Any]) -> int | None:
+    """The longest request that the engine takes for the model; None where it does not ask, or that is not known."""
+    return longest_of(config) if engine in _STRICT and not any(name in extra for name in _STRETCHING) else None
 
 
 def of_file(engine: XllamacppEngine, behind: Behind, device: Device, size: float) -> Service:

@@ -54,6 +54,24 @@ def test_an_engine_that_cannot_start_is_refused_with_what_would_help(
     assert "`serve.engine.tensor_parallel: 4`" in said
 
 
+def test_requests_longer_than_the_model_has_places_for_are_warned_of(ctx: Context) -> None:
+    longer = block({"type": "vllm", "max_model_len": 16_384})
+    (warning,) = foretold(ctx, longer, stored(ctx, SMALL)).warnings
+    assert warning == (
+        "`vllm` will not start: `max_model_len: 16384` is more than the 2,048 tokens that the model takes (max_position_embeddings)"
+    )
+    assert foretold(ctx, block({"type": "vllm", "max_model_len": 2048}), stored(ctx, SMALL)).warnings == ()
+    stretched = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 2048}
+    assert foretold(ctx, longer, stored(ctx, {**SMALL, "rope_scaling": stretched})).warnings == ()
+    given = {"type": "vllm", "max_model_len": 16_384, "extra": {"hf-overrides": '{"rope_parameters": {}}'}}
+    assert foretold(ctx, block(given), stored(ctx, SMALL)).warnings == ()
+
+
+def test_a_shorter_request_is_advised_that_the_model_takes(ctx: Context) -> None:
+    said = refused(ctx, block({"type": "vllm", "max_model_len": 1_000_000}), stored(ctx))
+    assert "`serve.engine.max_model_len: 131072`" in said
+
+
 def test_what_helps_is_taken(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "L4:4")
     for more in ({"max_model_len": 8192}, {"tensor_parallel": 4}):
