@@ -33,6 +33,7 @@ from mlctl.types.jobs.train import CHECKPOINTS
 from mlctl.types.spoken import spoken_bytes, spoken_seconds
 from mlctl.types.state import Record
 
+_ASKED_FOR = ("skypilot", "kubernetes")  # executors that are given as many GPUs as they ask for
 _PRUNED = 0.2  # of all the steps of a search: what is not promising ends early
 
 
@@ -97,7 +98,13 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
         usd=usd,
         notes=tuple(notes),
         **paid,
-        warnings=(*_warnings(setup, found, place), *_emulated(setup), *lacking, *absent),
+        warnings=(
+            *_warnings(setup, found, place),
+            *_miscounted(spec, setup, place),
+            *_emulated(setup),
+            *lacking,
+            *absent,
+        ),
     )
 
 
@@ -177,6 +184,16 @@ def _warnings(setup: Setup, needed: Range, place: TrainingPlace) -> tuple[str, .
     found = next((item for item in fit.levers(setup)), None)
     way = "" if found is None else f"; with `{found.change}` it would take {spoken_bytes(found.needed.mid)}"
     return (f"it may not fit: up to {spoken_bytes(needed.high)} of {spoken_bytes(place.device.memory)}{way}",)
+
+
+def _miscounted(spec: TrainingSpec, setup: Setup, place: Place) -> tuple[str, ...]:
+    """A word where there are fewer GPUs than processes, or where some are paid for that no process works on."""
+    wanted, there = setup.processes, place.device.count
+    if place.device.host or wanted == there:
+        return ()
+    if spec.executor.type in _ASKED_FOR:  # which refuse too few of them
+        return (f"{there} GPUs are asked for, and the strategy uses {wanted}",) if wanted < there else ()
+    return (f"{wanted} processes want as many GPUs, and there are {there}",) if place.known and wanted > there else ()
 
 
 def _emulated(setup: Setup) -> tuple[str, ...]:

@@ -116,6 +116,26 @@ def test_what_may_not_fit_is_planned_with_a_warning(ctx: Context, monkeypatch: p
     assert "; with `" in found.warnings[0]
 
 
+def test_more_processes_than_gpus_are_warned_of(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100:4")
+    (warning,) = foreseen(ctx, {**TEXT, "strategy": {"type": "ddp", "processes": 8}}).warnings
+    assert warning == "8 processes want as many GPUs, and there are 4"
+    assert foreseen(ctx, {**TEXT, "strategy": {"type": "ddp", "processes": 4}}).warnings == ()
+    assert foreseen(ctx, TEXT).warnings == ()  # one of four: others may have the rest
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu:2:16GiB")
+    assert foreseen(ctx, {**TEXT, "strategy": {"type": "ddp", "processes": 8}}).warnings == ()
+
+
+def test_gpus_that_are_asked_for_and_not_used_are_warned_of(ctx: Context) -> None:
+    sky = {"type": "skypilot", "storage": "s3://bucket/jobs", "gpu": "H100", "gpus": 8, "nodes": 2}
+    for executor in (sky, {**POD, "gpus": 8, "nodes": 2}):
+        values = {**TEXT, "executor": executor, "strategy": {"type": "ddp", "processes": 4}}
+        (warning,) = (text for text in foreseen(ctx, values).warnings if "GPUs" in text)
+        assert warning == "16 GPUs are asked for, and the strategy uses 4"
+        found = foreseen(ctx, {**values, "strategy": {"type": "ddp", "processes": 16}})
+        assert not any("GPUs" in text for text in found.warnings)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
