@@ -12,6 +12,7 @@ from mlctl.cli.interrupting import interruptible
 from mlctl.cli.options import confirm, emit_json
 from mlctl.cli.recording import Recorder
 from mlctl.cli.request import Request, aloud, guarded, show_plan, show_verdicts
+from mlctl.cli.telling import tell
 from mlctl.engine import priced, provenance, rollback
 from mlctl.engine.applier import Applied
 from mlctl.engine.runs import Runs, now
@@ -48,6 +49,9 @@ def run(workspace: Workspace, request: Request) -> int:
     try:
         code = _locked(work)
     except MlctlError as error:
+        if work.applied is not None:  # all was carried out that could be, and only the state could not be written in the end
+            work.applied.unsaved = tuple(error.diagnostics)
+            return _ended(work, work.applied)
         recorder = work.recorder
         if recorder is None and request.joined is not None:
             recorder = Recorder(request.joined, workspace, workspace.context(State("")).secrets)
@@ -64,17 +68,20 @@ def run(workspace: Workspace, request: Request) -> int:
             stopped = isinstance(error, KeyboardInterrupt)
             work.recorder.cut_off(ExitCode.INTERRUPTED if stopped else ExitCode.BUG)
         raise
-    if work.applied is None:
-        return code
+    return code if work.applied is None else _ended(work, work.applied)
+
+
+def _ended(work: _Work, applied: Applied) -> int:
+    """Write the run's end down, and tell it. Gives the exit code."""
     if work.recorder is not None:
-        work.recorder.end(work.applied)
+        work.recorder.end(applied)
     with aloud():
-        _conclude(work, work.applied)
-    if request.joined is not None and request.operation.name == "retrain":
+        _conclude(work, applied)
+    if work.request.joined is not None and work.request.operation.name == "retrain":
         from mlctl.cli.retraining import finish
 
-        finish(workspace, work.applied.exit_code)  # whoever began it is gone
-    return work.applied.exit_code
+        finish(work.workspace, applied.exit_code)  # whoever began it is gone
+    return applied.exit_code
 
 
 def _locked(work: _Work) -> int:
@@ -192,6 +199,7 @@ def _waiting(error: MlctlError) -> None:
 def _conclude(work: _Work, applied: Applied) -> None:
     """The result for whoever asked."""
     request, recorder = work.request, work.recorder
+    tell(applied.unsaved, as_json=request.as_json)
     if request.as_json:
         for line in json_view.outputs(applied):
             emit_json(line)

@@ -186,7 +186,7 @@ def _warnings(setup: Setup, needed: Range, place: TrainingPlace) -> tuple[str, .
     return (f"it may not fit: up to {spoken_bytes(needed.high)} of {spoken_bytes(place.device.memory)}{way}",)
 
 
-def _miscounted(spec: TrainingSpec, setup: Setup, place: Place) -> tuple[str, ...]:
+def _miscounted(spec: TrainingSpec, setup: Setup, place: TrainingPlace) -> tuple[str, ...]:
     """A word where there are fewer GPUs than processes, or where some are paid for that no process works on."""
     wanted, there = setup.processes, place.device.count
     if place.device.host or wanted == there:

@@ -71,6 +71,11 @@ def _closing(applied: Applied, command: str, paint: Paint) -> str:
             )
         case ExitCode.INTERRUPTED:
             return paint(f"Interrupted after {took}; nothing is lost.", "yellow") + f"\nGo on with: {command}"
+        case _ if applied.unsaved and not (tally["failed"] or tally["skipped"]):
+            return (
+                paint(f"All is done ({tally['done']} in {took}), but the state is not written.", "red")
+                + f"\nWhat was done is in the journal. Go on, once it is mended, with: {command}"
+            )
         case _:
             return (
                 paint(

@@ -291,14 +291,34 @@ def test_output_that_cannot_be_written_is_a_clear_error(project: Path, arguments
     assert not list(project.glob("mlctl-bug-*"))
 
 
-def test_a_state_that_cannot_be_folded_is_a_clear_error(project: Path) -> None:
+def test_a_state_that_cannot_be_folded_is_a_clear_error_with_the_summary_and_loses_nothing(project: Path) -> None:
     run(project, "works", *APPLY)
-    shutil.rmtree(project / ".mlctl" / "default" / "generations")
-    (project / ".mlctl" / "default" / "generations").write_text("")  # no old state can be kept aside any more
-    code, _, err = run(project, "works", "destroy", "--auto-approve")
-    assert code == ExitCode.ERROR
+    generations = project / ".mlctl" / "default" / "generations"
+    shutil.rmtree(generations)
+    generations.write_text("")  # no old state can be kept aside any more
+    code, out, err = run(project, "works", "destroy", "--auto-approve")
+    assert code == ExitCode.PARTLY_APPLIED
     assert "state.cannot-write" in err
     assert "Traceback" not in err
+    assert "All is done (2 in" in out
+    assert "Go on, once it is mended, with: mlctl destroy" in out
+    (about,) = [item.read() for item in Runs(project / ".mlctl" / "default").kept() if item.read().operation == "destroy"]
+    assert (about.exit_code, about.counts["done"]) == (ExitCode.PARTLY_APPLIED, 2)
+    assert LocalStore(project / ".mlctl" / "default").read().objects == {}
+    generations.unlink()
+    assert run(project, "works", *APPLY)[0] == ExitCode.OK
+    assert len(LocalStore(project / ".mlctl" / "default").read().objects) == 2
+
+
+def test_a_state_that_cannot_be_written_in_the_end_ends_a_stream_of_json_with_its_summary(project: Path) -> None:
+    run(project, "works", *APPLY)
+    generations = project / ".mlctl" / "default" / "generations"
+    shutil.rmtree(generations)
+    generations.write_text("")
+    code, out, _ = run(project, "works", "destroy", "--auto-approve", "--json")
+    last = lines(out)[-1]
+    assert (code, last["type"], last["exit_code"], last["done"]) == (8, "apply_summary", 8, 2)
+    assert "state.cannot-write" in [line.get("code") for line in lines(out)]
 
 
 def test_a_destroy_that_was_cut_off_does_not_send_anyone_to_apply() -> None:
