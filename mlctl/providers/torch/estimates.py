@@ -183,7 +183,10 @@ def _warnings(setup: Setup, needed: Range, place: TrainingPlace) -> tuple[str, .
         return ()
     found = next((item for item in fit.levers(setup)), None)
     way = "" if found is None else f"; with `{found.change}` it would take {spoken_bytes(found.needed.mid)}"
-    return (f"it may not fit: up to {spoken_bytes(needed.high)} of {spoken_bytes(place.device.memory)}{way}",)
+    there = spoken_bytes(place.device.memory)
+    if needed.mid > place.device.memory:
+        return (f"it is not likely to fit: about {spoken_bytes(needed.mid)} of {there}{way}",)
+    return (f"it may not fit: up to {spoken_bytes(needed.high)} of {there}{way}",)
 
 
 def _miscounted(spec: TrainingSpec, setup: Setup, place: TrainingPlace) -> tuple[str, ...]:

@@ -116,6 +116,15 @@ def test_what_may_not_fit_is_planned_with_a_warning(ctx: Context, monkeypatch: p
     assert "; with `" in found.warnings[0]
 
 
+def test_what_is_not_likely_to_fit_is_told_as_that(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "L4:1")
+    (ctx.root / "base" / "config.json").write_text(json.dumps(LLAMA_8B))
+    longer = {**TEXT["data"], "max_length": 4096}
+    (warning,) = foreseen(ctx, {**TEXT, "data": longer, "method": {"type": "lora"}, "micro_batch_size": 1}).warnings
+    assert warning.startswith("it is not likely to fit: about ")
+    assert "GiB of 22.5 GiB; with `" in warning
+
+
 def test_more_processes_than_gpus_are_warned_of(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "H100:4")
     (warning,) = foreseen(ctx, {**TEXT, "strategy": {"type": "ddp", "processes": 8}}).warnings
