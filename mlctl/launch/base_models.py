@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlctl.estimate.known_models import config_named
+from mlctl.estimate.known_models import config_named, nearest
 from mlctl.estimate.shapes import UnknownShape
 from mlctl.files import atomic
 from mlctl.provider import Context
@@ -31,9 +31,11 @@ def model_config(base: str, revision: str | None, ctx: Context) -> Mapping[str, 
     known = config_named(base) if revision is not None else None
     if known is not None:
         return known
-    raise UnknownShape(
-        f"the config.json of `{base}` is not here" + (", it comes with the model" if revision is not None else "")
-    )
+    if revision is None:
+        raise UnknownShape(f"the config.json of `{base}` is not here")
+    meant = nearest(base)
+    slip = f"; did you mean `{meant}`?" if meant is not None else ""
+    raise UnknownShape(f"the config.json of `{base}` is not here, it comes with the model{slip}")
 
 
 def is_pending(base: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
-from mlctl.estimate.devices import DEVICE_VARIABLE, Device, here, named
+from mlctl.estimate.devices import DEVICE_VARIABLE, NAMED, Device, here, named
 from mlctl.estimate.nodes import constrained, own_cluster, selected, size, tier_of
 from mlctl.estimate.prices import Tier
 from mlctl.providers.torch.layout import fixed_layout
@@ -14,6 +15,7 @@ from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.types.diagnostic import MlctlError
 
 _CORES = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m?)\+?")
+_SLIP = 0.8  # of a device's name is the same: SkyPilot knows more of them than are known here
 _SOME_GPU = Device("gpu", 1, 0.0)
 
 
@@ -65,7 +67,9 @@ def _rented(executor: Any) -> TrainingPlace:
     device = named(executor.gpu)
     count = max(1, int(executor.gpus)) * nodes
     if device is None:
-        note = f"`{executor.gpu}` is not among the devices that mlctl knows"
+        close = get_close_matches(str(executor.gpu), NAMED, n=1, cutoff=_SLIP)
+        meant = f"; did you mean `{close[0]}`?" if close else ""
+        note = f"`{executor.gpu}` is not among the devices that mlctl knows{meant}"
         return TrainingPlace(replace(_SOME_GPU, count=count), nodes, known=False, tier=paid, note=note)
     return TrainingPlace(replace(device, count=count), nodes, tier=paid)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlctl.estimate import known_models
-from mlctl.estimate.known_models import config_named
+from mlctl.estimate.known_models import config_named, nearest
 from mlctl.estimate.shapes import KNOWN, LanguageShape, UnknownShape, from_config
 
 # Billions, as their cards and papers have them; each with the last digit that is given.
@@ -79,3 +79,17 @@ def test_every_listed_model_can_be_counted_and_is_listed_once() -> None:
         assert shape is not None
         assert shape.family in KNOWN
         assert shape == shape_named(name.rpartition("/")[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instuct", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("qwen/qwen2.5-7b-instrct", "Qwen/Qwen2.5-7B-Instruct"),
+        ("somebody/SmolLM2-360M-of-mine", None),
+        ("mistralai/Mixtral-8x7B-v0.1", None),
+        ("", None),
+    ],
+)
+def test_a_slip_in_a_well_known_name_has_a_nearest_one(name: str, meant: str | None) -> None:
+    assert nearest(name) == meant

@@ -73,6 +73,12 @@ def test_a_model_of_a_hub_that_nobody_knows_is_not_guessed_at(ctx: Context) -> N
     assert "the config.json of `somebody/SmolLM2-360M-of-mine` is not here" in found.notes[0]
 
 
+def test_a_slip_in_the_name_of_a_model_is_told_with_what_was_meant(ctx: Context) -> None:
+    slip = {**TEXT["model"], "base": "HuggingFaceTB/SmolLM2-360"}
+    (note,) = foreseen(ctx, {**TEXT, "model": slip}).notes
+    assert note.endswith("it comes with the model; did you mean `HuggingFaceTB/SmolLM2-360M`?")
+
+
 def test_checkpoints_that_take_much_are_said_and_fit(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     free(monkeypatch, 100)
     found = foreseen(ctx, TEXT)

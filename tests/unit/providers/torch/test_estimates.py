@@ -125,6 +125,13 @@ def test_what_is_not_likely_to_fit_is_told_as_that(ctx: Context, monkeypatch: py
     assert "GiB of 22.5 GiB; with `" in warning
 
 
+def test_a_slip_in_the_name_of_a_gpu_is_told_with_what_was_meant(ctx: Context) -> None:
+    sky = {"type": "skypilot", "storage": "s3://bucket/jobs", "gpus": 1}
+    for name, meant in (("H10", "; did you mean `H100`?"), ("A100-80G", "; did you mean `A100-80GB`?"), ("Z1", "")):
+        notes = foreseen(ctx, {**TEXT, "executor": {**sky, "gpu": name}}).notes
+        assert f"`{name}` is not among the devices that mlctl knows{meant}" in notes
+
+
 def test_more_processes_than_gpus_are_warned_of(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "H100:4")
     (warning,) = foreseen(ctx, {**TEXT, "strategy": {"type": "ddp", "processes": 8}}).warnings
