@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mlctl.estimate.known_models import config_named
 from mlctl.files import atomic
 from mlctl.provider import Context
 from mlctl.providers.torch.layout import engine_of, fixed_layout
@@ -31,8 +32,10 @@ def check_base(spec: TrainingSpec, model: CausalLm, ctx: Context) -> Iterator[Di
     config, layout = config_of(model, ctx), fixed_layout(spec)
     if config is not None:
         yield from _check_length(spec.data, config)
-    if config is not None and layout is not None and engine_of(spec) == "torch":
-        yield from _check_layout(config, layout)
+    if layout is not None and engine_of(spec) == "torch":
+        config = config if model.revision is None else config_named(model.base)
+        if config is not None:
+            yield from _check_layout(config, layout)
 
 
 def _check_hub(model: CausalLm, ctx: Context) -> Iterator[Diagnostic]:

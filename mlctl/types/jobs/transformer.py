@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 from mlctl.types.jobs.recipe import Layout
 
 # All are built alike: model.embed_tokens, model.layers[i].self_attn.{q,k,v,o}_proj, .mlp.{gate,up,down}_proj, model.norm, lm_head.
-LLAMA_LIKE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+_CLASSES = {
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+}
+LLAMA_LIKE = tuple(_CLASSES.values())
 
 
 class Problem(NamedTuple):
@@ -20,9 +26,9 @@ class Problem(NamedTuple):
 
 
 def architecture(config: Mapping[str, Any]) -> str:
-    """The class of a model, as its config names it."""
-    named = config.get("architectures") or []
-    return str(named[0]) if named else f"a model of type {config.get('model_type', 'unknown')}"
+    """The class of a model, as its config names it, or by its type where it is only known by name."""
+    named, kind = config.get("architectures") or [], str(config.get("model_type", "unknown"))
+    return str(named[0]) if named else _CLASSES.get(kind, f"a model of type {kind}")
 
 
 def parallel_problems(config: Mapping[str, Any], layout: Layout) -> list[Problem]:

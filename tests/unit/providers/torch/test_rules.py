@@ -157,6 +157,14 @@ def test_what_is_not_for_rows_is_refused(ctx: Context, changed: dict[str, Any], 
     assert (code, place) in found({**ROWS, **changed}, ctx)
 
 
+def test_a_well_known_model_of_a_hub_is_cut_evenly_too(ctx: Context) -> None:
+    model = {"type": "causal_lm", "base": "meta-llama/Llama-3.1-8B", "revision": "main"}
+    assert ("layout", "strategy") in found({**TEXT, "model": model, "strategy": CUT}, ctx)  # 32 heads by 3
+    assert found({**TEXT, "model": model, "strategy": {**CUT, "processes": 4}}, ctx) == []
+    unheard_of = {**model, "base": "somebody/of-mine"}
+    assert found({**TEXT, "model": unheard_of, "strategy": CUT}, ctx) == []
+
+
 def test_a_strategy_that_adapters_rule_out_is_told_without_an_engine_that_nobody_wrote() -> None:
     spec = TrainingSpec.model_validate({**TEXT, "method": {"type": "lora"}, "strategy": CUT})
     (problem,) = check_engine(spec)
