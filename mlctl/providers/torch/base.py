@@ -9,10 +9,10 @@ from mlctl.estimate.known_models import config_named
 from mlctl.files import atomic
 from mlctl.provider import Context
 from mlctl.providers.torch.layout import engine_of, fixed_layout
-from mlctl.providers.torch.spec import CausalLm, Corpus, TrainingSpec
+from mlctl.providers.torch.spec import CausalLm, Corpus, LowRank, TrainingSpec
 from mlctl.types.diagnostic import Diagnostic, MlctlError, did_you_mean
 from mlctl.types.jobs.recipe import Layout
-from mlctl.types.jobs.transformer import parallel_problems
+from mlctl.types.jobs.transformer import ADAPTABLE, LLAMA_LIKE, architecture, parallel_problems
 
 _REFERENCE = "${"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
@@ -32,10 +32,26 @@ def check_base(spec: TrainingSpec, model: CausalLm, ctx: Context) -> Iterator[Di
     config, layout = config_of(model, ctx), fixed_layout(spec)
     if config is not None:
         yield from _check_length(spec.data, config)
-    if layout is not None and engine_of(spec) == "torch":
-        config = config if model.revision is None else config_named(model.base)
-        if config is not None:
-            yield from _check_layout(config, layout)
+    config = config if model.revision is None else config_named(model.base)
+    if config is not None and isinstance(spec.method, LowRank):
+        yield from _check_target(spec.method, config)
+    if config is not None and layout is not None and engine_of(spec) == "torch":
+        yield from _check_layout(config, layout)
+
+
+def _check_target(method: LowRank, config: Mapping[str, object]) -> Iterator[Diagnostic]:
+    """Modules that the base does not have, where it is one whose modules are known. PEFT passes over one beside others."""
+    if method.target == "all-linear" or architecture(config) not in LLAMA_LIKE:
+        return
+    for name in method.target:
+        if name.rpartition(".")[2] not in ADAPTABLE:
+            yield Diagnostic(
+                "training.method-target",
+                f"the base has no module `{name}` that an adapter could be put beside",
+                f"{architecture(config)} has " + ", ".join(ADAPTABLE),
+                did_you_mean(name, ADAPTABLE),
+                path=("method", "target"),
+            )
 
 
 def _check_hub(model: CausalLm, ctx: Context) -> Iterator[Diagnostic]:

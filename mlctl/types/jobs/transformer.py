@@ -14,6 +14,10 @@ _CLASSES = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
 }
+# What adapters may be put beside in them.
+ADAPTABLE = (
+    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens", "lm_head",
+)  # fmt: skip
 LLAMA_LIKE = tuple(_CLASSES.values())
 
 
@@ -28,7 +32,7 @@ class Problem(NamedTuple):
 def architecture(config: Mapping[str, Any]) -> str:
     """The class of a model, as its config names it, or by its type where it is only known by name."""
     named, kind = config.get("architectures") or [], str(config.get("model_type", "unknown"))
-    return str(named[0]) if named else _CLASSES.get(kind, f"a model of type {kind}")
+    return str(named[0]) if isinstance(named, list) and named else _CLASSES.get(kind, f"a model of type {kind}")
 
 
 def parallel_problems(config: Mapping[str, Any], layout: Layout) -> list[Problem]:

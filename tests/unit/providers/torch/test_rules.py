@@ -165,6 +165,17 @@ def test_a_well_known_model_of_a_hub_is_cut_evenly_too(ctx: Context) -> None:
     assert found({**TEXT, "model": unheard_of, "strategy": CUT}, ctx) == []
 
 
+@pytest.mark.parametrize("base", [{"base": "models/tiny"}, {"base": "meta-llama/Llama-3.1-8B", "revision": "main"}])
+def test_a_slip_in_the_target_of_adapters_is_told_before_the_base_is_loaded(ctx: Context, base: dict[str, str]) -> None:
+    def said(*target: str) -> list[tuple[str, str]]:
+        method = {"type": "lora", "target": list(target)}
+        return found({**TEXT, "model": {"type": "causal_lm", **base}, "method": method}, ctx)
+
+    assert said("q_proj", "self_attn.v_proj", "layers.1.mlp.down_proj", "embed_tokens") == []
+    assert said("q_proj", "v_porj") == [("method-target", "method.target")]  # beside a right one PEFT passes over it
+    assert said("attn") == [("method-target", "method.target")]
+
+
 def test_a_strategy_that_adapters_rule_out_is_told_without_an_engine_that_nobody_wrote() -> None:
     spec = TrainingSpec.model_validate({**TEXT, "method": {"type": "lora"}, "strategy": CUT})
     (problem,) = check_engine(spec)
