@@ -84,7 +84,8 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     left = 1.0 if folder is None else _left(folder)
     seconds = None if amount is None else seconds_of(spec, setup, amount, runs, left)
     usd, waste = _usd(seconds, setup, rent, place)
-    more = money.beyond(rent.paid, _busy(setup), place.device.name)
+    told = place.device.count if spec.executor.type in _ASKED_FOR else 0  # a warning of its own says that they are not used
+    more = money.beyond(rent.paid, max(told, _busy(setup)), place.device.name)
     room, lacking = disk_words(spec, setup, ctx)
     slow = "" if seconds is None or amount is None else time.reason(setup, work_of(spec, amount))
     notes += [text for text in (why, slow, more, *room, waste, missing and f"its time is known {missing}") if text]
