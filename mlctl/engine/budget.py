@@ -9,6 +9,7 @@ from math import fsum
 from typing import Any
 
 from mlctl.engine import budget_words as words
+from mlctl.engine.budget_lines import Line
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.priced import made_with
 from mlctl.estimate.limits import BUDGET, MONTHLY
@@ -24,22 +25,6 @@ _RUN, _ALL, _HOURS, _MONTH = "max_usd_per_run", "max_usd", "max_hours", MONTHLY
 NOT_KNOWN = "budget.not-known"  # of what nobody can tell yet, so that it is asked again when its turn comes
 _UNSEEN = (Mode.DESTROY, Mode.REFRESH_ONLY)  # plans that make nothing
 ACCOUNT = "account"  # in the provenance of what is made under a budget: the applies that it is counted with
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that costs. `there`: it lasts, and stays on the devices that it has. `over`: it is made, by this apply or by one that
-    this one goes on with."""
-
-    address: str
-    estimate: Estimate
-    there: bool = False
-    over: bool = False
-
-    @classmethod
-    def of(cls, address: str, estimate: Estimate, *, there: bool = False) -> Line:
-        """A line of all that a thing takes: what is foreseen, and what earlier lives of it took already."""
-        return cls(address, estimate.whole, there)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from mlctl.engine.budget_lines import Line
 from mlctl.estimate.prices import Prices
 from mlctl.types.estimate import Estimate, Range
 from mlctl.types.spoken import spoken_dollars, spoken_seconds
-
-if TYPE_CHECKING:
-    from mlctl.engine.budget import Line
 
 UNKNOWN = "gpu"  # the name of devices of which nothing is known but their number
 _SHOWN = 5

@@ -75,12 +75,12 @@ def line_of(found: Found) -> Line:
 def tell_budget(workspace: Workspace, lines: Sequence[Line], *, as_json: bool) -> None:
     """A word on what the project's budget refuses, or may end, when it is planned. What is made is not paid for again."""
     from mlctl.cli.telling import tell
-    from mlctl.engine import budget
+    from mlctl.engine import budget, budget_lines
     from mlctl.estimate.limits import BUDGET
 
     given = workspace.project.settings.get(BUDGET)
     counted = [
-        budget.Line.of(line.address, line.estimate, there=line.made)
+        budget_lines.Line.of(line.address, line.estimate, there=line.made)
         for line in lines
         if line.estimate is not None and (line.estimate.lasting or not line.made)
     ]

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from mlctl.runtime.checks.executor import ROW
+from mlctl.runtime.checks.gx_docs import native, write_docs
 from mlctl.runtime.checks.sql import SAMPLE, rows_query
 from mlctl.runtime.checks.verdict import Verdict, failed, missing_column, of_rows
 from mlctl.runtime.profile.database import all_rows, quote
@@ -120,8 +121,6 @@ def validate(frame: Any, expectations: Mapping[int, Any], docs: Path | None = No
     # Not through a ValidationDefinition: that also stores the result as JSON, which fails on the numpy booleans in some.
     results = batch.validate(suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SAMPLE})
     if docs is not None:
-        from mlctl.runtime.checks.gx_docs import write_docs
-
         write_docs(suite, results, docs)
     items = [json.loads(json.dumps(result.to_json_dict(), default=native)) for result in results.results]
     return {item["expectation_config"]["meta"]["index"]: item for item in items}
@@ -184,11 +183,6 @@ def build(index: int, rule: Expectation, number: int | None = None) -> Any:
             said,
             "see the expectation in the gallery of Great Expectations",
         ) from None
-
-
-def native(item: Any) -> Json:
-    """A numpy value that Great Expectations leaves in its results."""
-    return item.item() if hasattr(item, "item") else str(item)
 
 
 def positions(item: Mapping[str, Any]) -> list[int]:

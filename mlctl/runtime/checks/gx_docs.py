@@ -10,6 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from mlctl.types.value import Json
+
 SUITE, VALIDATION, PAGES = "suite.json", "validation.json", "site"
 
 
@@ -34,6 +36,9 @@ def write_docs(suite: Any, results: Any, folder: Path) -> None:
 
 
 def _json(value: Any) -> str:
-    from mlctl.runtime.checks.gx import native
-
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=native) + "\n"
+
+
+def native(item: Any) -> Json:
+    """A numpy value that Great Expectations leaves in its results."""
+    return item.item() if hasattr(item, "item") else str(item)

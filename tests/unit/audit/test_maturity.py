@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mlctl.audit.case import Case
+from mlctl.audit.maturity import data, infrastructure, model, monitoring
 from mlctl.audit.maturity.levels import GOOGLE, MICROSOFT, SCALES, reached
 from mlctl.audit.maturity.score import SECTIONS, score
+from mlctl.audit.settings import CheckName
 from mlctl.types.diagnostic import MlctlError
 from tests.unit.audit.project import DECISIONS, GOOD, NOW, OUTPUTS, PROVENANCE, case_of, decided, edited
 
@@ -80,8 +83,13 @@ def test_what_people_vouch_for_counts_half_until_its_day(tmp_path: Path) -> None
     before = score(case_of(tmp_path)).sections["model"]
     assert score(case_of(tmp_path, GOOD + attest % "2027-01-01")).sections["model"] == before + 0.5
     assert score(case_of(tmp_path, GOOD + attest % "2026-11-20")).sections["model"] == before
-    with pytest.raises(MlctlError, match="nothing to vouch for"):
+    with pytest.raises(MlctlError, match="beauty"):
         case_of(tmp_path, GOOD + attest.replace("slices,", "beauty,") % "2027-01-01")
+
+
+def test_each_check_and_nothing_else_can_be_vouched_for() -> None:
+    checks = {check.name for section in (data, model, infrastructure, monitoring) for check in section.CHECKS}
+    assert set(get_args(CheckName)) == checks
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlctl.engine import budget
-from mlctl.engine.budget import Line
+from mlctl.engine.budget_lines import Line
 from mlctl.engine.patience import patiently
 from mlctl.provider import Spec
 from mlctl.types.address import Address

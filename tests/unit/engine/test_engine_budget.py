@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from mlctl.engine import applier, budget, budget_words
 from mlctl.engine.applied import Applied
-from mlctl.engine.budget import Line, judge
+from mlctl.engine.budget import judge
+from mlctl.engine.budget_lines import Line
 from mlctl.engine.patience import patiently
 from mlctl.engine.store import LocalStore
 from mlctl.estimate.prices import PriceRow, Prices

@@ -8,7 +8,8 @@ from datetime import date
 import pytest
 from pydantic import ValidationError
 
-from mlctl.engine.budget import Line, judge
+from mlctl.engine.budget import judge
+from mlctl.engine.budget_lines import Line
 from mlctl.estimate.devices import DEVICE_VARIABLE, GIB, NAMED
 from mlctl.estimate.prices import PriceRow, Prices
 from mlctl.provider import Context
