@@ -218,7 +218,7 @@ def prepare(modules: Sequence[str]) -> None:
 
 def _import(name: str) -> None:
     if name == "feast":
-        from mlctl.runtime.features.feast_store import import_feast
+        from mlctl.runtime.features.feast_opening import import_feast
 
         return import_feast()
     module = importlib.import_module(name.removesuffix(".*"))

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mlctl.runtime.features.stores.backend import Held, Table, open_backend, store_gone
+from mlctl.runtime.features.stores.backend import Held, Table, store_gone
 from mlctl.runtime.features.stores.codec import KeyCodec, Value, decode_value
+from mlctl.runtime.features.stores.opening import open_backend
 from mlctl.types.jobs.features import KeyValue, OnlineView, Store, keys_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from mlctl.runtime.features import adopt, feast_store, parity, push, summary, wa
 from mlctl.runtime.features.answers import Answers
 from mlctl.runtime.features.lineage import lineage
 from mlctl.runtime.features.stores import fill
-from mlctl.runtime.features.stores.backend import open_backend
+from mlctl.runtime.features.stores.opening import open_backend
 from mlctl.runtime.profile.database import database
 from mlctl.runtime.report import Report
 from mlctl.types.diagnostic import MlctlError

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlctl.runtime.features.feast_store import import_feast, open_store
+from mlctl.runtime.features.feast_opening import import_feast, open_store
 from mlctl.runtime.profile.database import database
 from mlctl.runtime.profile.source import detect
 from mlctl.runtime.report import Report

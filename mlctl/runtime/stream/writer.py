@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from mlctl.runtime.features.stores.backend import Backend, Row, Table, open_backend
+from mlctl.runtime.features.stores.backend import Backend, Row, Table
 from mlctl.runtime.features.stores.codec import KeyCodec, encode_value
+from mlctl.runtime.features.stores.opening import open_backend
 from mlctl.runtime.stream.window import Served
 from mlctl.types.jobs.features import MaterializeParams
 

@@ -18,7 +18,8 @@ from typing import Any
 import duckdb
 
 from mlctl.runtime.features import program, windows
-from mlctl.runtime.features.feast_store import open_store, retag
+from mlctl.runtime.features.feast_opening import open_store
+from mlctl.runtime.features.feast_store import retag
 from mlctl.runtime.features.join import point_in_time_join
 from mlctl.runtime.features.online import OnlineFeatures
 from mlctl.runtime.profile.database import database

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlctl.runtime.features.feast_store import changing, declare, open_store
+from mlctl.runtime.features.feast_opening import open_store
+from mlctl.runtime.features.feast_store import changing, declare
 from mlctl.runtime.features.online import OnlineFeatures
-from mlctl.runtime.features.stores.backend import Stamp, Table, open_backend
+from mlctl.runtime.features.stores.backend import Stamp, Table
+from mlctl.runtime.features.stores.opening import open_backend
 from mlctl.runtime.features.stores.writer import OnlineWriter
 from mlctl.types.jobs.features import (
     FeatureColumn,

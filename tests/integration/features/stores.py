@@ -11,8 +11,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from mlctl.runtime.features.stores.backend import Backend, Row, Table, open_backend
+from mlctl.runtime.features.stores.backend import Backend, Row, Table
 from mlctl.runtime.features.stores.codec import KeyCodec, encode_value
+from mlctl.runtime.features.stores.opening import open_backend
 from mlctl.types.jobs.features import DuckdbOffline, Key, OnlineStore, Store
 from tests.integration.servers import redis
 

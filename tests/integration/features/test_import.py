@@ -15,7 +15,7 @@ pytestmark = pytest.mark.tools
 PROGRAM = """
 import sys
 import typeguard
-from mlctl.runtime.features.feast_store import import_feast
+from mlctl.runtime.features.feast_opening import import_feast
 
 checked = typeguard.typechecked
 import_feast()
@@ -53,7 +53,7 @@ def test_importing_feast_leaves_typeguard_and_torch_as_they_were(tmp_path: Path)
 
 def test_importing_feast_leaves_no_folder_and_no_setting_behind(tmp_path: Path) -> None:
     program = (
-        "import os; from mlctl.runtime.features.feast_store import import_feast; import_feast();"
+        "import os; from mlctl.runtime.features.feast_opening import import_feast; import_feast();"
         "import prometheus_client; prometheus_client.Counter('a', 'b').inc();"
         "assert not [name for name in os.environ if name.startswith('PROMETHEUS')]; os._exit(0)"
     )

@@ -113,6 +113,20 @@ def test_a_key_and_a_time_may_stand_in_the_names_of_folders(tmp_path: Path) -> N
     assert results[2] == results[4] == [[0, 1, 20.0], [1, 2, None], [2, 1, 10.0]]
 
 
+def test_columns_of_the_labels_that_nobody_reads_may_be_called_as_features_are(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("k,at,y,X\n1,2026-03-02 00:00:00,7,99\n")
+    labels = {"files": ["a.csv"], "format": "csv", "timestamp": "at", "only": ["at", "k", "y"]}
+    steps: list[dict[str, Any]] = [
+        {"do": "execute", "sql": [SNAPSHOTS]},
+        {"do": "join", "labels": labels, "views": [VIEW], "output": "out.parquet"},
+        {"do": "execute", "sql": ["SELECT k, y, x FROM 'out.parquet'"]},
+        {"do": "join", "labels": {**labels, "only": [*labels["only"], "X"]}, "views": [VIEW], "output": "out.parquet"},
+    ]
+    results = driver.run(tmp_path, steps)
+    assert results[2] == [[1, 7, 10.0]]
+    assert results[3]["error"] == "features.name-collision"
+
+
 def test_what_cannot_be_joined_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("k,at,y,day\n1,2026-03-02 00:00:00,0,Monday\n")
     labels = {"files": ["a.csv"], "format": "csv", "timestamp": "at"}

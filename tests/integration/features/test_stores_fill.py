@@ -13,8 +13,8 @@ import pytest
 
 from mlctl.runtime.features.online import OnlineFeatures
 from mlctl.runtime.features.stores import redis as redis_store
-from mlctl.runtime.features.stores.backend import open_backend
 from mlctl.runtime.features.stores.fill import Filled, fill
+from mlctl.runtime.features.stores.opening import open_backend
 from mlctl.runtime.features.stores.writer import OnlineWriter
 from mlctl.runtime.report import Report
 from mlctl.types.diagnostic import MlctlError

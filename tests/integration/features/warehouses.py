@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlctl.runtime.features.feast_store import import_feast, offline_config
+from mlctl.runtime.features.feast_opening import import_feast, offline_config
 from mlctl.runtime.features.warehouse import pull, source_of
 from mlctl.types.jobs.features import MaterializeParams
 

@@ -211,7 +211,8 @@ class Rig:
         return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
 
     def _make_table(self) -> None:
-        from mlctl.runtime.features.stores.backend import Table, open_backend
+        from mlctl.runtime.features.stores.backend import Table
+        from mlctl.runtime.features.stores.opening import open_backend
 
         table = Table("activity", tuple(self.view.keys), tuple(item.name for item in self.view.features))
         with closing(open_backend(self.view.store)) as backend:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from mlctl.types.diagnostic import MlctlError
-from mlctl.types.jobs.features import Key, Marks, Store
+from mlctl.types.jobs.features import Key, Marks
 
 CHUNK_KEYS = 1000  # how many keys are written in one go: a few milliseconds in which others wait
 
@@ -174,19 +174,3 @@ def not_ours(where: str, view: str, stamp: Stamp, marks: Marks) -> MlctlError:
     title = f"the view `{view}` in the online store {where}"
     tags = {"mlctl.lineage": stamp.lineage, "mlctl.object": stamp.object}
     return refused(title, tags, marks.address, view, "give the project or the environment another name")
-
-
-def open_backend(store: Store) -> Backend:
-    """The online store of a project. Its client library is imported here; nothing is asked of a server yet."""
-    online = store.online
-    if online.type == "redis":
-        from mlctl.runtime.features.stores.redis import RedisBackend
-
-        return RedisBackend(store.project, online)
-    if online.type == "dynamodb":
-        from mlctl.runtime.features.stores.dynamodb import DynamoBackend
-
-        return DynamoBackend(store.project, online)
-    from mlctl.runtime.features.stores.sqlite import SqliteBackend
-
-    return SqliteBackend(store.project, online)

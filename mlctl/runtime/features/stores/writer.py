@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mlctl.runtime.features.stores.backend import Row, Table, latest, open_backend, store_gone
+from mlctl.runtime.features.stores.backend import Row, Table, latest, store_gone
 from mlctl.runtime.features.stores.codec import KeyCodec, Value, encode_value
+from mlctl.runtime.features.stores.opening import open_backend
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.features import KeyValue, Store, ViewSource
 

@@ -13,7 +13,8 @@ from mlctl.providers.feast import layout
 from mlctl.providers.feast.settings import FeatureStore
 from mlctl.providers.feast.spec import FeatureViewSpec
 from mlctl.providers.feast.store_rules import store_problems
-from mlctl.runtime.features.feast_store import entity_names, offline_config, online_config
+from mlctl.runtime.features.feast_opening import offline_config, online_config
+from mlctl.runtime.features.feast_store import entity_names
 from mlctl.testing.harness import make_context
 from mlctl.types.jobs.features import Key, Store
 
