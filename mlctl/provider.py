@@ -7,6 +7,7 @@ heavy work runs in a worker program (`mlctl.launch.job`). How to write one: docs
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -161,13 +162,22 @@ class Context:
         """A path of the spec as an absolute one. Raises MlctlError when it leaves the project folder."""
         path = (self.root / text).resolve()
         if not path.is_relative_to(self.root.resolve()):
+            link, rule = self._link_outside(text), "a project reads and writes only below the folder of its mlctl.yaml"
             raise MlctlError.of(
                 "spec.path-outside",
                 f"the path `{text}` leaves the project folder",
-                "a project reads and writes only below the folder of its mlctl.yaml",
-                "move the file into the project",
+                rule if link is None else f"`{link}` is a link to {os.readlink(self.root / link)}, and {rule}",
+                "move the file into the project" if link is None else "put what it links to in its place",
             )
         return path
+
+    def _link_outside(self, text: str) -> Path | None:
+        """The first part of a path, from the project folder, that is a link out of it."""
+        for part in reversed((Path(text), *Path(text).parents)):
+            path = self.root / part
+            if part.parts and path.is_symlink() and not path.resolve().is_relative_to(self.root.resolve()):
+                return part
+        return None
 
     def made_as(self, key: ObjectKey) -> ObjectKey:
         """The key that an object was made under: what its marks in a tool and its folder are named by, moved or not."""

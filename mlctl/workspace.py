@@ -41,6 +41,7 @@ class Workspace:
     values: Mapping[str, Json] | None = None  # and the values of its variables
     pricing: Pricing = field(default_factory=Pricing)  # what the command line says of prices
     given: tuple[Assignment, ...] = ()  # values in place of those in the files
+    secretless: bool = False  # whether the project is checked where there are no secrets, and is not to be made
 
     def __post_init__(self) -> None:
         self.root = self.root.resolve()
@@ -124,7 +125,7 @@ class Workspace:
     @cached_property
     def project(self) -> Project:
         """The project, wholly checked offline, for what works on it. Raises MlctlError with every problem of its files."""
-        found = self.loaded.check(self.context(State("")))
+        found = self.loaded.check(self.context(State("")), secretless=self.secretless)
         found += price_files.problems(self._price_lists[1])
         problems = [item for item in found if item.severity is Severity.ERROR]
         if problems:

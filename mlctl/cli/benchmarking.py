@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlctl.cli.interrupting import Ending, interruptible
 from mlctl.cli.watching import watched
@@ -17,7 +19,7 @@ from mlctl.provider import Context
 from mlctl.providers.serving.client import openapi, url_of
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.interrupt import Manner
-from mlctl.types.jobs.bench import BenchJob, BenchReport, Load
+from mlctl.types.jobs.bench import BenchJob, BenchReport, Load, Sent
 from mlctl.types.requirement import Requirement
 from mlctl.types.state import Record
 from mlctl.workspace import Workspace
@@ -28,19 +30,46 @@ _PROMPT_WORDS = ("the", "delivery", "of", "my", "order", "is", "late", "and", "I
 _OUTPUT_TOKENS = 64
 
 
-def run_bench(workspace: Workspace, record: Record, wanted: BenchJob, bodies: Sequence[dict[str, Any]]) -> BenchReport:
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What requests are to be: `data` is a file of theirs, `prompts` where those of a language model come from."""
+
+    data: Path | None = None
+    prompts: Literal["synthetic", "log"] | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The bodies that are sent in turn, and where they are from."""
+
+    source: Literal["synthetic", "log", "file", "zeros"]
+    bodies: Sequence[dict[str, Any]]
+
+    def sent(self, lines: bytes) -> Sent:
+        """What a report says of them."""
+        most = {body.get("max_tokens") for body in self.bodies}
+        same = most.pop() if len(most) == 1 else None
+        digest = hashlib.sha256(lines).hexdigest()
+        return Sent(
+            source=self.source, bodies=len(self.bodies), digest=digest, max_tokens=same if type(same) is int else None
+        )
+
+
+def run_bench(workspace: Workspace, record: Record, wanted: BenchJob, asked: Requests) -> BenchReport:
     """Run the test in a worker of its own. Raises MlctlError."""
     _, context = workspace.reader()
     folder = own_folder(context.home, record.key.address.name)
     requests = folder / "bodies.jsonl"
-    atomic.write_bytes(requests, "".join(json.dumps(body) + "\n" for body in bodies).encode())
+    lines = "".join(json.dumps(body) + "\n" for body in asked.bodies).encode()
+    atomic.write_bytes(requests, lines)
     params = wanted.model_copy(update={"bodies": str(requests)})
     with (
         interruptible(Ending(workspace.stop, default=Manner.STOP)),
         watched(context, f"load on {record.key.address}") as told,
     ):
         found = job.run("bench", params.model_dump(mode="json"), folder, told).outputs
-    report = BenchReport.model_validate(dict(found))
+    report = BenchReport.model_validate({**found, "sent": asked.sent(lines)})
     job.discard(folder)
     return report
 
@@ -61,16 +90,65 @@ def writable(page: Path) -> None:
         )
 
 
-def requests_for(
-    record: Record, context: Context, data: Path | None, path: str, token: str | None
-) -> list[dict[str, Any]]:
-    """What is sent: the lines of a file, or what was asked lately by its prediction log, or rows of zeros. Raises MlctlError."""
-    if data is not None:
-        return _from_file(data)
-    if path != "/predict":
-        return list(_prompts(str(record.outputs.get("model", ""))))
+def requests_for(record: Record, context: Context, asking: Asking, path: str, token: str | None) -> Requests:
+    """What is sent: the lines of a file, or what was asked lately by its prediction log, or what is made up. Raises MlctlError."""
+    language = path != "/predict"
+    _refuse_without_effect(asking, language)
+    if language:
+        return _of_language_model(record, context, asking)
+    if asking.data is not None:
+        return Requests("file", _from_file(asking.data))
     logged = list(islice(_logged(record, context), _MOST_BODIES))
-    return logged or [_zeros(url_of(record), str(record.key.address), token)]
+    if logged:
+        return Requests("log", logged)
+    return Requests("zeros", [_zeros(url_of(record), str(record.key.address), token)])
+
+
+def _refuse_without_effect(asking: Asking, language: bool) -> None:
+    given = {"--prompts": asking.prompts is not None, "--max-tokens": asking.max_tokens is not None}
+    for option in (name for name, told in given.items() if told and not language):
+        why = "it scores rows of features, and gives no text"
+        raise MlctlError.of("cli.usage", f"`{option}` is for language models", why, "leave it out")
+    if asking.data is not None and asking.prompts is not None:
+        why = "both say what is sent"
+        raise MlctlError.of("cli.usage", "`--prompts` has no effect beside `--data`", why, "leave one of them out")
+
+
+def _of_language_model(record: Record, context: Context, asking: Asking) -> Requests:
+    """Chats. Those of a file that say more than their prompt are sent as they are, but for `--max-tokens`."""
+    model = str(record.outputs.get("model", ""))
+    most = _OUTPUT_TOKENS if asking.max_tokens is None else asking.max_tokens
+    if asking.data is not None:
+        own = {} if asking.max_tokens is None else {"max_tokens": asking.max_tokens}
+        lines = _from_file(asking.data)
+        return Requests(
+            "file",
+            [
+                {**line, **own} if "messages" in line else _chat(model, _prompt_of(line, asking.data), most)
+                for line in lines
+            ],
+        )
+    if asking.prompts != "log":
+        return Requests("synthetic", [_chat(model, text, most) for text in _prompts()])
+    texts = [
+        row["prompt"]
+        for row in islice(_lines(record, context), _MOST_BODIES)
+        if row.get("code") == 200 and row.get("prompt")
+    ]
+    if not texts:
+        why = "it is empty, or `observe.capture` keeps no texts in it (`redacted` and `full` do)"
+        fix = "give prompts with `--data FILE`, one JSON object with a `prompt` a line"
+        raise MlctlError.of("bench.data", f"the prediction log of {record.key.address} has no prompts", why, fix)
+    return Requests("log", [_chat(model, text, most) for text in texts])
+
+
+def _prompt_of(line: dict[str, Any], path: Path) -> str:
+    if isinstance(line.get("prompt"), str):
+        return str(line["prompt"])
+    fix = "give each line `messages`, as they are sent, or a `prompt`"
+    raise MlctlError.of(
+        "bench.data", f"`--data {path}` cannot be used", "a line has neither `messages` nor a `prompt`", fix
+    )
 
 
 def judged(
@@ -105,7 +183,16 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
 
 
 def _logged(record: Record, context: Context) -> Iterator[dict[str, Any]]:
-    """Requests as they were asked before, newest day first: by key, or by features where no key was given."""
+    """Requests as they were asked before: by key, or by features where no key was given."""
+    for row in _lines(record, context):
+        if row.get("key") and row.get("code") == 200:
+            yield {**row["key"], **(row.get("request") or {})}
+        elif row.get("features") and row.get("code") == 200:
+            yield {"instances": [row["features"]]}
+
+
+def _lines(record: Record, context: Context) -> Iterator[dict[str, Any]]:
+    """The last lines of each day's log, newest first."""
     folder = record.outputs.get("predictions")
     if not isinstance(folder, str) or not context.path(folder).is_dir():
         return
@@ -118,10 +205,8 @@ def _logged(record: Record, context: Context) -> Iterator[dict[str, Any]]:
                 row = json.loads(line)
             except ValueError:
                 continue  # the first of the tail may be cut
-            if row.get("key") and row.get("code") == 200:
-                yield {**row["key"], **(row.get("request") or {})}
-            elif row.get("features") and row.get("code") == 200:
-                yield {"instances": [row["features"]]}
+            if isinstance(row, dict):
+                yield row
 
 
 def _zeros(url: str, address: str, token: str | None) -> dict[str, Any]:
@@ -137,15 +222,20 @@ def _zeros(url: str, address: str, token: str | None) -> dict[str, Any]:
     raise MlctlError.of("bench.data", f"{address} does not say which columns it takes", "", fix, address=address)
 
 
-def _prompts(model: str) -> Iterator[dict[str, Any]]:
-    """Chats of some sixty tokens that differ from their first words on, so that no prefix cache answers for the model."""
+def _prompts() -> Iterator[str]:
+    """Prompts of some sixty tokens that differ from their first words on, so that no prefix cache answers for the model."""
     for number in range(64):
         words = [str(number), *(_PROMPT_WORDS[(number + place) % len(_PROMPT_WORDS)] for place in range(48))]
-        yield {
-            "model": model,
-            "messages": [{"role": "user", "content": " ".join(words)}],
-            "max_tokens": _OUTPUT_TOKENS,
-            "temperature": 0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
+        yield " ".join(words)
+
+
+def _chat(model: str, prompt: str, most: int) -> dict[str, Any]:
+    """A request that has its answer streamed and its tokens counted."""
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": most,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }

@@ -15,15 +15,22 @@ from pathlib import Path
 import typer
 from typer import Abort, Exit
 from typer._click.exceptions import ClickException, NoSuchOption, UsageError
+from typer.core import TyperGroup
 
 from mlctl import __version__
 from mlctl.cli.catalogue import commands
+from mlctl.cli.main import OUTPUT, VALUED
 from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError, did_you_mean, system_refused
 from mlctl.types.secret import HIDDEN, redacted
 
 _GARBAGE_THRESHOLD = (
     100_000  # objects more before the next look; Python's own 700 costs a tenth of a plan of 1,000 resources
 )
+
+# What others call it. A near spelling of another command would mislead.
+_MEANT = {
+    "lineage": "see `mlctl graph` for what is made of what, and `mlctl models provenance` for what a model is made of",
+}
 
 
 def dispatch(name: str, arguments: list[str]) -> int:
@@ -35,8 +42,10 @@ def dispatch(name: str, arguments: list[str]) -> int:
     app: typer.Typer = module.app
     _collect_seldom()
     try:
-        code = typer.main.get_command(app).main(args=arguments, prog_name=f"mlctl {name}", standalone_mode=False)
-        return int(code or 0)
+        program = typer.main.get_command(app)
+        lone = isinstance(program, TyperGroup) and (not arguments or arguments[0] in VALUED)
+        code = program.main(args=["--help"] if lone else arguments, prog_name=f"mlctl {name}", standalone_mode=False)
+        return ExitCode.ERROR if lone else int(code or 0)
     except Exit as stop:
         return stop.exit_code
     except UsageError as error:
@@ -58,6 +67,8 @@ def dispatch(name: str, arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if error.filename == OUTPUT:
+            raise  # `main` tells it
         return fail([system_refused(error)], ExitCode.ERROR, as_json=as_json)
     except Exception as error:
         return fail([_report(error, [name, *arguments])], ExitCode.BUG, as_json=as_json)
@@ -107,12 +118,12 @@ def fail(diagnostics: list[Diagnostic], code: ExitCode, *, as_json: bool = False
 
 def _unknown(name: str) -> Diagnostic:
     """The diagnostic for what stands where a command should."""
-    if name in ("-C", "--project", "-f", "--file", "-e", "--env", "--var", "--var-file"):
+    if name in VALUED:
         return Diagnostic("cli.usage", f"`{name}` needs a value", "", f"for example `mlctl {name} NAME plan`")
     if name.startswith("-"):
         why = "before a command stand only `-C`, `-f`, `-e` and `--var`; all other options come after it"
         return Diagnostic("cli.usage", f"there is no option `{name}` here", why, "see `mlctl --help`")
-    fix = did_you_mean(name, commands()) or "see `mlctl --help`"
+    fix = _MEANT.get(name) or did_you_mean(name, commands()) or "see `mlctl --help`"
     return Diagnostic("cli.unknown-command", f"there is no command `{name}`", "", fix)
 
 

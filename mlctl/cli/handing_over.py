@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from mlctl.cli.elsewhere import made_elsewhere
+from mlctl.cli import elsewhere
 from mlctl.cli.interrupting import Ending
 from mlctl.cli.options import confirm, emit_json
 from mlctl.cli.recording import Recorder
@@ -60,8 +60,10 @@ def start_detached(workspace: Workspace, request: Request) -> int:
     if saved is None:
         plan = operation.plan(request.project, ledger, context)
         workspace.digests.save()
-        told = [*workspace.warnings, *made_elsewhere(workspace, plan, ledger, context)]
+        away = elsewhere.made_elsewhere(workspace, operation, plan, ledger, context)
+        told = [*workspace.warnings, *elsewhere.told(away, operation)]
         show_plan(plan, told, operation.name, as_json=request.as_json)
+        elsewhere.refuse(away, operation)
         show_verdicts(plan, request.project, ledger, context.prices, as_json=request.as_json)
         if not request.unhold:
             rollback.refuse_held(plan, ledger.held, guarded(workspace, ledger.held))

@@ -11,7 +11,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -103,7 +103,11 @@ def interruptible(ending: Ending) -> Iterator[None]:
     if asker is not None:
         asker.start()
 
+    terminals = [handle for handle in (1, 2) if os.isatty(handle)]
+
     def on_signal(number: int, frame: object) -> None:
+        if number == signal.SIGHUP:
+            _forget(terminals)
         asked = None if ending.run is None else ending.run.asked()
         if number == signal.SIGINT and asker is not None and not ending.stop.is_set():
             if asker.wanted.is_set():
@@ -126,6 +130,15 @@ def interruptible(ending: Ending) -> Iterator[None]:
         if asker is not None:
             asker.over.set()
             asker.join()
+
+
+def _forget(terminals: Iterable[int]) -> None:
+    """Send what is still said to nowhere, where the terminal that it was for went away: writing there is an error from now on."""
+    for handle in terminals:
+        if not os.isatty(handle):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, handle)
+            os.close(nowhere)
 
 
 def _end(ending: Ending, manner: Manner) -> None:

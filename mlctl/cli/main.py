@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,15 +12,45 @@ from collections.abc import Sequence
 # pydantic looks through every installed package for plugins of its own; that is a tenth of a plan's time, and we use none
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-_VALUED = {"-C", "--project", "-f", "--file", "-e", "--env", "--var", "--var-file"}
+VALUED = {"-C", "--project", "-f", "--file", "-e", "--env", "--var", "--var-file"}
+
+
+OUTPUT = "<stdout>"  # the file of an error that came of printing
+
+
+class _Output(io.TextIOWrapper):
+    """What is printed. When it cannot be written, as on a full disk behind `>`, the error says that it was the output."""
+
+    @classmethod
+    def over(cls, stream: io.TextIOWrapper) -> _Output:
+        """Over the same bytes as another. What its encoding has no letters for is escaped."""
+        stream.flush()
+        at_once, through = stream.line_buffering, stream.write_through
+        return cls(stream.buffer, stream.encoding, "backslashreplace", line_buffering=at_once, write_through=through)
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            error.filename = OUTPUT
+            raise
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            error.filename = OUTPUT
+            raise
 
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        _in_utf8()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us, as `>&-` and some schedulers do
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout = _Output.over(sys.stdout)  # type: ignore[arg-type]
     gc.disable()  # modules that are imported are no garbage; `dispatch` goes on with it
     try:
         code = run(sys.argv[1:])
@@ -34,6 +65,12 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     _end(code)
+
+
+def _in_utf8() -> None:
+    """Begin again with files that may be called anything: a locale of ASCII alone has no names for `daten/größe.csv`."""
+    os.environ["PYTHONUTF8"] = "1"  # for the programs that we start too
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  it is this program
 
 
 def _end(code: int) -> None:
@@ -82,7 +119,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     rest = list(arguments)
     while rest and rest[0].startswith("-"):
         name, equals, _ = rest[0].partition("=")
-        if name not in _VALUED or (not equals and len(rest) < 2):
+        if name not in VALUED or (not equals and len(rest) < 2):
             break
         take = 1 if equals else 2
         leading += rest[:take]

@@ -65,7 +65,16 @@ def _target(host: str, root: Path, folder: Path, name: str) -> Path:
 
 def _left(host: str, shown: str, inside: str) -> str:
     """What a file cannot do: the state, the secrets, and a word in the README."""
-    lines = ["Left to you:", "  - a state that all runners share: `environments: {NAME: {state: {backend: s3, ...}}}`"]
+    own = (
+        "`tags` in this file" if host == "gitlab" else "the repository variable MLCTL_RUNNER, for example `self-hosted`"
+    )
+    lines = [
+        "Left to you:",
+        "  - a machine that keeps what is made: datasets, trainings, evaluations, models and servers are files and processes of",
+        f"    the machine that made them, and a hosted runner is empty each time. Name a runner of your own that keeps `.mlctl`: {own}",
+        "  - a state that all runners share, unless there is one that keeps it: `environments: {NAME: {state: {backend: s3, ...}}}`.",
+        "    It is not enough alone: what one machine made, another one refuses to forget or to make anew (state.made-elsewhere)",
+    ]
     if host == "gitlab":
         lines.append("  - the masked CI/CD variable MLCTL_GITLAB_TOKEN: a project access token with the scope `api`")
         if inside != ".":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mlctl.cli.main import mute
+from mlctl.cli.main import OUTPUT, mute
 from mlctl.cli.options import emit_json
 from mlctl.cli.pricing import show_prices
 from mlctl.cli.telling import tell
@@ -75,10 +76,13 @@ def guarded(workspace: Workspace, held: Held | None) -> set[Address] | None:
 
 @contextmanager
 def aloud() -> Iterator[None]:
-    """What is said in here may find nobody to hear it: the reader of a pipe went away. The work then goes on in silence."""
+    """What is said in here may find nobody to hear it: the reader of a pipe went away, or the terminal. The work then goes on in
+    silence."""
     try:
         yield
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and (error.errno, error.filename) != (errno.EIO, OUTPUT):
+            raise
         mute()
 
 

@@ -11,9 +11,10 @@ from mlctl.engine.promotion import Offer
 from mlctl.engine.saved import file as planfile
 from mlctl.engine.saved import staleness
 from mlctl.engine.saved.file import SavedPlan
+from mlctl.spec.reading import displayed
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import State
-from mlctl.workspace import Chosen, Workspace
+from mlctl.workspace import HOME, Chosen, Workspace
 
 
 def opened(workspace: Workspace, path: Path) -> tuple[Workspace, SavedPlan]:
@@ -23,6 +24,13 @@ def opened(workspace: Workspace, path: Path) -> tuple[Workspace, SavedPlan]:
     chosen = workspace.chosen
     if chosen.values or chosen.value_files or workspace.file is not None:
         raise with_a_plan("--file" if workspace.file is not None else "--var")
+    if not any(place.exists() for place in (workspace.main, workspace.root / saved.file, workspace.root / HOME)):
+        raise MlctlError.of(
+            "spec.no-project",
+            f"there is no project in {displayed(workspace.root)}",
+            f"the plan is of the project `{saved.project}`, whose data and state are beside its project file",
+            "run it in the folder of that project, or name it with `-C FOLDER`",
+        )
     staleness.check_origin(
         saved, project=_name_here(workspace), environment=chosen.environment or saved.plan.environment
     )

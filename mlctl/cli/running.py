@@ -6,7 +6,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from mlctl.cli.elsewhere import made_elsewhere
+from mlctl.cli import elsewhere
 from mlctl.cli.handing_over import ending
 from mlctl.cli.interrupting import interruptible
 from mlctl.cli.options import confirm, emit_json
@@ -49,7 +49,7 @@ def run(workspace: Workspace, request: Request) -> int:
     try:
         code = _locked(work)
     except MlctlError as error:
-        if work.applied is not None:  # all was carried out that could be, and only the state could not be written in the end
+        if work.applied is not None:  # all that could be was done, and only the state could not be written in the end
             work.applied.unsaved = tuple(error.diagnostics)
             return _ended(work, work.applied)
         recorder = work.recorder
@@ -95,8 +95,10 @@ def _locked(work: _Work) -> int:
         work.begun = True
         with aloud():
             changed = () if request.saved is None else priced.differing(request.saved.plan, plan)
-            told = [*workspace.warnings, *changed, *made_elsewhere(workspace, plan, session.ledger, context)]
+            away = elsewhere.made_elsewhere(workspace, operation, plan, session.ledger, context)
+            told = [*workspace.warnings, *changed, *elsewhere.told(away, operation)]
             show_plan(plan, told, operation.name, as_json=request.as_json)
+        elsewhere.refuse(away, operation)
         _refuse(work, plan, session, context)
         moves = any(rollback.sets(change) for change in plan)  # a build that is chosen again is no change, and yet one
         asks = moves if operation.target else not plan.empty

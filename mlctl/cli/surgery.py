@@ -34,8 +34,13 @@ PUSH_HELP = (
 )
 UNDO_HELP = (
     "Go back to the generation of the state before this one, as a new serial. It also takes the place of a damaged state.\n\n"
+    "That is a generation like any other: a second `undo` takes the first one back. To go further back, name a serial with `--to`.\n\n"
     "Real objects are not touched: the next plan shows what they differ in.\n\n"
     "Examples:\n\n  mlctl state undo\n\n  mlctl state undo --to 12"
+)
+RENAME_HELP = (
+    "Take the state over for the project as it is named now: after a change of `project:` in its file. Objects are not touched.\n\n"
+    "Examples:\n\n  mlctl state rename-project shop   # `project:` was `shop`"
 )
 Force = Annotated[bool, typer.Option("--force", help="Do it although mlctl would refuse.")]
 DECLINED = "Nothing was changed."
@@ -60,7 +65,7 @@ def mv(
         )
     with workspace.store.session("state mv") as session:
         surgery.found(session.ledger, source)
-        if not _approved(f"Move {source} to {target}?", auto_approve, as_json):
+        if not approved(f"Move {source} to {target}?", auto_approve, as_json):
             return ExitCode.ERROR
         moved = surgery.move(session, old, new)
     _warn(workspace, as_json)
@@ -85,8 +90,8 @@ def rm(
         if not as_json:
             for key in sorted(chosen):
                 print(f"- {key}")
-        question = f"Forget {_objects(len(chosen))}? What is real stays where it is."
-        if not _approved(question, auto_approve, as_json):
+        question = f"Forget {objects(len(chosen))}? What is real stays where it is."
+        if not approved(question, auto_approve, as_json):
             return ExitCode.ERROR
         surgery.forget(session, list(chosen.values()), force=force)
     _warn(workspace, as_json)
@@ -94,7 +99,7 @@ def rm(
         if as_json:
             emit_json({"type": "forgotten", "key": str(record.key), "id": record.id})
     if not as_json:
-        print(f"Forgot {_objects(len(chosen))}. Nothing real was removed:{_remains(chosen.values())}")
+        print(f"Forgot {objects(len(chosen))}. Nothing real was removed:{_remains(chosen.values())}")
     return ExitCode.OK
 
 
@@ -108,7 +113,7 @@ def push(
 ) -> int:
     """Check, ask, and replace the state."""
     given, choose = surgery.pushed(_read(path), force=force)
-    question = f"Put serial {given.serial} with {_objects(len(given.objects))} in the place of the present state?"
+    question = f"Put serial {given.serial} with {objects(len(given.objects))} in the place of the present state?"
     return _replace(workspace, "state push", choose, question, auto_approve, as_json)
 
 
@@ -130,6 +135,20 @@ def undo(
     return _replace(workspace, "state undo", choose, question, auto_approve, as_json)
 
 
+@in_project
+def rename_project(
+    workspace: Workspace,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name that the project had.")],
+    auto_approve: AutoApprove = False,
+    as_json: AsJson = False,
+) -> int:
+    """Ask, and write the new name into the state."""
+    new = workspace.loaded.name
+    question = f"Make the state of `{old}` that of `{new}`?"
+    choose = surgery.renamed_project(old, new)
+    return _replace(workspace, "state rename-project", choose, question, auto_approve, as_json)
+
+
 def is_build(workspace: Workspace) -> Callable[[str], bool]:
     """Whether the objects of a section are builds; no, for a section whose kind is not installed any more."""
 
@@ -147,7 +166,7 @@ def _replace(
     operation: str,
     choose: Callable[[State | None], State],
     question: str,
-    approved: bool,
+    given: bool,
     as_json: bool,
 ) -> int:
     """Put another state in place under the lock, once a person has seen what differs."""
@@ -158,7 +177,7 @@ def _replace(
         if not as_json:
             for item in differences:
                 print(f"{'+' if item.what == 'added' else '-' if item.what == 'removed' else '~'} {item.key}")
-        if not _approved(question, approved, as_json):
+        if not approved(question, given, as_json):
             raise _DeclinedError
         return chosen
 
@@ -168,7 +187,7 @@ def _replace(
         return ExitCode.ERROR
     _warn(workspace, as_json)
     text = (
-        f"The state has serial {state.serial} now, with {_objects(len(state.objects))}. Real objects were not touched:\n"
+        f"The state has serial {state.serial} now, with {objects(len(state.objects))}. Real objects were not touched:\n"
         "`mlctl plan` shows what they differ in. The state before is kept, see `mlctl state log`."
     )
     _tell(
@@ -183,8 +202,9 @@ class _DeclinedError(Exception):
     """The answer was no."""
 
 
-def _approved(question: str, approved: bool, as_json: bool) -> bool:
-    if approved or confirm(question, as_json=as_json):
+def approved(question: str, given: bool, as_json: bool) -> bool:
+    """Whether it may be done: it was approved before, or a person says so. Raises MlctlError when nobody can be asked."""
+    if given or confirm(question, as_json=as_json):
         return True
     print(DECLINED)
     return False
@@ -217,8 +237,9 @@ def _tell(as_json: bool, text: str, value: dict[str, Any]) -> None:
         print(text)
 
 
-def _objects(count: int) -> str:
-    return f"{count} object{'' if count == 1 else 's'}"
+def objects(count: int, what: str = "object") -> str:
+    """`1 object`, `2 objects`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _remains(records: Any) -> str:

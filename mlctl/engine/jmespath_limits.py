@@ -8,6 +8,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
+from mlctl.spec.policies import said
 from mlctl.types.diagnostic import MlctlError
 
 LONGEST = 4_000  # characters
@@ -49,7 +50,7 @@ class Search:
         try:
             return _Counting().visit(jmespath.compile(expression).parsed, self._document)
         except JMESPathError as error:
-            raise _refused(name, str(error).strip().splitlines()[0]) from None
+            raise _refused(name, said(error)) from None
         except RecursionError:
             raise _refused(name, "its expression is nested too deeply") from None
         except _TooMuch:

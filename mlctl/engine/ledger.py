@@ -16,6 +16,7 @@ class Ledger:
         self.lineage = state.lineage
         self.serial = state.serial
         self.held = state.held
+        self.project = state.project
         self.origins: dict[ObjectKey, ObjectKey] = {}  # of moved objects: the key each was made under
         self._lock = threading.RLock()
         self._records: dict[ObjectKey, Record] = {}
@@ -92,4 +93,4 @@ class Ledger:
     def state(self) -> State:
         """What stands in the ledger now."""
         with self._lock:
-            return State(self.lineage, self.serial, dict(self._records), self.held)
+            return State(self.lineage, self.serial, dict(self._records), self.held, self.project)

@@ -16,6 +16,7 @@ from mlctl.provider import Context, Kind
 from mlctl.spec.project import Project
 from mlctl.types.address import Address
 from mlctl.types.change import Mode, Plan, Selection
+from mlctl.types.diagnostic import MlctlError
 from mlctl.types.value import Json
 
 
@@ -24,6 +25,7 @@ class Operation:
     """One kind of command. `pins` are builds that a rollback goes back to, `offer` is what a promotion may take, and `imports`
     what is taken over by its id, beside what the project says.
 
+    `forget_elsewhere` says that what another machine made and keeps is of no account: it may be forgotten, or made anew here.
     `target` and `why` say, of a rollback, to which run it goes back and for what reason: the state then holds that result.
     """
 
@@ -34,6 +36,7 @@ class Operation:
     offer: Offer | None = None
     target: str = ""
     why: str = ""
+    forget_elsewhere: bool = False
 
     @classmethod
     def of(cls, saved: SavedPlan, offer: Callable[[str], Offer]) -> Operation:
@@ -47,6 +50,7 @@ class Operation:
             offer=offer(extra["from"]) if "from" in extra else None,
             target=extra.get("target", ""),
             why=extra.get("why", ""),
+            forget_elsewhere=extra.get("forget_elsewhere", False),
         )
 
     def extra(self) -> dict[str, Json]:
@@ -54,6 +58,7 @@ class Operation:
         kept: dict[str, Any] = {"pins": {str(address): identity for address, identity in self.pins.items()}}
         kept |= {"imports": {str(address): id for address, id in self.imports.items()}}
         kept |= {"from": None if self.offer is None else self.offer.environment, "target": self.target, "why": self.why}
+        kept |= {"forget_elsewhere": self.forget_elsewhere}
         return {name: value for name, value in kept.items() if value}
 
     def context(self, ctx: Context) -> Context:
@@ -64,7 +69,8 @@ class Operation:
         return replace(project, imports={**project.imports, **self.imports}) if self.imports else project
 
     def plan(self, project: Project, ledger: Ledger, ctx: Context) -> Plan:
-        """What it would do. Raises MlctlError."""
+        """What it would do. Raises MlctlError, `state.other-project` for a state that another project made."""
+        _refuse_other(project, ledger)
         ctx, project = self.context(ctx), self._importing(project)
         if self.selection.mode is Mode.DESTROY:
             return planner.destruction(project, ledger, self.selection)
@@ -86,6 +92,7 @@ class Operation:
         name: str = "",
     ) -> Applied:
         """Do what a plan says. `name` is the run's."""
+        session.ledger.project = project.name  # kept with the first step; an older state does not say whose it is
         ctx, project = self.context(ctx), self._importing(project)
         if self.selection.mode is Mode.DESTROY:
             return applier.destroy(plan, kinds, session, ctx, emit, parallelism=parallelism)
@@ -98,3 +105,18 @@ class Operation:
                 plan, project, kinds, session, ctx, emit, parallelism=parallelism, take=self.offer.take, name=name
             )
         return applier.apply(plan, project, kinds, session, ctx, emit, parallelism=parallelism, name=name)
+
+
+def _refuse_other(project: Project, ledger: Ledger) -> None:
+    """Raise MlctlError when the objects of a state are another project's: a plan of this one would remove all of them."""
+    number = sum(1 for _ in ledger)
+    if not number or ledger.project in ("", project.name):
+        return
+    raise MlctlError.of(
+        "state.other-project",
+        f"the state of the environment `{project.environment}` is that of the project `{ledger.project}`, and this is the "
+        f"project `{project.name}`",
+        f"a plan would remove the {number} object{'' if number == 1 else 's'} that `{ledger.project}` made",
+        "give this project a folder, or an environment, of its own; if it was renamed: "
+        f"`mlctl state rename-project {ledger.project}`",
+    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from mlctl.estimate.prices import GIVEN, STALE_DAYS, Prices
+from mlctl.estimate.prices import GIVEN, STALE_DAYS, PriceRow, Prices
 from mlctl.types.change import Change, Plan
 from mlctl.types.diagnostic import Diagnostic, MlctlError, Severity
 from mlctl.types.estimate import Estimate, Rate, Repriced
@@ -48,12 +48,20 @@ def check(found: Sequence[Estimate], prices: Prices) -> list[Diagnostic]:
             "prices.not-used",
             f"the price of {row.gpu} ({row.tier}) that was given has no effect",
             "nothing that is about to be made asks for it",
-            f"leave `{GIVEN}` out, or correct the device or the tier",
+            _meant(row, found) or f"leave `{GIVEN}` out, or correct the device or the tier",
             Severity.WARNING,
         )
         for row in prices.given
         if (row.gpu, row.tier) not in asked
     ]
+
+
+def _meant(row: PriceRow, found: Sequence[Estimate]) -> str:
+    """The price that was likely meant: of the same device, by the tier that something is to run on."""
+    tiers = sorted({item.tier or "owned" for item in found if item.device == row.gpu} - {row.tier})
+    ways = [f"`{GIVEN} {row.gpu}:{tier}={row.usd:g}`" for tier in tiers]
+    what = ", ".join("of ones own" if tier == "owned" else f"({tier})" for tier in tiers)
+    return f"what is to be made runs on {row.gpu} {what}: write {' or '.join(ways)}" if ways else ""
 
 
 def _stale(rate: Rate, prices: Prices) -> Diagnostic:

@@ -85,6 +85,7 @@ class Idea:
     variants: tuple[tuple[Change, ...], ...] = ()
     standing: Standing = Standing.HELPS
     why: str = ""
+    fallbacks: bool = False  # a later variant is only for where the one before it does not fit, and none is cheaper
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mlctl.estimate.advice import (
     ACCUMULATION,
@@ -73,7 +74,9 @@ def _quantization(fields: Fields, engine: str, device: Device | None) -> Idea:
     if device.host:
         return declined(QUANTIZATION, "on a processor the engine keeps weights as they are")
     kinds = ["fp8"] if (device.capability or 0) >= FP8_FROM else []
-    return proposed(QUANTIZATION, *({"serve.engine.quantization": kind} for kind in (*kinds, "bitsandbytes")))
+    ways = proposed(QUANTIZATION, *({"serve.engine.quantization": kind} for kind in (*kinds, "bitsandbytes")))
+    # 4 bits take less, but nothing computes in them: the engine unpacks them anew at every step, and more is lost of quality
+    return replace(ways, fallbacks=True)
 
 
 def _distillation(engine: str, students: Sequence[tuple[Change, ...]]) -> Idea:

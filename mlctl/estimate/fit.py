@@ -15,6 +15,8 @@ from mlctl.types.spoken import spoken_bytes
 
 _HELPS = 0.98  # a change that leaves more than this share is none
 _MOST_LEVERS = 6
+_SHORT = 256  # tokens of a row, under which nothing is proposed
+_MOST_DOUBLINGS = 6  # of the devices
 USABLE = 0.92  # of a device's memory: the rest is for what else is on it
 
 
@@ -60,7 +62,14 @@ def together(setup: Setup) -> list[Lever]:
         taken.append(found[0])
         if found[0].fit is Fit.FITS:
             break
-    return taken
+    last = {_field(item): item for item in taken}  # of two lengths of rows the second one counts
+    return [item for item in taken if last[_field(item)] is item]
+
+
+def _field(lever: Lever) -> str:
+    """What a lever changes; of blocks with several fields, all of it."""
+    path, _, value = lever.change.partition(": ")
+    return lever.change if value.startswith("{") else path
 
 
 def _others(setup: Setup) -> Iterator[tuple[str, Setup]]:
@@ -68,8 +77,9 @@ def _others(setup: Setup) -> Iterator[tuple[str, Setup]]:
     language = isinstance(setup.shape, LanguageShape)
     if setup.rows > 1 and setup.pipeline == 1:
         yield "micro_batch_size: 1", replace(setup, micro=1)
-    if language and setup.length > 256:
-        yield f"data.max_length: {setup.length // 2}", replace(setup, length=setup.length // 2)
+    if language and setup.length > _SHORT:
+        shorter = _shorter(setup)
+        yield f"data.max_length: {shorter.length}", shorter
     if language and not setup.checkpointing:
         yield "memory: {gradient_checkpointing: true}", replace(setup, checkpointing=True)
     if setup.precision == "fp32" and language:
@@ -84,9 +94,46 @@ def _others(setup: Setup) -> Iterator[tuple[str, Setup]]:
         yield "method: {type: qlora}", replace(_adapted(setup, "qlora"), quantization="nf4")
     if alone and setup.device.count > 1 and not setup.device.host:
         yield from _shared(setup)
+    if language and not alone and not setup.device.host:
+        yield from _offloaded(setup)
     if setup.device.host and setup.processes > 1:
         plain = replace(setup, strategy="single", data=1, tensor=1, pipeline=1, microbatches=1)
         yield "strategy: single", plain
+
+
+def _shorter(setup: Setup) -> Setup:
+    """Rows of half the length, or cut in half as often as it takes to fit where that would do."""
+    half = shorter = replace(setup, length=setup.length // 2)
+    while shorter.length > _SHORT and memory.peak(shorter).mid > setup.device.memory:
+        shorter = replace(shorter, length=shorter.length // 2)
+    return shorter if memory.peak(shorter).mid <= setup.device.memory else half
+
+
+def _offloaded(setup: Setup) -> Iterator[tuple[str, Setup]]:
+    """What is shared by all devices, kept in the memory of their machines and fetched for each layer: slower by the links."""
+    if setup.strategy in ("zero1", "zero2", "zero3") and "optimizer" not in setup.offload:
+        held = (*setup.offload, "optimizer")
+        yield f"memory: {{offload: [{', '.join(held)}]}}", replace(setup, offload=held)
+    if setup.strategy in ("zero3", "fsdp") and "parameters" not in setup.offload:
+        held = (*(item for item in setup.offload if item != "optimizer"), "optimizer", "parameters")
+        yield f"memory: {{offload: [{', '.join(held)}]}}", replace(setup, offload=held)
+
+
+def wider(setup: Setup) -> Lever | None:
+    """The fewest devices, in whole doublings, over which what they share would fit; None where more of them do not help."""
+    if setup.strategy not in ("zero3", "fsdp") or setup.device.host:
+        return None
+    found = setup
+    for _ in range(_MOST_DOUBLINGS):
+        if found.data * 2 > setup.batch:
+            return None
+        device = replace(setup.device, count=found.device.count * 2)
+        found = replace(found, data=found.data * 2, device=device, hosts=max(1, device.machines))
+        needed = memory.peak(found)
+        if needed.mid <= device.memory:
+            change = f"strategy: {{type: {setup.strategy}, processes: {found.data}}}"
+            return Lever(change, found, needed, verdict(needed, device.memory))
+    return None
 
 
 def _shared(setup: Setup) -> Iterator[tuple[str, Setup]]:

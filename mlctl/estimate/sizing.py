@@ -8,7 +8,7 @@ then fewer machines, then devices that stay.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from mlctl.estimate import money, spot
@@ -16,7 +16,7 @@ from mlctl.estimate.devices import Device
 from mlctl.estimate.fit import USABLE, Fit
 from mlctl.estimate.options import Option
 from mlctl.estimate.spot import TYPICAL, Spot
-from mlctl.estimate.workload import Outlook, Workload
+from mlctl.estimate.workload import Outlook, Serves, Workload
 from mlctl.types.estimate import Range
 from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_seconds
 
@@ -47,7 +47,9 @@ class Wish:
     deadline: float | None = None  # seconds until it is done
     tpot: float | None = None  # seconds a token
     ttft: float | None = None  # seconds to the first token
-    concurrency: int | None = None  # requests at once
+    concurrency: int | None = None  # requests of the greatest length at once
+    usual: int | None = None  # requests of the usual length at once: what is assumed where nothing is said of `concurrency`
+    usual_tokens: int = 0  # of such a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Sizing:
     today: Today
     by_hour: bool = False  # ranked by what an hour costs: a service, or a time that is not known
     lasting: bool = False  # a service
+    wish: Wish = field(default_factory=Wish)  # what was asked, with what was assumed
 
     @property
     def there(self) -> bool:
@@ -124,7 +127,7 @@ def size(
 ) -> Sizing:
     """Judge every option. `today` is the price of where the workload is now, where one is known; `measured` are the bytes that
     a device was seen to hold."""
-    wish = wish or Wish()
+    wish = assumed(workload, wish or Wish())
     seen = _remembered(workload)
     judged = [judge(workload, option, wish, seen(option.device), spot_market) for option in options]
     passing = [item for item in judged if item.lost is None]
@@ -147,7 +150,15 @@ def size(
         _today(workload, today, wish, seen, [item for item in (chosen, *others) if item is not None], measured, spot_market),
         by_hour,
         workload.lasting,
+        wish,
     )  # fmt: skip
+
+
+def assumed(workload: Workload, wish: Wish) -> Wish:
+    """A wish with as many requests at once as the project has the service work on, where nobody says how many there will be."""
+    if wish.concurrency is not None or not workload.lasting or not isinstance(workload, Serves):
+        return wish
+    return replace(wish, usual=workload.wanted, usual_tokens=workload.usual_tokens)
 
 
 def judge(
@@ -250,6 +261,10 @@ def _served(outlook: Outlook, wish: Wish) -> tuple[Constraint, str] | None:
             return constraint, f"the first token takes {_milli(found.low)} at least, and {_milli(asked)} are asked for"
         if constraint is Constraint.CONCURRENCY and found.low < asked:
             return constraint, f"has room for {found.low:,.0f} requests at once, and {asked:,} are asked for"
+    room = outlook.usual
+    if wish.usual is not None and room is not None and room.low < wish.usual:
+        many = f"{room.low:,.0f} requests of {wish.usual_tokens:,} tokens at once"
+        return Constraint.CONCURRENCY, f"has room for {many}, and `max_running` has {wish.usual:,}"
     return None
 
 
@@ -334,7 +349,7 @@ def _today(
         told = (Constraint.SOFTWARE, outlook.unsupported) if outlook.unsupported else _memory(outlook)
         told = told or _late(outlook, wish) or _served(outlook, wish)
         today = Today(outlook, None, None, outlook.seconds, 1.0, *(told or (None, "")))
-    return replace(today, oversized=_idle(outlook, judged, measured))
+    return replace(today, oversized=_idle(outlook, wish, judged, measured))
 
 
 def _late(outlook: Outlook, wish: Wish) -> tuple[Constraint, str] | None:
@@ -346,12 +361,27 @@ def _late(outlook: Outlook, wish: Wish) -> tuple[Constraint, str] | None:
     return Constraint.DEADLINE, f"{words}, and the deadline is {spoken_seconds(wish.deadline)}"
 
 
-def _idle(outlook: Outlook, judged: list[Judged], measured: float | None) -> str:
+def _filled(outlook: Outlook, wish: Wish) -> tuple[float, str]:
+    """Bytes that a device likely holds with the requests that are wanted at once, and which those are, in words."""
+    one = outlook.memory.mid if outlook.memory is not None else 0.0
+    if not outlook.each:
+        return one, ""
+    if wish.concurrency is not None:
+        filled = one + (wish.concurrency - 1) * outlook.each
+        return min(filled, outlook.device.memory), f" with {wish.concurrency:,} requests of the greatest length at once"
+    if wish.usual is not None:
+        filled = one - outlook.each + wish.usual * outlook.each_usual
+        words = f" with {wish.usual:,} requests of {wish.usual_tokens:,} tokens at once"
+        return min(filled, outlook.device.memory), words
+    return one, " with one request of the greatest length at a time"
+
+
+def _idle(outlook: Outlook, wish: Wish, judged: list[Judged], measured: float | None) -> str:
     """How much of a device stays idle, where a smaller one that is listed would do; nothing of what is no GPU."""
     device = outlook.device
     if device.host or not device.memory or (measured is None and outlook.memory is None):
         return ""
-    needed = measured if measured is not None else outlook.memory.mid if outlook.memory is not None else 0.0
+    needed, requests = (measured, "") if measured is not None else _filled(outlook, wish)
     smaller = [item for item in judged if item.passes and item.option.device.memory < device.memory]
     if needed >= IDLE * device.memory or not smaller:
         return ""
@@ -359,7 +389,7 @@ def _idle(outlook: Outlook, judged: list[Judged], measured: float | None) -> str
     least = chosen or min(smaller, key=lambda item: (item.option.device.memory, item.option.hourly.mid, *_place(item)))
     how = "was measured" if measured is not None else "is foreseen"
     return (
-        f"{spoken_bytes(needed)} of {spoken_bytes(device.memory)} {how} to be used ({needed / device.memory:.0%}), and "
+        f"{spoken_bytes(needed)} of {spoken_bytes(device.memory)} {how} to be used{requests} ({needed / device.memory:.0%}), and "
         f"{least.option.name} with {spoken_bytes(least.option.device.memory)} would do"
     )
 

@@ -27,6 +27,9 @@ class Outlook:
         str, ...
     ] = ()  # what else the project would have to say, as `path: value` below the block, such as `strategy: fsdp`
     why: str = ""  # where the fit or the strategy comes from, in words
+    usual: Range | None = None  # of a service: requests of the usual length that have room at once
+    each: float = 0.0  # bytes that one more request of the greatest length takes of a device
+    each_usual: float = 0.0  # the same of the usual length
     slow: str = ""  # where other things than the devices' arithmetic take much of the time, in words
 
 
@@ -60,6 +63,21 @@ class Workload(Protocol):
 
     def on(self, device: Device) -> Outlook:
         """On other devices. Never raises: what cannot be is an outlook that says so."""
+        ...
+
+
+@runtime_checkable
+class Serves(Protocol):
+    """A workload that works on several requests at once."""
+
+    @property
+    def wanted(self) -> int | None:
+        """As many as the project has it work on at once; None where it says nothing of that."""
+        ...
+
+    @property
+    def usual_tokens(self) -> int:
+        """Tokens of a request of the usual length, with its answer."""
         ...
 
 

@@ -18,6 +18,8 @@ from mlctl.types import job as contract
 from mlctl.types.jobs.server import READY_FILE
 from mlctl.types.secret import Secrets
 
+_START_SECONDS = 60.0  # between the beginning of a process and its saying so, at most
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
@@ -34,7 +36,25 @@ class ServiceState:
         """`pid 123 is gone; it started ... and last wrote to its log ...`, for a service that should run and does not."""
         began = "" if self.started is None else f"; it started {_moment(self.started)}"
         last = "" if self.last_sign is None else f" and last wrote to its log {_moment(self.last_sign)}"
+        if (elsewhere := self._elsewhere()) is not None:
+            return f"pid {self.pid} runs, and belongs to {elsewhere}, of which this folder is a copy{began}"
         return f"pid {self.pid or 'unknown'} is gone{began}{last}"
+
+    def _elsewhere(self) -> str | None:
+        """Where the process works, if it lives although the lock of this folder is free: then the folder was copied from another."""
+        if self.pid is None or self.started is None:
+            return None
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - self.started) > _START_SECONDS:
+                return None  # dead, or a stranger that was given the number anew
+            return f"`{process.cwd()}`"
+        except psutil.NoSuchProcess:
+            return None
+        except psutil.Error:
+            return "another folder"
 
 
 def start(

@@ -9,7 +9,10 @@ from mlctl.rollout.evidence import BOUNDS, METRICS
 RELATIVE = ("margin", "max_ratio")  # bounds against the baseline
 KINDS = (*RELATIVE, "max", "min")
 
-RATES: Mapping[str, tuple[str, ...]] = {"error_rate": ("margin", "max"), "mismatch_rate": ("max",)}
+RATES: Mapping[str, tuple[str, ...]] = {
+    "error_rate": ("margin", "max"), "mismatch_rate": ("max",), "empty_rate": ("margin", "max"), "length_rate": ("margin", "max"),
+}  # fmt: skip
+OF_ANSWERS = ("empty_rate", "length_rate")  # of a language model
 SHIFTS: Mapping[str, tuple[str, ...]] = {"score_shift": ("max",)}
 SPEEDS: Mapping[str, tuple[str, ...]] = {"tokens_per_second": ("max_ratio", "min")}
 TIMES: Mapping[str, tuple[str, ...]] = {name: ("max_ratio", "max") for name in METRICS if name.endswith("_seconds")}

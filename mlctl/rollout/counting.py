@@ -28,6 +28,9 @@ def counts_from(stored: Mapping[str, Any]) -> Counts:
         decoding_seconds=float(stored.get("decoding_seconds", 0.0)),
         compared=int(stored.get("compared", 0)),
         mismatches=int(stored.get("mismatches", 0)),
+        answers=int(stored.get("answers", 0)),
+        empty=int(stored.get("empty", 0)),
+        cut=int(stored.get("cut", 0)),
         scores=tuple(int(item) for item in stored.get("scores") or ()),
     )
 

@@ -12,6 +12,8 @@ BOUNDS = tuple(1e-4 * 1.1**number for number in range(170))
 # What a gate may be about. A rate is a share of the requests, times are in seconds.
 METRICS = {
     "error_rate": "answers of 5xx and requests without an answer, as a share of all",
+    "empty_rate": "answers of a language model without a word, as a share of those that came to their end",
+    "length_rate": "answers of a language model that were cut off at their length, as a share of those that came to their end",
     "mean_seconds": "mean time from a request's arrival to the end of its answer",
     "p50_seconds": "median of that time",
     "p95_seconds": "95th percentile of that time",
@@ -82,6 +84,9 @@ class Counts:
     compared: int = 0  # answers of a shadow beside the stable version's
     mismatches: int = 0
     scores: tuple[int, ...] = ()  # in 100 equal buckets from 0 to 1, of models whose scores are probabilities
+    answers: int = 0  # texts of a language model that came to their end
+    empty: int = 0  # those without a word
+    cut: int = 0  # those that were cut off at their length
 
     def minus(self, earlier: Counts) -> Counts:
         """What was counted since."""
@@ -97,6 +102,9 @@ class Counts:
             tuple(_since(now, then) for now, then in zip(self.scores, earlier.scores, strict=True))
             if len(self.scores) == len(earlier.scores)
             else self.scores,
+            _since(self.answers, earlier.answers),
+            _since(self.empty, earlier.empty),
+            _since(self.cut, earlier.cut),
         )
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
-from mlctl.rollout.bounds import RATES, SHIFTS, TAILS
+from mlctl.rollout.bounds import OF_ANSWERS, RATES, SHIFTS, TAILS
 from mlctl.rollout.evidence import BOUNDS, Counts, Histogram
 from mlctl.rollout.trial import Reading, Sides, Trial, percent, seconds
 from mlctl.stats.contrast import (
@@ -35,6 +35,8 @@ _LEAST_ABOVE = 5  # requests of the baseline above its quantile, before it is on
 _BLOCKS = 20  # of requests in `min_requests`, where means are taken of blocks
 _LEAST_BLOCKS = 4
 _LEAST_SECONDS = 1e-9  # of a block: less is no time that anybody measured
+_NO_TEXT = "no text of a language model came to its end yet"
+_NOTHING = {"mismatch_rate": "no answer was compared yet", **dict.fromkeys(OF_ANSWERS, _NO_TEXT)}
 _NO_BASELINE = (
     "no version answers beside the candidate, so there is nothing to compare with; a hard limit can be judged"
 )
@@ -63,7 +65,7 @@ def _class(metric: str) -> type[Trial]:
 
 
 class RateTrial(Trial):
-    """Errors or mismatches, as a share."""
+    """Errors, mismatches, answers without a word or cut off, as a share."""
 
     @property
     def _floor(self) -> float:
@@ -73,7 +75,7 @@ class RateTrial(Trial):
         """Both sides' rates. A pass excludes twice the baseline's rate or the limit, or what `min_requests` are too few for."""
         candidate = self._sample(sides.candidate)
         if not candidate.number:
-            return "no answer was compared yet" if self.metric == "mismatch_rate" else "no request came yet"
+            return _NOTHING.get(self.metric, "no request came yet")
         if self.kind == "max":
             harm_rate = min(self.value + max(self.value, self._floor), 0.999)
             return Reading(
@@ -91,7 +93,7 @@ class RateTrial(Trial):
             return _NO_BASELINE
         baseline = self._sample(sides.baseline)
         if not baseline.number:
-            return "the baseline got no request yet"
+            return "the baseline gave no text yet" if self.metric in OF_ANSWERS else "the baseline got no request yet"
         harm: Bound = (Line(1.0, max(self.value, self._floor)), Line(2.0, 0.0))
         return Reading(
             candidate.rate,
@@ -108,6 +110,9 @@ class RateTrial(Trial):
     def _sample(self, counts: Counts) -> Sample:
         if self.metric == "mismatch_rate":
             return Sample(counts.compared, min(counts.mismatches, counts.compared))
+        if self.metric in OF_ANSWERS:
+            found = counts.empty if self.metric == "empty_rate" else counts.cut
+            return Sample(counts.answers, min(found, counts.answers))
         return Sample(counts.requests, min(counts.errors, counts.requests))
 
     def shown(self, value: float) -> str:

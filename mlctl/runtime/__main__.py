@@ -14,7 +14,7 @@ from mlctl.files import atomic
 from mlctl.runtime import process, secrets
 from mlctl.runtime.report import Report
 from mlctl.types import job as contract
-from mlctl.types.diagnostic import Diagnostic, MlctlError
+from mlctl.types.diagnostic import Diagnostic, MlctlError, said
 from mlctl.types.job import JobResult, JobStatus
 
 # Each module has `main(params, report) -> JobResult`.
@@ -69,7 +69,7 @@ def main(program: str, folder: Path) -> int:
             diagnostics=(
                 Diagnostic(
                     "job.failed",
-                    f"{program}: {type(error).__name__}: {error}",
+                    f"{program}: {type(error).__name__}: {said(error)}",
                     f"raised at {last.filename}:{last.lineno}",
                     f"the whole traceback is in {folder / contract.LOG_FILE}",
                 ),

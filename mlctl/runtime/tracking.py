@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlctl.files import atomic
 from mlctl.files.lock import FileLock
 from mlctl.runtime import secrets
-from mlctl.types.diagnostic import MlctlError
+from mlctl.types.diagnostic import MlctlError, said
 from mlctl.types.jobs.tracking import LINEAGE_TAG, OBJECT_TAG, SQLITE, TrackingTarget
 from mlctl.types.ownership import ADOPTED_TAG, owner_of
 
@@ -34,10 +34,9 @@ def tracking_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MlctlError.of(
             "tracking.failed",
-            f"MLflow did not do what it was asked for: {first}",
+            f"MLflow did not do what it was asked for: {said(error)}",
             f"the tracking store is {uri}",
             "check that it can be reached and written to, then run the command again",
         ) from None

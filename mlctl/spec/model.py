@@ -19,7 +19,7 @@ from mlctl.spec.policies import Policy
 from mlctl.spec.report import told_once
 from mlctl.spec.validation import YamlPath
 from mlctl.types.address import Address
-from mlctl.types.diagnostic import Diagnostic, MlctlError, SourceRange
+from mlctl.types.diagnostic import Diagnostic, MlctlError, Severity, SourceRange
 from mlctl.types.secret import Secrets
 from mlctl.types.value import Json
 
@@ -105,9 +105,13 @@ class Project(Surroundings):
             return None
         return place.where_key(path) if key or not path else place.where(path)
 
-    def check(self, ctx: Context) -> list[Diagnostic]:
-        """Secrets that are missing, then every kind's offline rules for every resource in file order, each with its place."""
-        found: list[Diagnostic] = list(self.unset.values())
+    def check(self, ctx: Context, *, secretless: bool = False) -> list[Diagnostic]:
+        """Secrets that are missing, then every kind's offline rules for every resource in file order, each with its place.
+
+        `secretless` is for a machine that is given no secrets: those that are missing are warnings then.
+        """
+        severity = Severity.WARNING if secretless else Severity.ERROR
+        found: list[Diagnostic] = [replace(item, severity=severity) for item in self.unset.values()]
         for address in self.resources:
             resource = self.resources[address]
             try:

@@ -13,6 +13,13 @@ from mlctl.provider import Block
 _TAKING = ("subexpression", "index_expression", "filter_projection", "value_projection", "projection", "flatten")
 
 
+def said(error: Exception) -> str:
+    """What JMESPath says of an expression, in one line: the drawing of it, which comes after a colon, is left out."""
+    line = " ".join(str(error).strip().split("\n")[0].split())
+    line = line.removeprefix("Invalid jmespath expression: ").removeprefix("Bad jmespath expression: ")
+    return line.removesuffix(":").removesuffix(", for expression")
+
+
 class Waiver(Block):
     """Somebody's decision that a policy does not count until a day, everywhere or for some addresses."""
 
@@ -47,8 +54,7 @@ class Policy(Block):
             try:
                 ended_early = _takes_from_a_denial(jmespath.compile(value).parsed)
             except (JMESPathError, RecursionError) as error:
-                said = " ".join(str(error).split("\n")[0].split())
-                raise ValueError(f"not an expression of JMESPath: {said}") from None
+                raise ValueError(f"not an expression of JMESPath: {said(error)}") from None
             if ended_early:
                 raise ValueError("`!` counts for the next name alone, so that this finds nothing: write `!(a.b)`")
         return value

@@ -237,9 +237,9 @@ class _Builder:
                     "spec.bad-number",
                     f"`{text[:40]}` cannot be used as a number",
                     str(error),
-                    "write a finite number, or put quotes around it if it is meant as text",
+                    "write a number of ordinary size, or put quotes around it if it is meant as text",
                 )
-                return 0
+                return 1  # which most fields take, so that the same place is told of once
         if tag != _QUOTED:
             self._tagged(node)
         if not text.isprintable() and (match := _CONTROL.search(text)):

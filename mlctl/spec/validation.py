@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -191,7 +191,25 @@ def _described(located: Sequence[_Located], model: type[BaseModel], label: str, 
     by_path: dict[YamlPath, list[Any]] = {}
     for error, (path, _) in located:
         by_path.setdefault(path, []).append(error)
-    return [_describe(path, errors, model, label, suggest) for path, errors in by_path.items()]
+    return [
+        _bad_name(problem, errors[0], label) if errors[0]["loc"][-1:] == ("[key]",) else problem
+        for path, errors in by_path.items()
+        for problem in [_describe(path, errors, model, label, suggest)]
+    ]
+
+
+def _bad_name(problem: Problem, error: Any, label: str) -> Problem:
+    """A name that somebody gave, and that is wrong as such: what stands behind it may be right."""
+    inside = dotted(label, problem.path[:-1])
+    limit = _LIMITS.get(error["type"], "").format_map(error.get("ctx", {}))
+    why = f"a name there is {limit}" if limit else problem.summary
+    return replace(
+        problem,
+        summary=f"{shown(str(problem.path[-1]))} cannot be a name in {inside}",
+        why=why,
+        fix="rename it",
+        at_key=True,
+    )
 
 
 def _describe(

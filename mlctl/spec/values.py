@@ -34,7 +34,7 @@ class Chosen:
 class Values:
     """Looks up every variable, and reports all that is wrong with what was given.
 
-    A secret that is not set is no error yet: `missing` tells of it, and its place is held by a word, so that commands that
+    A secret that is not set, or empty, is no error yet: `missing` tells of it, and its place is held by a word, so that commands that
     only look at what was made need no secrets. `kept` are values of an earlier load, as a saved plan holds them: what is
     not secret then comes from nowhere else.
     """
@@ -68,6 +68,8 @@ class Values:
             self.known.update({name: value for name, value in self._kept.items() if name in self.variables})
         for name, item in self.variables.items():
             text = os.environ.get(PREFIX + name)
+            if item.sensitive and text == "":  # a code host gives a request from a fork its secrets so
+                continue
             if text is not None and (self._kept is None or item.sensitive):
                 self._take_text(name, text, PREFIX + name)
         for path in chosen.value_files:
@@ -90,7 +92,7 @@ class Values:
         secret = any(word in name.upper() for word in _SECRET_NAMES)
         if not secret and self._kept is not None and label in self._kept:
             value = str(self._kept[label])
-        elif (found := os.environ.get(name)) is not None:
+        elif (found := os.environ.get(name)) or (found is not None and not secret):
             value = found
         elif secret:
             why = "a secret is read where the command runs, and stands in no file"

@@ -96,6 +96,22 @@ def system_refused(error: OSError, address: str = "") -> Diagnostic:
     )
 
 
+def said(error: Exception) -> str:
+    """What an error of a library says, in one line: databases put their whole statement below it, and others more than that.
+
+    A line that ends in a colon is about the next one, and has it added.
+    """
+    found = ""
+    for line in str(error).splitlines():
+        text = line.strip()
+        if text.startswith(("[SQL", "[parameters", "(Background on")):
+            break
+        found = f"{found} {text}" if found else text
+        if found and not found.endswith(":"):
+            break
+    return found.removesuffix(":") or type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean `x`?` for the nearest known word, else the list of what is known, else nothing."""
     options = sorted(set(known))

@@ -31,7 +31,7 @@ class Requirement:
     load: Load | None = None
 
     def value(self, point: Point) -> float | None:
-        """What was measured; None when nothing was, which is never good."""
+        """What was measured; None when nothing was, or too little to tell, which is never good."""
         if self.metric == "error_rate":
             return point.error_rate if point.requests else None
         if self.metric == "qps":
@@ -40,7 +40,7 @@ class Requirement:
             return point.tokens_per_second
         prefix, _, name = self.metric.rpartition("_")
         spread = {"": point.latency, "ttft": point.ttft, "tpot": point.tpot}[prefix]
-        return None if spread is None else float(getattr(spread, name))
+        return None if spread is None or not spread.known(name) else float(getattr(spread, name))
 
     def met(self, point: Point) -> bool:
         """Whether a measurement keeps the bound."""

@@ -193,6 +193,7 @@ class State:
     serial: int = 0
     objects: Mapping[ObjectKey, Record] = field(default_factory=dict)
     held: Held | None = None
+    project: str = ""  # whose objects they are; empty in a state that was written before this was kept
 
 
 # The type of each stored field. A state may be written by hand or by a merge, and nothing behind this point asks again.

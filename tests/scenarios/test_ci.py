@@ -139,6 +139,46 @@ def test_every_piece_of_shell_is_shell_and_runs_only_commands_there_are(host: st
     assert "@@" not in pipeline.file.read_text()
 
 
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_it_is_said_that_what_is_made_stays_on_the_machine_that_made_it(host: str, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, host)
+    assert "datasets, trainings, evaluations, models and servers are files and processes" in pipeline.said
+    assert "a runner of your own that keeps `.mlctl`" in pipeline.said
+    if host == "github":
+        jobs = pipeline.jobs["jobs"]
+        mine = {name for name, job in jobs.items() if "vars.MLCTL_RUNNER" in job["runs-on"]}
+        kept = {name for name, job in jobs.items() if job["steps"][0]["with"].get("clean") is False}
+        assert mine == kept == {"plan", "apply", "drift", "retrain"}, "and what a fork sends runs on none of them"
+    else:
+        own = {name.removeprefix("ml-") for name, job in pipeline.jobs.items() if isinstance(job, dict) and job.get("extends") == ".ml-made"}  # fmt: skip
+        assert own == {"plan", "apply", "apply-new-plan", "drift", "retrain"}
+        assert "-e .mlctl/" in pipeline.jobs[".ml-made"]["variables"]["GIT_CLEAN_FLAGS"]
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab"])
+def test_a_server_that_is_down_does_not_stop_the_training_and_a_project_that_is_not_valid_does(
+    host: str, tmp_path: Path
+) -> None:
+    pipeline = Pipeline(tmp_path, host)
+    if host == "github":
+        jobs = pipeline.jobs["jobs"]
+        assert jobs["retrain"]["needs"] == "validate"
+        assert "'schedule'" in jobs["validate"]["if"]
+    else:
+        assert pipeline.jobs["ml-retrain"]["needs"] == ["ml-validate"]
+        assert {"if": '$CI_PIPELINE_SOURCE == "schedule"'} in pipeline.jobs["ml-validate"]["rules"]
+
+
+@pytest.mark.tools
+def test_a_plan_that_an_earlier_job_left_on_a_runner_is_not_applied(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, "github")
+    github(pipeline, "plan")
+    assert (pipeline.root / "plan.mlplan").exists()
+    steps = github(pipeline, "apply")  # whose request has no plan
+    assert steps[-1].returncode == 7
+    assert pipeline.bash("mlctl -C ml plan --detailed-exitcode").returncode == 2, "nothing was applied"
+
+
 def test_a_workflow_has_few_rights_pinned_actions_and_one_apply_at_a_time(tmp_path: Path) -> None:
     jobs = Pipeline(tmp_path, "github").jobs
     assert jobs["permissions"] == {"contents": "read"}
@@ -298,10 +338,18 @@ def test_a_pipeline_retrains_only_when_asked_to_and_beside_no_apply(host: str, t
         job = pipeline.jobs["jobs"]["retrain"]
         assert "vars.MLCTL_RETRAIN == 'true'" in job["if"]
         assert job["concurrency"]["group"] == pipeline.jobs["jobs"]["apply"]["concurrency"]["group"]
-        steps = github(pipeline, "retrain", GITHUB_STEP_SUMMARY=str(pipeline.host / "summary.md"))
-        assert "the project has no `training`" in steps[-1].stderr  # the program has understood all of its options
     else:
         job = pipeline.jobs["ml-retrain"]
         assert '$MLCTL_RETRAIN == "true"' in job["rules"][0]["if"]
         assert job["resource_group"] == pipeline.jobs["ml-apply"]["resource_group"]
-        assert "the project has no `training`" in pipeline.bash(job["script"][0]).stderr
+    fresh = retrained(pipeline, host)
+    assert fresh.returncode == 1
+    assert "the state is empty here" in fresh.stderr, "a runner that knows of nothing does not make all of it"
+    assert pipeline.bash("mlctl -C ml apply -y").returncode == 0
+    assert (
+        "the project has no `training`" in retrained(pipeline, host).stderr
+    )  # the program has understood all of its options
+
+
+def retrained(pipeline: Pipeline, host: str) -> subprocess.CompletedProcess[str]:
+    return github(pipeline, "retrain")[-1] if host == "github" else gitlab(pipeline, "retrain")

@@ -63,7 +63,7 @@ training:
     epochs: 1
     optimizer: {type: adamw, lr: 1e-2}
 evaluations:
-  gate: {model: "${training.buys.model}", dataset: later, require: {roc_auc: {min: 0.5}}, register: {name: m, alias: champion}}
+  gate: {model: "${training.buys.model}", dataset: later, require: {roc_auc: {min: 0.5, not_worse_than: champion}}, register: {name: m, alias: champion}}
 deployments:
   api: {model: m@champion, serve: {pattern: online, engine: torch, port: 8099}, log: {predictions: true, features: true}}
 experiments:

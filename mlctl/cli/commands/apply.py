@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mlctl.cli import reviewing
+from mlctl.cli.elsewhere import ForgetElsewhere
 from mlctl.cli.handing_over import start_detached
 from mlctl.cli.options import (
     AsJson,
@@ -65,6 +66,7 @@ def apply(
     refresh: Refresh = "true",
     detach: Detach = False,
     unhold: Unhold = False,
+    forget_elsewhere: ForgetElsewhere = False,
     price: Price = None,
     allow_stale: AllowStale = False,
     lock_timeout: LockTimeout = "0s",
@@ -83,6 +85,7 @@ def apply(
         for option in [
             *(name for name, value in given.items() if value),
             *(["--refresh"] if refresh != "true" else []),
+            *(["--forget-elsewhere"] if forget_elsewhere else []),
         ]:
             raise reviewing.with_a_plan(option)
         inside, saved = reviewing.opened(workspace, plan)
@@ -102,9 +105,9 @@ def apply(
         return start_detached(inside, request) if detach else run(inside, request)
     selection = selected(target, exclude, replace, mode, refresh=look)
     options = {"--target": target, "--exclude": exclude, "--replace": replace, "--refresh-only": refresh_only}
-    options = {**options, **repeated(price, allow_stale)}
+    options = {**options, "--forget-elsewhere": forget_elsewhere, **repeated(price, allow_stale)}
     request = Request(
-        Operation("apply", selection),
+        Operation("apply", selection, forget_elsewhere=forget_elsewhere),
         workspace.project,
         again=again(workspace, "apply", {name: value for name, value in options.items() if name != "--replace"}),
         approved=auto_approve,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,14 @@ from mlctl.workspace import Workspace
 
 app = make_app()
 
+
+class PromptSource(StrEnum):
+    """Where prompts come from when no file has them."""
+
+    SYNTHETIC = "synthetic"
+    LOG = "log"
+
+
 _Concurrency = Annotated[
     str | None,
     typer.Option("--concurrency", "-c", metavar="N,...", help="Clients of closed loops, one after the other."),
@@ -25,6 +34,13 @@ _Concurrency = Annotated[
 _Rate = Annotated[str | None, typer.Option("--rate", "-r", metavar="QPS,...", help="Requests a second of open loops.")]
 _Data = Annotated[
     Path | None, typer.Option("--data", "-d", metavar="FILE", help="Bodies to send, one JSON object a line.")
+]
+_Prompts = Annotated[
+    PromptSource | None,
+    typer.Option("--prompts", help="Of a language model: made up, or those that its prediction log has the texts of."),
+]
+_MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", min=1, help="Of an answer of a language model; 64 if not given.")
 ]
 _Require = Annotated[
     list[str] | None, typer.Option("--require", metavar="TEXT", help="A bound, at a load; repeat it for several.")
@@ -36,11 +52,11 @@ _Require = Annotated[
     "time to the first token (TTFT), the time per output token (TPOT) and tokens a second.\n\n"
     "--concurrency is a closed loop: each client waits for its answer. --rate is an open loop: requests arrive at random, "
     "whether the server keeps up or not, and times count from when a request was due. Requests are those of the prediction log, "
-    "of a file, or rows of zeros.\n\n"
+    "of a file, or rows of zeros; of a language model made-up chats, a file's, or the log's (--prompts log).\n\n"
     "With --require it is a gate: exit 3 when something is not met.\n\n"
     "Examples:\n\n  mlctl bench churn_api\n\n  mlctl bench churn_api --concurrency 1,8,32 --duration 20s --html bench.html\n\n"
     "  mlctl bench --require 'p99 < 50ms at 100 qps' --require 'error_rate <= 0.1% at 100 qps'\n\n"
-    "  mlctl bench helper_api --rate 2,4 --data prompts.jsonl --json",
+    "  mlctl bench helper_api --rate 2,4 --data prompts.jsonl --max-tokens 256 --json",
 )
 @in_project
 def bench(
@@ -51,6 +67,8 @@ def bench(
     duration: Annotated[str, typer.Option("--duration", help="How long each load is kept up.")] = "10s",
     warmup: Annotated[str, typer.Option("--warmup", help="How long it is kept up before that, unmeasured.")] = "2s",
     data: _Data = None,
+    prompts: _Prompts = None,
+    max_tokens: _MaxTokens = None,
     require: _Require = None,
     timeout: Annotated[str, typer.Option("--timeout", help="After which a request is given up.")] = "30s",
     seed: Annotated[int, typer.Option("--seed", help="Draws the arrivals of open loops.")] = 0,
@@ -58,7 +76,7 @@ def bench(
     as_json: AsJson = False,
 ) -> int:
     """Measure, show, judge."""
-    from mlctl.cli.benchmarking import judged, requests_for, run_bench, writable
+    from mlctl.cli.benchmarking import Asking, judged, requests_for, run_bench, writable
     from mlctl.providers.serving.client import path_of, token_of, url_of
     from mlctl.views.human import bench as view
 
@@ -69,7 +87,8 @@ def bench(
     record = pick(workspace.records(), "deployments", deployment)
     address = str(record.key.address)
     path, token = path_of(record), token_of(record, lambda: workspace.surroundings.secrets)
-    bodies = requests_for(record, workspace.reader()[1], data, path, token)
+    asking = Asking(data, None if prompts is None else prompts.value, max_tokens)
+    requests = requests_for(record, workspace.reader()[1], asking, path, token)
     wanted = BenchJob(
         url=url_of(record),
         path=path,
@@ -79,10 +98,10 @@ def bench(
         seconds=_positive("--duration", duration),
         warmup_seconds=seconds_of(warmup),
         timeout_seconds=_positive("--timeout", timeout),
-        streaming=all(bool(body.get("stream")) for body in bodies),
+        streaming=all(bool(body.get("stream")) for body in requests.bodies),
         seed=seed,
     )
-    report = run_bench(workspace, record, wanted, bodies)
+    report = run_bench(workspace, record, wanted, requests)
     verdicts = list(judged(report, requirements))
     if html is not None:
         from mlctl.files import atomic

@@ -41,33 +41,47 @@ Html = Annotated[
     "profile",
     help="Print what is in datasets: types, nulls, quantiles, distributions, and what is worth a look. A dataset that is "
     "not profiled yet, or has changed, is profiled first: an apply of just that.\n\n"
-    "Examples:\n\n  mlctl data profile\n\n  mlctl data profile trips --html trips.html\n\n  mlctl data profile trips --json | jq .columns",
+    "Examples:\n\n  mlctl data profile\n\n  mlctl data profile trips users\n\n  mlctl data profile trips --html trips.html\n\n"
+    "  mlctl data profile trips --json | jq .columns",
 )
 @in_project
 def profile(
     workspace: Workspace,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="The dataset.", show_default="all datasets")
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[DATASET]...", help="The datasets.", show_default="all datasets")
     ] = None,
     html: Html = None,
     parallelism: Parallelism = 4,
     as_json: AsJson = False,
 ) -> int:
     """Profile what is stale, and print the profiles."""
-    chosen = _chosen(workspace, "datasets", [name] if name is not None else [])
+    chosen = _chosen(workspace, "datasets", names or [])
     if html is not None:
         _writable(html)
         if len(chosen) > 1:
             raise MlctlError.of(
-                "cli.usage", "a page shows one dataset", f"the project has {len(chosen)}", "name one of them"
+                "cli.usage",
+                "a page shows one dataset",
+                f"{len(names)} are named" if names else f"the project has {len(chosen)}",
+                "name one of them",
             )
-    code = _up_to_date(workspace, "profile", chosen, parallelism, asked=[] if name is None else [name], as_json=as_json)
-    if code is not ExitCode.OK:
+    code = _up_to_date(workspace, "profile", chosen, parallelism, asked=names or [], as_json=as_json)
+    if code not in (ExitCode.OK, ExitCode.ERROR, ExitCode.PARTLY_APPLIED):
         return code
+    good = (
+        set(chosen) if code is ExitCode.OK else _well(workspace, chosen)
+    )  # of several, one that is bad hides no other
     records = workspace.records()
     for address in chosen:
-        _show_profile(workspace, pick(records, "datasets", address.name), html, as_json=as_json)
-    return ExitCode.OK
+        if address in good:
+            _show_profile(workspace, pick(records, "datasets", address.name), html, as_json=as_json)
+    return code
+
+
+def _well(workspace: Workspace, chosen: tuple[Address, ...]) -> set[Address]:
+    """Those that are made, and as the project asks for them."""
+    plan = Operation("data profile", Selection(chosen)).plan(workspace.project, *workspace.reader())
+    return {change.address for change in plan if not change.effective}
 
 
 def _show_profile(workspace: Workspace, record: Record, html: Path | None, *, as_json: bool) -> None:

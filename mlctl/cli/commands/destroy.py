@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mlctl.cli.elsewhere import ForgetElsewhere
 from mlctl.cli.handing_over import start_detached
 from mlctl.cli.options import (
     AsJson,
@@ -52,6 +53,7 @@ def destroy(
     workspace: Workspace,
     target: _Targets = None,
     exclude: _Exclude = None,
+    forget_elsewhere: ForgetElsewhere = False,
     detach: Detach = False,
     lock_timeout: LockTimeout = "0s",
     auto_approve: AutoApprove = False,
@@ -60,10 +62,12 @@ def destroy(
 ) -> int:
     """Plan the removal and carry it out."""
     request = Request(
-        Operation("destroy", selected(target, exclude, None, Mode.DESTROY)),
+        Operation("destroy", selected(target, exclude, None, Mode.DESTROY), forget_elsewhere=forget_elsewhere),
         workspace.loaded,
         question="Remove all of these?",
-        again=again(workspace, "destroy", {"--target": target, "--exclude": exclude}),
+        again=again(
+            workspace, "destroy", {"--target": target, "--exclude": exclude, "--forget-elsewhere": forget_elsewhere}
+        ),
         approved=auto_approve,
         as_json=as_json,
         parallelism=parallelism,

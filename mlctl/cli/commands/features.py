@@ -93,14 +93,23 @@ def describe(workspace: Workspace, view: View = None, as_json: AsJson = False) -
 def get(
     workspace: Workspace,
     arguments: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="[VIEW] KEY...", help="The feature view, and entity keys. With --service only keys."),
-    ],
+    ] = None,
     service: Service = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            "-k",
+            metavar="NAME=VALUE",
+            help="One key, as `mlctl predict` takes it; repeat it for several columns.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Look keys up online."""
-    record, keys = _asked(workspace, arguments, service)
+    record, keys = _asked(workspace, arguments or [], service, [",".join(key)] if key else [])
     _, context = workspace.reader()
     with watched(context, "features get") as watching:
         found = online.get_online(record, keys, watching)
@@ -112,17 +121,21 @@ def get(
     return ExitCode.OK
 
 
-def _asked(workspace: Workspace, arguments: list[str], service: str | None) -> tuple[Record, list[str]]:
-    """What is looked up, and by which keys. Raises MlctlError."""
+def _asked(
+    workspace: Workspace, arguments: list[str], service: str | None, more: list[str]
+) -> tuple[Record, list[str]]:
+    """What is looked up, and by which keys: arguments, and `more` of the option. Raises MlctlError."""
     records = workspace.records()
     if service is not None:
-        return pick(records, "feature_services", service), arguments
-    view, *keys = arguments
-    record = pick(records, "feature_views", view)
+        record, keys = pick(records, "feature_services", service), [*arguments, *more]
+    else:
+        record = pick(records, "feature_views", arguments[0] if arguments else None)
+        keys = [*arguments[1:], *more]
     if not keys:
-        raise MlctlError.of(
-            "cli.usage", "no key is given", f"`{view}` is looked up by its keys", f"mlctl features get {view} KEY"
-        )
+        name = record.key.address.name
+        asked = name if service is None else f"--service {name}"
+        why = f"`{name}` is looked up by its keys"
+        raise MlctlError.of("cli.usage", "no key is given", why, f"mlctl features get {asked} KEY")
     return record, keys
 
 

@@ -46,7 +46,8 @@ def list_(workspace: Workspace, as_json: AsJson = False) -> int:
         for item in versions:
             emit_json({"type": "model", **item})
     else:
-        print(listed(versions, color=wants_color(sys.stdout)), end="")
+        asked = {address: list(record.spec.get("require") or {}) for address, record in workspace.records().items()}
+        print(listed(versions, asked, color=wants_color(sys.stdout)), end="")
     return 0
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mlctl.cli.elsewhere import made_elsewhere
+from mlctl.cli import elsewhere
+from mlctl.cli.elsewhere import ForgetElsewhere
 from mlctl.cli.options import (
     AsJson,
     Exclude,
@@ -25,6 +27,7 @@ from mlctl.cli.options import (
 from mlctl.cli.pricing import AllowStale, Price, priced
 from mlctl.cli.project import in_project
 from mlctl.cli.request import aloud, show_plan, show_verdicts
+from mlctl.engine import secrecy
 from mlctl.engine.operations import Operation
 from mlctl.engine.runs import Runs
 from mlctl.engine.saved import file as planfile
@@ -73,6 +76,7 @@ def plan(
     out: _Out = None,
     diff: _Diff = None,
     detailed_exitcode: _DetailedExitCode = False,
+    forget_elsewhere: ForgetElsewhere = False,
     price: Price = None,
     allow_stale: AllowStale = False,
     verbose: _Verbose = False,
@@ -88,7 +92,7 @@ def plan(
     one_of({"--diff": diff is not None, "--md": as_markdown, "--verbose": verbose})
     mode = Mode.DESTROY if destroy else Mode.REFRESH_ONLY if refresh_only else Mode.NORMAL
     selection = selected(target, exclude, replace, mode, refresh=look)
-    operation = Operation("destroy" if destroy else "apply", selection)
+    operation = Operation("destroy" if destroy else "apply", selection, forget_elsewhere=forget_elsewhere)
     project = workspace.loaded if destroy else workspace.project
     ledger, context = workspace.reader()
     found = operation.plan(project, ledger, context)
@@ -103,20 +107,24 @@ def plan(
         from mlctl.engine.saved.compare import compare
 
         show_comparison(compare(planfile.read(diff), found, saved), diff, as_json=as_json)
-    elsewhere = made_elsewhere(workspace, found, ledger, context)
+    away = elsewhere.made_elsewhere(workspace, operation, found, ledger, context)
+    strict = out is not None or detailed_exitcode  # for machines, which go by the exit code
+    noticed = elsewhere.told(away, operation) if strict else away
     if diff is None and not as_markdown:
-        show(workspace, found, operation.name, elsewhere, as_json=as_json, verbose=verbose)
-    told: Sequence[Diagnostic] = elsewhere
+        show(workspace, found, operation.name, noticed, as_json=as_json, verbose=verbose)
+    told: Sequence[Diagnostic] = noticed
     try:
-        told = elsewhere + show_verdicts(found, project, ledger, context.prices, as_json=as_json)
+        if strict:
+            elsewhere.refuse(away, operation)
+        told = noticed + show_verdicts(found, project, ledger, context.prices, as_json=as_json)
     except MlctlError as error:
-        told = [*elsewhere, *error.diagnostics]
+        told = [*noticed, *error.diagnostics]
         raise error if out is None else _unsaved(error, out) from None
     finally:
         if as_markdown:  # a comment has all in one place, what refuses the plan first
             _comment(found, told)
     if out is not None and saved is not None:
-        planfile.write(out, saved)
+        planfile.write(out, replaced(saved, told=tuple(secrecy.told(item, context.secrets) for item in told)))
         if not (as_json or as_markdown):
             print(f"\nSaved to {out}. Apply exactly this with: {applying(workspace, out)}")
     if refresh_only and detailed_exitcode:
@@ -127,6 +135,7 @@ def plan(
 _REFUSALS = {
     "budget": "a plan beyond the budget cannot be applied",
     "prices": "a plan by prices that are too old cannot be applied",
+    "state": "a plan that lets go of what another machine made cannot be applied without `--forget-elsewhere`",
 }
 
 

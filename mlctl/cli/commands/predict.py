@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from mlctl.cli.options import make_app, pick
 from mlctl.cli.project import in_project
 from mlctl.providers.serving.client import chat, token_of
 from mlctl.providers.serving.client import predict as ask
-from mlctl.types.diagnostic import MlctlError
+from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.workspace import Workspace
 
 app = make_app()
@@ -60,9 +61,12 @@ def predict(
     body = {**_keys(key or []), **_request(request or [])} if data is None else _body(data)
     if message is not None:
         body = {"messages": [{"role": "user", "content": message}]}
-    answer = (chat if "messages" in body else ask)(
-        record, body, timeout, token_of(record, lambda: workspace.surroundings.secrets)
-    )
+    try:
+        answer = (chat if "messages" in body else ask)(
+            record, body, timeout, token_of(record, lambda: workspace.surroundings.secrets)
+        )
+    except MlctlError as error:
+        raise MlctlError([_about_key(item, _keys(key or [])) for item in error.diagnostics], error.exit_code) from None
     if message is not None and not as_json:
         print(answer["choices"][0]["message"]["content"])
         return 0
@@ -79,6 +83,17 @@ def _keys(pairs: list[str]) -> dict[str, Any]:
             raise MlctlError.of("cli.usage", f"`--key {pair}` is not NAME=VALUE", "", "for example `--key user_id=42`")
         body[name] = int(value) if value.removeprefix("-").isdecimal() else value
     return body
+
+
+def _about_key(item: Diagnostic, given: dict[str, Any]) -> Diagnostic:
+    """A refusal of a key with the value that was given for it: the server does not repeat what it is sent."""
+    for name, value in given.items() if item.code == "predict.bad-key" else ():
+        if f"`{name}` is a 64-bit whole number" in item.summary:
+            return replace(item, summary=f"`{value}` is not a whole number of 64 bits, and the key `{name}` is one")
+        if f"`{name}` is a text" in item.summary:
+            fix = f"write it as `--data '{json.dumps({name: str(value)}, ensure_ascii=False)}'`"
+            return replace(item, summary=f"`{value}` is taken for a number, and the key `{name}` is a text", fix=fix)
+    return item
 
 
 def _request(pairs: list[str]) -> dict[str, float | None]:

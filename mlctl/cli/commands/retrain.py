@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mlctl.cli.elsewhere import ForgetElsewhere
 from mlctl.cli.handing_over import start_detached
 from mlctl.cli.options import (
     AsJson,
@@ -67,6 +68,7 @@ def retrain(
     allow_stale: AllowStale = False,
     detach: Detach = False,
     unhold: Unhold = False,
+    forget_elsewhere: ForgetElsewhere = False,
     lock_timeout: LockTimeout = "0s",
     auto_approve: AutoApprove = False,
     parallelism: Parallelism = 4,
@@ -97,10 +99,15 @@ def retrain(
                 print("No alarm waits for a training.")
             return ExitCode.OK
         chosen = tuple(sorted(planner.downstream(opened, asked.trainings)))
-        options: dict[str, list[str] | bool] = {"": targets or [], "--on-alarm": on_alarm, "--wait": wait}
+        options: dict[str, list[str] | bool] = {
+            "": targets or [],
+            "--on-alarm": on_alarm,
+            "--wait": wait,
+            "--forget-elsewhere": forget_elsewhere,
+        }
         options |= repeated(price, allow_stale)
         request = Request(
-            Operation("retrain", Selection(chosen, unattended=True)),
+            Operation("retrain", Selection(chosen, unattended=True), forget_elsewhere=forget_elsewhere),
             opened,
             question="Train and deploy?",
             again=again(workspace, "retrain", options),

@@ -89,9 +89,9 @@ def _show_plan(path: Path, *, as_json: bool, as_markdown: bool, verbose: bool) -
     if as_markdown:
         from mlctl.views.markdown.plan import render
 
-        sys.stdout.write(render(saved.plan))
+        sys.stdout.write(render(saved.plan, told=saved.told))
         return 0
-    show_plan(saved.plan, (), saved.operation, as_json=as_json, verbose=verbose)
+    show_plan(saved.plan, saved.told, saved.operation, as_json=as_json, verbose=verbose)
     if not as_json:
         commit = safe(str(saved.git.get("commit", ""))[:12])
         where = f", commit {commit}" + ("+changes" if saved.git.get("dirty") else "") if commit else ""

@@ -13,7 +13,7 @@ from mlctl.cli.options import AsJson, AutoApprove, LockTimeout, Parallelism, emi
 from mlctl.cli.project import in_project
 from mlctl.engine.store import format
 from mlctl.engine.store.surgery import compare, found, matching
-from mlctl.types.diagnostic import ExitCode
+from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.state import State
 from mlctl.views.human import diagnostics as human_diagnostics
 from mlctl.views.human import state as human
@@ -133,7 +133,7 @@ def diff(
     "fsck",
     help="Check that the state is whole: its files, its journal, its generations, and what its records say of each other.\n\n"
     "Exits with 1 when something is wrong and was not mended. Objects are never removed.\n\n"
-    "Examples:\n\n  mlctl state fsck\n\n  mlctl state fsck --repair",
+    "Examples:\n\n  mlctl state fsck\n\n  mlctl state fsck --repair\n\n  mlctl state fsck --repair --auto-approve",
 )
 @in_project
 def fsck(
@@ -141,12 +141,24 @@ def fsck(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend file modes, remove temporary files, set damaged journals aside.")
     ] = False,
+    auto_approve: AutoApprove = False,
     as_json: AsJson = False,
 ) -> int:
-    """Print what was found."""
+    """Print what was found, and ask before anything of it is mended."""
     from mlctl.engine.store.fsck import check
 
-    findings = check(workspace.store, workspace.home, surgery.is_build(workspace), repair=repair)
+    if auto_approve and not repair:
+        raise MlctlError.of(
+            "cli.usage", "`--auto-approve` needs `--repair`", "nothing else here is asked", "leave it out"
+        )
+    findings = check(workspace.store, workspace.home, surgery.is_build(workspace))
+    if repair:
+        mendable = [item.problem for item in findings if item.mendable]
+        for problem in mendable if not as_json else ():
+            print(f"~ {problem.summary}")
+        if mendable and not surgery.approved(f"Mend {surgery.objects(len(mendable), 'file')}?", auto_approve, as_json):
+            return ExitCode.ERROR
+        findings = check(workspace.store, workspace.home, surgery.is_build(workspace), repair=True)
     left = [item for item in findings if not item.mended]
     if as_json:
         for item in findings:
@@ -167,6 +179,7 @@ app.command("mv", help=surgery.MV_HELP)(surgery.mv)
 app.command("rm", help=surgery.RM_HELP)(surgery.rm)
 app.command("push", help=surgery.PUSH_HELP)(surgery.push)
 app.command("undo", help=surgery.UNDO_HELP)(surgery.undo)
+app.command("rename-project", help=surgery.RENAME_HELP)(surgery.rename_project)
 
 
 @app.command(

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
+import typer
+
 from mlctl.cli.options import AsJson, Refresh, emit_json, make_app, refreshing
 from mlctl.cli.project import in_project
 from mlctl.engine.health import Health, survey
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.runs import Runs
-from mlctl.types.diagnostic import ExitCode
+from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.views.human import plan as view
 from mlctl.views.human.style import Paint, columns, wants_color
 from mlctl.views.human.text import safe
@@ -26,11 +28,21 @@ _COLORS = {"ready": "green", "running": "cyan", "resumable": "yellow", "unfinish
 
 @app.command(
     help="Show every object and whether it is well. Exit 1 when something is broken or gone.\n\n"
-    "Examples:\n\n  mlctl status\n\n  mlctl status --json | jq 'select(.condition != \"ready\")'"
+    "Examples:\n\n  mlctl status\n\n  mlctl status --json | jq 'select(.condition != \"ready\")'\n\n"
+    "Of one object `mlctl show ADDRESS` tells all.",
+    context_settings={"allow_extra_args": True},  # to say so to those who give one
 )
 @in_project
-def status(workspace: Workspace, refresh: Refresh = "true", as_json: AsJson = False) -> int:
+def status(
+    workspace: Workspace,
+    typed: typer.Context,
+    refresh: Refresh = "true",
+    as_json: AsJson = False,
+) -> int:
     """Look at each object by cheap evidence."""
+    if typed.args:
+        why, fix = "it takes no address", f"for one object: `mlctl show {typed.args[0]}`"
+        raise MlctlError.of("cli.usage", "`mlctl status` shows every object", why, fix)
     refreshing(workspace, refresh)
     ledger, context = workspace.reader()
     found = survey(ledger, workspace.kind, context)

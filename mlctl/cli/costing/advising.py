@@ -143,7 +143,11 @@ class Adviser:
                 problem = problem or error.diagnostics[0].summary
                 continue
             tried = _Tried(edits, changed, None if changed is None else self.position(changed))
-            if best is None or _clearly(before, best.position, tried.position):
+            if best is None:
+                best = tried
+            elif idea.fallbacks:
+                best = tried if _fits_instead(best.position, tried.position) else best
+            elif _clearly(before, best.position, tried.position):
                 best = tried
         return best, problem
 
@@ -291,6 +295,11 @@ def _with(desired: Desired, edits: Sequence[Edit], found: Found, ctx: Context) -
     if problems:
         raise MlctlError(problems)
     return replace(desired, spec=spec, identity=Unknown(str(desired.address)))
+
+
+def _fits_instead(best: Position | None, after: Position | None) -> bool:
+    """Whether a further way fits where the best so far does not."""
+    return after is not None and after.fits and (best is None or not best.fits)
 
 
 def _clearly(before: Position | None, best: Position | None, after: Position | None) -> bool:

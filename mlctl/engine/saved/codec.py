@@ -8,6 +8,7 @@ from typing import Any
 
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, FieldChange, FieldClass, Mode, Plan, Reason, Selection
+from mlctl.types.diagnostic import Diagnostic, Severity, SourceRange
 from mlctl.types.estimate import Estimate, Repriced
 from mlctl.types.state import Gate, Held
 from mlctl.types.value import Json, Unknown
@@ -41,6 +42,18 @@ def plan_of(stored: Mapping[str, Any]) -> Plan:
         environment=stored["environment"],
         held=None if held is None else Held(**held),
     )
+
+
+def told_json(diagnostic: Diagnostic) -> dict[str, Any]:
+    """A warning that was told with a plan."""
+    return {name: value for name, value in asdict(diagnostic).items() if name != "path"}
+
+
+def told_of(stored: Mapping[str, Any]) -> Diagnostic:
+    """Read one. Raises KeyError, TypeError or ValueError."""
+    where = None if stored["where"] is None else SourceRange(**stored["where"])
+    texts = {name: stored[name] for name in ("code", "summary", "why", "fix", "address")}
+    return Diagnostic(**texts, severity=Severity(stored["severity"]), where=where)
 
 
 def selection_json(selection: Selection) -> dict[str, Any]:

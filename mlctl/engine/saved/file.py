@@ -19,7 +19,7 @@ from mlctl.files import atomic
 from mlctl.spec.project import Project
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Plan
-from mlctl.types.diagnostic import ExitCode, MlctlError
+from mlctl.types.diagnostic import Diagnostic, ExitCode, MlctlError
 from mlctl.types.secret import Secrets
 from mlctl.types.state import Record
 from mlctl.types.value import Json, digest
@@ -50,6 +50,7 @@ class SavedPlan:
         default_factory=dict
     )  # what only one operation needs, such as where a promotion comes from
     prices: Mapping[str, Json] = field(default_factory=dict)  # that it was made with; nothing where none was asked for
+    told: tuple[Diagnostic, ...] = ()  # the warnings of policies and the budget, for whoever reviews it
 
     @property
     def digest(self) -> str:
@@ -203,6 +204,7 @@ def _content(saved: SavedPlan) -> dict[str, Any]:
         "git": dict(saved.git),
         "extra": dict(saved.extra),
         **({"prices": dict(saved.prices)} if saved.prices else {}),
+        **({"told": [codec.told_json(item) for item in saved.told]} if saved.told else {}),
     }
 
 
@@ -227,8 +229,10 @@ def _parsed(stored: Mapping[str, Any]) -> SavedPlan:
         "git",
         "extra",
     )
-    prices = stored.get("prices", {})
-    return SavedPlan(plan=codec.plan_of(stored["plan"]), prices=prices, **{name: stored[name] for name in names})
+    prices, told = stored.get("prices", {}), tuple(codec.told_of(item) for item in stored.get("told", ()))
+    return SavedPlan(
+        plan=codec.plan_of(stored["plan"]), prices=prices, told=told, **{name: stored[name] for name in names}
+    )
 
 
 def _versions(project: Project, plan: Plan) -> dict[str, str]:

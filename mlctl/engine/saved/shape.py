@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -66,6 +66,7 @@ _Extra = TypedDict(
         "from": NotRequired[str],
         "target": NotRequired[str],
         "why": NotRequired[str],
+        "forget_elsewhere": NotRequired[bool],
     },
 )
 
@@ -74,6 +75,24 @@ class _Prices(TypedDict):
     digest: str
     given: dict[str, float]
     allow_stale: bool
+
+
+class _Where(TypedDict):
+    file: str
+    line: int
+    column: int
+    end_column: int
+    text: str
+
+
+class _Told(TypedDict):
+    code: str
+    summary: str
+    why: str
+    fix: str
+    severity: Literal["error", "warning"]
+    where: _Where | None
+    address: str
 
 
 class _File(TypedDict):
@@ -92,6 +111,7 @@ class _File(TypedDict):
     git: dict[str, Any]
     extra: _Extra
     prices: NotRequired[_Prices]
+    told: NotRequired[list[_Told]]
 
 
 def check(stored: Any) -> None:

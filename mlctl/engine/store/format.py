@@ -1,6 +1,6 @@
 """The bytes of a state file, and how each older format becomes the present one.
 
-The first line is the head: format, lineage, serial, what is held, and who wrote it when, doing what. Then one object a
+The first line is the head: format, lineage, serial, whose it is, what is held, and who wrote it when, doing what. Then one object a
 line, sorted, so that equal contents are equal bytes and diffs are short. The last line is the CRC-32 of all before it;
 only what `mlctl state push` is given may be without.
 """
@@ -41,8 +41,7 @@ def encode(state: State, written: Mapping[str, Any] | None = None) -> bytes:
         for key, record in sorted(state.objects.items())
     ]
     head = {"format": FORMAT, "lineage": state.lineage, "serial": state.serial, "written": dict(written or {})}
-    if state.held is not None:
-        head["held"] = asdict(state.held)
+    head |= _told(state)
     text = json.dumps(head)[:-1] + ', "objects": {\n' + ",\n".join(lines)
     body = text.encode("utf-8", "surrogatepass")
     return body + _TAIL + b'%08x"}\n' % zlib.crc32(body)
@@ -64,8 +63,9 @@ def decode(data: bytes, *, sealed: bool = True) -> State:
         for name, item in value["objects"].items():
             key = ObjectKey.parse(name)
             objects[key] = Record.from_json(key, item)
-        held = value.get("held")
-        return State(_text(value["lineage"]), _number(value["serial"]), objects, None if held is None else Held(**held))
+        held = None if value.get("held") is None else Held(**value["held"])
+        project = _text(value.get("project", ""))
+        return State(_text(value["lineage"]), _number(value["serial"]), objects, held, project)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise error if isinstance(error, DamagedError) else DamagedError(f"{type(error).__name__}: {error}") from error
 
@@ -81,10 +81,14 @@ def head(line: bytes) -> Head:
 
 def to_json(state: State) -> dict[str, Any]:
     """A state as one JSON value, as `mlctl state pull` prints it and `mlctl state push` reads it."""
-    value: dict[str, Any] = {"format": FORMAT, "lineage": state.lineage, "serial": state.serial}
-    if state.held is not None:
-        value["held"] = asdict(state.held)
+    value: dict[str, Any] = {"format": FORMAT, "lineage": state.lineage, "serial": state.serial, **_told(state)}
     return {**value, "objects": {str(key): record.to_json() for key, record in sorted(state.objects.items())}}
+
+
+def _told(state: State) -> dict[str, Any]:
+    """What a head says only where there is something to say."""
+    held = {} if state.held is None else {"held": asdict(state.held)}
+    return {**held, "project": state.project} if state.project else held
 
 
 def _compare(data: bytes, checksum: object) -> None:

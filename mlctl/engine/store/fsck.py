@@ -42,12 +42,20 @@ _PROBLEMS = {
 }  # fmt: skip
 
 
+_MENDED = ("fsck.journal-damaged", "fsck.temporary", "fsck.mode")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that is not as it should be. `mended` once it is."""
 
     problem: Diagnostic
     mended: bool = False
+
+    @property
+    def mendable(self) -> bool:
+        """Whether a repair would mend it."""
+        return not self.mended and self.problem.code in _MENDED
 
 
 def check(store: Store, home: Path, is_build: Callable[[str], bool], *, repair: bool = False) -> list[Finding]:

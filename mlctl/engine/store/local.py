@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mlctl.engine import journal
@@ -255,7 +255,7 @@ class LocalStore:
 
     def _write(self, before: State, after: State, operation: str) -> State:
         """Write a state and drop the journal that is in it. The copy comes first: the state is never without a good one."""
-        after = State(after.lineage, max(before.serial + 1, after.serial), after.objects, after.held)
+        after = replace(after, serial=max(before.serial + 1, after.serial))
         data = format.encode(after, written(operation, changes(before, after)))
         self._generations.keep(after.serial, data)
         atomic.write_bytes(self.path, data)

@@ -35,7 +35,8 @@ def played(state: State, entries: Entries) -> State:
             objects.pop(key, None)
         else:
             objects[key] = record
-    return State(entries.lineage, state.serial, objects, entries.held if entries.holds else state.held)
+    held = entries.held if entries.holds else state.held
+    return State(entries.lineage, state.serial, objects, held, state.project)
 
 
 def same(before: State, after: State) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlctl.engine.ledger import Ledger
 from mlctl.engine.moves import renamed
@@ -111,7 +111,24 @@ def undone(store: Store, to: int | None) -> Choose:
     def choose(present: State | None) -> State:
         wanted = to if to is not None else _newest(store, None if present is None else present.serial)
         state = wanted if isinstance(wanted, State) else store.generation(wanted)
-        return State(state.lineage, 0, state.objects, state.held)
+        return replace(state, serial=0)
+
+    return choose
+
+
+def renamed_project(old: str, new: str) -> Choose:
+    """The same state, as that of a project which has another name now. Raises MlctlError when it is not that of the old one."""
+
+    def choose(present: State | None) -> State:
+        if present is None or present.project not in ("", old):
+            whose = "cannot be read" if present is None else f"is that of the project `{present.project}`"
+            raise MlctlError.of(
+                "state.other-project",
+                f"the state {whose}, not of `{old}`",
+                "",
+                "see `mlctl state pull`, field `project`",
+            )
+        return replace(present, project=new)
 
     return choose
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from mlctl.provider import Block, Reference, Spec
+from mlctl.types.secret import HIDDEN
 from mlctl.types.units import Duration
 
 
@@ -24,6 +25,8 @@ def _listed(value: object) -> object:
 
 
 def _redis_url(text: str) -> str:
+    if text == HIDDEN:  # a secret that is not set, in a command that only looks
+        return text
     parts = urlsplit(text)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         raise ValueError("it is not a Redis URL; write for example `redis://127.0.0.1:6379/0`, or `rediss://` for TLS")

@@ -9,12 +9,14 @@ from pydantic import AfterValidator, Field
 
 from mlctl.provider import Block
 from mlctl.types.jobs.stores import redis_problem, sql_problem
+from mlctl.types.secret import HIDDEN
 from mlctl.types.units import Duration
 
 
 def _checked(problem: Callable[[str], str | None]) -> AfterValidator:
     def check(url: str) -> str:
-        why = None if "${" in url else problem(url)  # what is put in later cannot be looked at yet
+        unknown = "${" in url or url == HIDDEN  # what is put in later, or not set here, cannot be looked at
+        why = None if unknown else problem(url)
         if why is not None:
             raise ValueError(why)
         return url

@@ -45,7 +45,7 @@ def _typed(value: object) -> object:
 class QuarantineSpec(Block):
     """How much of the offending rows is kept."""
 
-    max_rows: Annotated[int, Field(ge=1)] | None = None  # else all of them
+    max_rows: Annotated[int, Field(ge=1, lt=2**31)] | None = None  # else all of them
 
 
 def _rows(value: object) -> object:

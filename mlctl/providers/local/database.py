@@ -16,6 +16,7 @@ from mlctl.provider import Context
 from mlctl.providers.local.spec_database import File, Server, Watermark
 from mlctl.types.diagnostic import Diagnostic, MlctlError
 from mlctl.types.jobs.copy import DatabaseCopy
+from mlctl.types.secret import HIDDEN
 from mlctl.types.value import digest
 
 _LOGS = {"sqlite": ("-wal", "-journal"), "duckdb": (".wal",)}  # files beside the database that hold a part of it
@@ -83,7 +84,7 @@ def password_problems(source: Server, ctx: Context) -> list[Diagnostic]:
         )
         for field, text in source.connection.items()
         for secret in _secrets_in(field, text)
-        if ctx.secrets.hidden(text).find(secret) >= 0
+        if HIDDEN not in text and ctx.secrets.hidden(text).find(secret) >= 0  # one that is not set is told as that
     ][:1]
 
 

@@ -10,11 +10,13 @@ from typing import Any
 from mlctl.provider import Context
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.state import Record
+from mlctl.types.units import counted
 
 _MANY_NULLS = 0.5
 _FEW_ROWS = 30  # in fewer rows nothing said of a distribution means much
 _NEARLY_ALL = 0.99
 _UNIQUE = 0.96  # of the values: distinct ones are counted to 1-2 %
+_NAMED = 5  # columns of a table without rows
 _MANY_VALUES = 10_000  # of a text column
 _FAR = 20.0  # widths of the middle half that an extreme value lies beyond it
 _SKEW = (
@@ -27,7 +29,9 @@ class Remark:
     """Something about a column that a person should know before it is used."""
 
     column: str
-    code: str  # all-null, constant, nearly-constant, many-nulls, infinite, unique, high-cardinality, skew, far-values
+    # no-rows, repeated-key; all-null, constant, nearly-constant, many-nulls, infinite, unique, high-cardinality, skew, far-values;
+    # of text: mostly-numbers, decimal-commas, dates-as-text, spelling
+    code: str
     text: str
 
 
@@ -73,12 +77,23 @@ def read_profile(record: Record, ctx: Context) -> dict[str, Any]:
 
 
 def remarks(profile: Mapping[str, Any]) -> list[Remark]:
-    """What is worth a look, column by column."""
-    return [
+    """What is worth a look: of the table, then column by column."""
+    if not profile["rows"]:
+        names = ", ".join(column["name"] for column in profile["columns"][:_NAMED])
+        return [Remark(names, "no-rows", "no rows: the file has only the names of columns")]
+    return [*_of_key(profile.get("key"), profile["rows"])] + [
         Remark(column["name"], code, text)
         for column in profile["columns"]
         for code, text in _of(column, profile["rows"])
     ]
+
+
+def _of_key(key: Mapping[str, Any] | None, rows: int) -> Iterator[Remark]:
+    """A key that does not tell rows apart."""
+    if key is not None and key["repeated"]:
+        found = counted(key["repeated"], "row")
+        text = f"{found} of {rows:,} {'repeats' if key['repeated'] == 1 else 'repeat'} the key of an earlier one: the key does not tell rows apart"
+        yield Remark(", ".join(key["columns"]), "repeated-key", text)
 
 
 def _of(column: Mapping[str, Any], rows: int) -> Iterator[tuple[str, str]]:
@@ -103,8 +118,32 @@ def _of(column: Mapping[str, Any], rows: int) -> Iterator[tuple[str, str]]:
         yield "unique", "about as many distinct values as rows: a key, which no model learns from"
     elif column["type"] == "varchar" and distinct > _MANY_VALUES:
         yield "high-cardinality", f"about {distinct:,} distinct texts: too many for categories, and too many to compare"
+    yield from _of_text(column.get("text") or {})
     if values >= _FEW_ROWS and distinct > 2:  # of two values, such as those of a label, the rarer one is no tail
         yield from _shape(column)
+
+
+def _of_text(text: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of a text column: that its values are something else, or one value in several spellings."""
+    if "numbers" in text:
+        odd, share = text.get("odd"), text["numbers"] / text["rows"]
+        words = "all values are numbers, written as text"
+        if odd is not None:
+            verb = "is" if odd["count"] == 1 else "are"
+            words = f"{_almost_whole(share)} are numbers; {counted(odd['count'], 'row')} {verb} `{odd['value']}`"
+            rest = text["rows"] - text["numbers"] - odd["count"]
+            words += f" and {counted(rest, 'row')} something else" if rest else ""
+        yield "mostly-numbers", words
+    if "commas" in text:
+        yield "decimal-commas", f"numbers with a decimal comma in {counted(text['commas'], 'row')}: read as text"
+    dates = text.get("dates") or {}
+    if dates:
+        forms = ", ".join(f"{count:,} as {form}" for form, count in dates.items())
+        several = "dates in several forms" if len(dates) > 1 else "dates that are read as text"
+        yield "dates-as-text", f"{several}: {forms}"
+    if "folded" in text:
+        noun = "value differs" if text["folded"] == 1 else "values differ"
+        yield "spelling", f"{text['folded']:,} {noun} from another only in case or in spaces around it"
 
 
 def _shape(column: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -131,6 +170,11 @@ def _constant(column: Mapping[str, Any]) -> bool:
 
 def _may_be_key(found: str) -> bool:
     return found in ("varchar", "uuid") or found.endswith(("int", "integer"))
+
+
+def _almost_whole(share: float) -> str:
+    """A share near one as a whole percentage that is not rounded up to all of them."""
+    return f"{min(share, 0.99):.0%}" if share < 1 else "100%"
 
 
 def _almost(share: float) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mlctl.providers.mlflow.spec import Bar
-from mlctl.types.diagnostic import Diagnostic, did_you_mean
+from mlctl.providers.mlflow.spec import Bar, EvaluationSpec
+from mlctl.types.diagnostic import Diagnostic, Severity, did_you_mean
 from mlctl.types.jobs.evaluate import ANSWER_METRICS, BINARY_METRICS, LANGUAGE_METRICS, METRICS
 
 _METRICS = sorted(name for names in METRICS.values() for name in names)
@@ -52,6 +52,25 @@ def bar_problems(name: str, bar: Bar, *, registered: bool) -> list[Diagnostic]:
             )
         )
     return found + _limit_problems(name, bar, path)
+
+
+def champion_unheld(spec: EvaluationSpec) -> list[Diagnostic]:
+    """A word where an alias moves to whatever meets the bars, be it worse than the model that has it."""
+    given = spec.register_as
+    if given is None or any(bar.not_worse_than is not None for bar in spec.require.values()):
+        return []
+    known = [name for name in spec.require if name in _METRICS]
+    example = "`not_worse_than: champion`" + (f" to `{known[0]}`" if known else "")
+    return [
+        Diagnostic(
+            "eval.champion-unheld",
+            f"a model that is worse than the holder of `{given.name}@{given.alias}` could take it over",
+            "no bar is held against the model that has the alias, so that any model that meets the bars takes its place",
+            f"add {example}, with a `margin` for what chance moves",
+            severity=Severity.WARNING,
+            path=("register", "alias"),
+        )
+    ]
 
 
 def _limit_problems(name: str, bar: Bar, path: tuple[str, ...]) -> list[Diagnostic]:

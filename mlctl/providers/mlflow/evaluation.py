@@ -15,7 +15,7 @@ from mlctl.launch.job import JobState
 from mlctl.processes import worker
 from mlctl.provider import Condition, Context, Desired, Family, Input, Observed, Outcome, Spec, diff_fields
 from mlctl.providers.mlflow import registry
-from mlctl.providers.mlflow.bars import bar_problems
+from mlctl.providers.mlflow.bars import bar_problems, champion_unheld
 from mlctl.providers.mlflow.spec import EvaluationSpec
 from mlctl.types import job as contract
 from mlctl.types.address import Address, ObjectKey
@@ -82,7 +82,7 @@ class Evaluation:
                     path=("generation",),
                 )
             )
-        return found
+        return found or champion_unheld(spec)
 
     def check_together(
         self, specs: Mapping[Address, Any], uses: Mapping[Address, Collection[Address]], ctx: Context
@@ -213,8 +213,13 @@ class Evaluation:
         outputs = prior.outputs
         name, alias, version = (outputs.get(field) for field in ("name", "alias", "version"))
         named = f"{name}@{alias} v{version}" if name and alias and version else ""
-        asked = prior.spec.get("require", {})
-        shown = [f"{name} {value:.4f}" for name, value in (outputs.get("metrics") or {}).items() if name in asked]
+        asked, rate = prior.spec.get("require", {}), outputs.get("base_rate")
+        beside = {"accuracy": f" (base rate {rate:.4f})"} if isinstance(rate, int | float) else {}
+        shown = [
+            f"{name} {value:.4f}{beside.get(name, '')}"
+            for name, value in (outputs.get("metrics") or {}).items()
+            if name in asked
+        ]
         return "  ".join([*([named] if named else []), *shown])
 
 

@@ -45,8 +45,10 @@ class Bar(Block):
 class Generation(Block):
     """How a language model answers for `exact_match` and `token_f1`: the likeliest token each time."""
 
-    max_new_tokens: Annotated[int, Field(ge=1, description="The longest answer")] = 64
-    documents: Annotated[int, Field(ge=1, description="How many are answered at most, drawn by their content")] = 200
+    max_new_tokens: Annotated[int, Field(ge=1, lt=2**31, description="The longest answer")] = 64
+    documents: Annotated[
+        int, Field(ge=1, lt=2**31, description="How many are answered at most, drawn by their content")
+    ] = 200
 
 
 class Register(Block):

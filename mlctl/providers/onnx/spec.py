@@ -34,8 +34,8 @@ class GenerateSpec(Block):
 
     prompt: Annotated[str | None, Field(min_length=1, description="A column of texts")] = None
     messages: Annotated[str | None, Field(min_length=1, description="A column of lists of {role, content}")] = None
-    max_new_tokens: Annotated[int, Field(ge=1)] = 32
-    documents: Annotated[int, Field(ge=1, description="How many prompts are answered, at most")] = 50
+    max_new_tokens: Annotated[int, Field(ge=1, lt=2**31)] = 32
+    documents: Annotated[int, Field(ge=1, lt=2**31, description="How many prompts are answered, at most")] = 50
     python: Annotated[
         str | None,
         Field(min_length=1, description="The interpreter of an environment with xllamacpp; without it mlctl's own"),

@@ -21,7 +21,7 @@ from mlctl.providers.serving.advised import advised
 from mlctl.providers.serving.behind_gateway import Served
 from mlctl.providers.serving.client import health
 from mlctl.providers.serving.engines.job import language_model_job
-from mlctl.providers.serving.engines.rules import engine_problems, mismatches
+from mlctl.providers.serving.engines.rules import engine_problems, file_problems, mismatches
 from mlctl.providers.serving.holding import holding
 from mlctl.providers.serving.kubernetes import kept as on_cluster
 from mlctl.providers.serving.kubernetes import transportable
@@ -58,7 +58,7 @@ class Deployment:
 
     def check(self, spec: DeploymentSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Refuse fields that would have no effect."""
-        here = [] if on_cluster.is_target(spec) else [*rollout_problems(spec), *engine_problems(spec)]
+        here = [] if on_cluster.is_target(spec) else [*rollout_problems(spec), *engine_problems(spec), *file_problems(spec, ctx)]
         found = [*serve_problems(spec.serve, ctx), *here, *target_problems(spec, ctx), *observe_problems(spec, ctx)]
         said = {name: getattr(spec.log, name) for name in ("features", "keep") if name in spec.log.model_fields_set}
         found += [

@@ -120,12 +120,17 @@ def _told(
     )
 
 
+def usual_length(service: Service) -> int:
+    """Tokens of a usual request with its answer, where the engine takes as many."""
+    return int(min(PROMPT, 0.8 * service.length) + min(ANSWER, 0.2 * service.length))
+
+
 def traffic_of(service: Service) -> Traffic:
     """The requests that times are told for: as many as are usual, and have room."""
     prompt, answer = min(PROMPT, 0.8 * service.length), min(ANSWER, 0.2 * service.length)
     most = float(min(REQUESTS, service.most))
     if service.device.memory:
-        most = min(most, float(int(serving.concurrency(service, int(prompt + answer)).mid)))
+        most = min(most, float(int(serving.concurrency(service, usual_length(service)).mid)))
     return Traffic(max(1.0, most), prompt, answer)
 
 

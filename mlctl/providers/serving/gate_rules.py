@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.spec.engines import TorchEngine
 from mlctl.providers.serving.spec.gates import GateSpec
 from mlctl.providers.serving.wanted import canary_steps
-from mlctl.types.diagnostic import Diagnostic, did_you_mean
+from mlctl.rollout.bounds import OF_ANSWERS
+from mlctl.types.diagnostic import Diagnostic, Severity, did_you_mean
 
-_OF_TOKENS = ("ttft_p50_seconds", "ttft_p95_seconds", "tokens_per_second")
+_OF_TOKENS = ("ttft_p50_seconds", "ttft_p95_seconds", "tokens_per_second", *OF_ANSWERS)
 _OF_ROWS = ("score_shift",)
+_OF_CONTENT = frozenset(("empty_rate", "mismatch_rate"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def gate_problems(spec: DeploymentSpec) -> Iterator[Diagnostic]:
                 ("gates", name),
             )
         yield from _of_the_engine(spec, name, gate)
+    yield from _answers_unseen(spec, uses)
 
 
 def _uses(spec: DeploymentSpec) -> Iterator[Use]:
@@ -111,6 +114,22 @@ def _of_the_engine(spec: DeploymentSpec, name: str, gate: GateSpec) -> Iterator[
                 "remove it",
                 ("gates", name, "metrics", place, "name"),
             )
+
+
+def _answers_unseen(spec: DeploymentSpec, uses: Sequence[Use]) -> Iterator[Diagnostic]:
+    """Gates of a language model for which one that answers nothing, quickly and with status 200, is as good as any."""
+    asked = [spec.gates[use.gate] for use in uses if use.gate in spec.gates]
+    seen = {metric.name for gate in asked for metric in gate.metrics}
+    if isinstance(spec.serve.engine, TorchEngine) or not asked or seen & _OF_CONTENT:
+        return
+    yield Diagnostic(
+        "rollout.answers-unseen",
+        "no gate looks at what the new version answers",
+        "a language model that answers nothing has no errors, and is fast",
+        "add `{name: empty_rate, max: 0.01}` to the `metrics` of a gate",
+        Severity.WARNING,
+        path=("gates", next(use.gate for use in uses if use.gate in spec.gates), "metrics"),
+    )
 
 
 def problem(code: str, summary: str, why: str, fix: str, path: tuple[str | int, ...]) -> Diagnostic:

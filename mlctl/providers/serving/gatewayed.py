@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mlctl.files import atomic
+from mlctl.launch.job import progress_of
 from mlctl.processes import service
 from mlctl.provider import Condition, Context, Observed
 from mlctl.providers.serving import controllers
-from mlctl.providers.serving.rollouts import UNDER_WAY, Standing, standing
+from mlctl.providers.serving.rollouts import UNDER_WAY, Standing, called, standing
 from mlctl.rollout.state import Phase
 from mlctl.types import job as contract
 from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.event import Progress
-from mlctl.types.jobs.rollout import WANTED_FILE, Order, Wanted
+from mlctl.types.jobs.rollout import RELEASES_FOLDER, WANTED_FILE, Order, Wanted
 from mlctl.types.state import Gate, Record
 
 ID = "gateway"  # of the record of a deployment that has one
@@ -38,7 +41,7 @@ def converge(wanted: Wanted, folder: Path, ctx: Context, *, again: bool = False)
 
 def await_settled(folder: Path, serial: int, address: str, ctx: Context) -> Standing:
     """Wait for what the controller makes of what it was told. Raises MlctlError; the rollout goes on whoever waits."""
-    told, trouble = "", 0.0
+    told, trouble, starts = "", 0.0, _Starts(folder / RELEASES_FOLDER, ctx)
     while True:
         state = service.find(folder)
         if not state.running:
@@ -57,6 +60,7 @@ def await_settled(folder: Path, serial: int, address: str, ctx: Context) -> Stan
             if found.says() and found.says() != told:
                 told = found.says()
                 ctx.progress(Progress(told))
+            starts.tell(found)
             if (problem := found.problem()) is not None and found.state.routes is not None:
                 trouble = trouble or time.monotonic()
                 taken = any(item.code in ("deploy.port-in-use", "deploy.cannot-bind") for item in problem.diagnostics)
@@ -73,6 +77,23 @@ def await_settled(folder: Path, serial: int, address: str, ctx: Context) -> Stan
                 exit_code=ExitCode.INTERRUPTED,
                 address=address,
             )
+
+
+class _Starts:
+    """What the servers say that are starting: behind a gateway nobody else would hear of it."""
+
+    def __init__(self, folder: Path, ctx: Context) -> None:
+        self._folder, self._ctx = folder, ctx
+        self._events: dict[int, Iterator[Progress | None]] = {}
+
+    def tell(self, found: Standing) -> None:
+        """Pass on what is new."""
+        for number, release in found.state.releases.items():
+            if not release.running or release.ready:
+                continue
+            events = self._events.setdefault(number, progress_of(self._folder / str(number)))
+            for event in iter(events.__next__, None):
+                self._ctx.progress(replace(event, message=f"{called(release)}: {event.message}"))
 
 
 def gate(found: Standing) -> Gate | None:

@@ -17,7 +17,7 @@ from mlctl.provider import Context, Desired
 from mlctl.providers.serving.behind import NoLanguageModel
 from mlctl.providers.serving.devices import ServingPlace, place_of, rent_of
 from mlctl.providers.serving.engines.support import unsupported
-from mlctl.providers.serving.estimates import services_of, traffic_of
+from mlctl.providers.serving.estimates import services_of, traffic_of, usual_length
 from mlctl.types.estimate import Range
 from mlctl.types.state import Record
 
@@ -54,6 +54,16 @@ class DeploymentWorkload:
             device if device.host else replace(device, count=self.place.used(self.service.tensor) * self.place.replicas)
         )
 
+    @property
+    def wanted(self) -> int | None:
+        """The engine's `max_running`, of all replicas; None where that is left to the engine."""
+        return None if self.service.running is None else self.service.running * self.place.replicas
+
+    @property
+    def usual_tokens(self) -> int:
+        """Of a request that times are told for."""
+        return usual_length(self.service)
+
     def on(self, device: Device) -> Outlook:
         """The same engine spread over all of these devices, by as many replicas as the project has where that is possible."""
         if not device.memory:
@@ -70,7 +80,14 @@ class DeploymentWorkload:
         if fit is Fit.NEVER:
             return Outlook(device, fit, needed, changes=changes, why=self._missing(service))
         figures = self._figures(service, replicas)
-        return Outlook(device, fit, needed, figures=figures, changes=changes, why=_words(replicas))
+        usual = usual_length(service)
+        grows = not device.host and service.key_bytes is None  # else room for all of them is set aside at the start
+        return Outlook(
+            device, fit, needed, figures=figures, changes=changes, why=_words(replicas),
+            usual=None if service.unsure else serving.concurrency(service, usual) * replicas,
+            each=serving.request_bytes(service) / replicas if grows else 0.0,
+            each_usual=serving.request_bytes(service, usual) / replicas if grows else 0.0,
+        )  # fmt: skip
 
     def _spread(self, device: Device) -> tuple[int, int]:
         """Over how many devices each layer is shared, and how many replicas there are of that. On one machine there is one. Where

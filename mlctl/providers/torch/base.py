@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from mlctl.files import atomic
 from mlctl.provider import Context
 from mlctl.providers.torch.layout import engine_of, fixed_layout
 from mlctl.providers.torch.spec import CausalLm, Corpus, LowRank, TrainingSpec
-from mlctl.types.diagnostic import Diagnostic, MlctlError, did_you_mean
+from mlctl.types.diagnostic import Diagnostic, MlctlError, Severity, did_you_mean
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.jobs.transformer import ADAPTABLE, LLAMA_LIKE, architecture, parallel_problems
 
 _REFERENCE = "${"
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 
 
@@ -67,6 +69,15 @@ def _check_hub(model: CausalLm, ctx: Context) -> Iterator[Diagnostic]:
             "`revision` has no effect on a folder" if folder else "`revision` has no effect on what a training made",
             f"with it `{model.base}` would be the id of a model on a hub",
             "remove `revision`",
+            path=("model", "revision"),
+        )
+    elif not _COMMIT.fullmatch(str(model.revision)):
+        yield Diagnostic(
+            "training.revision-moves",
+            f"the revision `{model.revision}` may be another model tomorrow",
+            f"branches and tags of `{model.base}` can be moved, and a plan would not show it: nothing is trained again",
+            "write the commit, 40 digits, as the hub shows it in the model's history",
+            severity=Severity.WARNING,
             path=("model", "revision"),
         )
 

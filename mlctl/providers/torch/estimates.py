@@ -20,6 +20,7 @@ from mlctl.providers.torch.automatic import automatic
 from mlctl.providers.torch.costs import Rent, bounded, limit_of, rent_of, taken_by, uncarried
 from mlctl.providers.torch.devices import TrainingPlace, place_of
 from mlctl.providers.torch.disk import disk_words
+from mlctl.providers.torch.finishing import finish_words
 from mlctl.providers.torch.layout import fixed_layout
 from mlctl.providers.torch.machine import missing_tools
 from mlctl.providers.torch.setups import group_of, setup_of, work_of
@@ -87,8 +88,9 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     told = place.device.count if spec.executor.type in _ASKED_FOR else 0  # a warning of its own says that they are not used
     more = money.beyond(rent.paid, max(told, _busy(setup)), place.device.name)
     room, lacking = disk_words(spec, setup, ctx)
+    ending, short = finish_words(spec, setup, place, ctx)
     slow = "" if seconds is None or amount is None else time.reason(setup, work_of(spec, amount))
-    notes += [text for text in (why, slow, more, *room, waste, missing and f"its time is known {missing}") if text]
+    notes += [text for text in (why, amount and amount.note, slow, more, *room, *ending, waste, missing and f"its time is known {missing}") if text]
     return Estimate(
         device=place.device.name,
         devices=_busy(setup),
@@ -104,6 +106,7 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
             *_miscounted(spec, setup, place),
             *_emulated(setup),
             *lacking,
+            *short,
             *absent,
         ),
     )
@@ -161,11 +164,14 @@ def does_not_fit(address: str, setup: Setup, needed: Range) -> MlctlError:
     steps = fit.together(setup) if not enough else []
     lines = [f"`{item.change}`: {spoken_bytes(item.needed.mid)}" for item in (enough or found)[:5]]
     if steps:
-        way, left = ", ".join(f"`{item.change}`" for item in steps), spoken_bytes(steps[-1].needed.mid)
-        fits = steps[-1].needed.mid <= device.memory
-        lines = [
-            f"together {way}: {left}" if fits else f"a smaller model or shorter rows: {way} is not enough ({left})"
-        ]
+        way, after = ", ".join(f"`{item.change}`" for item in steps), steps[-1].needed
+        fits = after.mid <= device.memory
+        short = f"a smaller model or shorter rows: {way} is not enough (at least {spoken_bytes(after.low)})"
+        lines = [f"together {way}: {spoken_bytes(after.mid)}" if fits else short]
+    more = fit.wider(setup)
+    if more is not None:
+        held = spoken_bytes(more.needed.mid)
+        lines.append(f"`{more.change}` on {more.setup.device.count} devices, {more.setup.device.machines} machines: {held}")
     last = "a device with more memory" if setup.data > 1 or device.host else "more devices that share it"
     lines.append(f"or {last}" if lines else last)
     where = "this machine has" if device.host else f"each {device.name} has"

@@ -19,10 +19,29 @@ from mlctl.types.jobs.train import CHECKPOINTS
 
 
 def position(folder: Path) -> str:
-    """`step 450 of 1200` of the newest checkpoint, `trial 3` of a search, or nothing."""
+    """`step 450 of 1200` of the newest checkpoint, with the step that was reached after it; `trial 3` of a search; or nothing."""
     if trials := sum(1 for _ in (folder / TRIALS).glob(f"*/{TRIAL_FILE}")):
         return f"trial {trials}"
-    return next((f"step {stored['step']} of {stored['total']}" for stored in _newest(folder)), "")
+    newest = next(_newest(folder), None)
+    if newest is None:
+        return ""
+    saved, reached = newest["step"], _reached(folder)
+    beyond = f" is saved, {reached} was reached" if isinstance(saved, int) and reached > saved else ""
+    return f"step {saved} of {newest['total']}{beyond}"
+
+
+def _reached(folder: Path) -> int:
+    """The last step that is on the curve; 0 where there is none. What a full disk cut short is left out."""
+    size = struct.calcsize(CURVE_RECORD)
+    try:
+        with open(folder / CURVE_FILE, "rb") as file:
+            count = file.seek(0, os.SEEK_END) // size
+            if not count:
+                return 0
+            file.seek((count - 1) * size)
+            return int(struct.unpack(CURVE_RECORD, file.read(size))[0])
+    except (OSError, struct.error):
+        return 0
 
 
 def newest_layout(folder: Path) -> Mapping[str, Any] | None:

@@ -10,9 +10,11 @@ from typing import Any
 from mlctl.estimate.shapes import DenseShape, LanguageShape, Shape, UnknownShape, from_config
 from mlctl.launch.base_models import model_config
 from mlctl.provider import Context, Desired, Input
+from mlctl.providers.torch.sampled import Sample, sampled
 from mlctl.providers.torch.spec import CausalLm, Corpus, Data, Mlp, TrainingSpec
 from mlctl.types.address import Address
 from mlctl.types.estimate import Range
+from mlctl.types.jobs.learnable import own_features
 from mlctl.types.state import Record
 from mlctl.types.value import Unknown
 
@@ -33,6 +35,7 @@ class Amount:
     rows: Range
     tokens: Range | None = None
     validated: float = 0.0  # as a share of what is learnt from
+    note: str = ""  # where it comes from, where that is a sample
 
 
 def shape_of(spec: TrainingSpec, ctx: Context, features: int | None) -> Shape:
@@ -56,19 +59,47 @@ def amount_of(desired: Desired, made: Sequence[Record], ctx: Context) -> Amount:
     data = desired.spec.data
     if isinstance(data, Data):
         return _table(desired, data)
-    outputs = _outputs(desired, "datasets", data.dataset)
-    rows = _rows(outputs, data.dataset)
     share = 1 - data.split.test
     held_back = data.split.test / share
     if not isinstance(desired.spec.model, CausalLm):
-        return Amount(Range.exactly(rows * share), validated=held_back)
-    tokens = _known_tokens(desired, data, made) or _tokens(outputs, rows, data, ctx)
-    tokens = tokens * share
+        rows = Range.exactly(_rows(_outputs(desired, "datasets", data.dataset), data.dataset))
+        return Amount(rows * share, validated=held_back)
+    rows, tokens, note = _text(desired, data, made, ctx)
+    rows, tokens = rows * share, tokens * share
     if data.packing:
         packed = tokens * (1 / (data.max_length * _FILLED))
         low, mid, high = (float(math.ceil(value)) for value in (packed.low, packed.mid, packed.high))
-        return Amount(Range(low, mid, high), tokens, held_back)
-    return Amount(Range.exactly(rows * share), _filled_up(tokens, rows * share, data.max_length), held_back)
+        return Amount(Range(low, mid, high), tokens, held_back, note)
+    return Amount(rows, _filled_up(tokens, rows.mid, data.max_length), held_back, note)
+
+
+def _text(desired: Desired, data: Corpus, made: Sequence[Record], ctx: Context) -> tuple[Range, Range, str]:
+    """Rows and tokens of a text: as they were counted, else by a sample of its files, else by their size. Raises NotYet."""
+    try:
+        outputs = _outputs(desired, "datasets", data.dataset)
+    except NotYet:
+        found = sampled(desired, data, (), ctx)
+        if found is None:
+            raise
+        return found.rows, _all(found.rows, found.each), _told(found, found.rows)
+    rows = Range.exactly(_rows(outputs, data.dataset))
+    counted = _known_tokens(desired, data, made)
+    if counted is not None:
+        return rows, counted, ""
+    found = sampled(desired, data, tuple(outputs.get("files") or ()), ctx)
+    if found is None:
+        return rows, _tokens(outputs, rows.mid, data, ctx), ""
+    return rows, _all(rows, found.each), _told(found, rows)
+
+
+def _all(rows: Range, each: Range) -> Range:
+    return Range(rows.low * each.low, rows.mid * each.mid, rows.high * each.high)
+
+
+def _told(found: Sample, rows: Range) -> str:
+    many = f"{rows.mid:,.0f} rows" if rows.low == rows.high else f"about {rows.mid:,.0f} rows"
+    of = "all" if found.whole else "a sample"
+    return f"{many} of {found.each.mid:,.0f} tokens each, by {of} of `{found.name}` with four characters a token"
 
 
 def _table(desired: Desired, data: Data) -> Amount:
@@ -93,8 +124,8 @@ def features_of(desired: Desired) -> int | None:
         labels = _outputs(desired, "datasets", data.labels)
     except NotYet:
         return None
-    others = {data.target, labels.get("timestamp"), *(labels.get("key") or [])}
-    return max(1, len([name for name in labels.get("columns") or {} if name not in others]))
+    others = (data.target, labels.get("timestamp"), *(labels.get("key") or []))
+    return max(1, len(own_features(labels.get("columns") or {}, others)))
 
 
 def _outputs(desired: Desired, section: str, name: str) -> Mapping[str, Any]:

@@ -20,41 +20,41 @@ class DataParallel(Block):
     optimizer's state, the gradients too, the weights too (DeepSpeed). `fsdp`: they share all three (PyTorch's fully_shard)."""
 
     type: Literal["ddp", "fsdp", "zero1", "zero2", "zero3"]
-    processes: Annotated[int, Field(ge=1)]
+    processes: Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class TensorParallel(Block):
     """Every weight matrix is cut over the processes, which all work on the same rows."""
 
     type: Literal["tensor"]
-    processes: Annotated[int, Field(ge=2)]
+    processes: Annotated[int, Field(ge=2, lt=2**31)]
 
 
 class PipelineParallel(Block):
     """The layers are cut into stages, one a process; a batch goes through them in `microbatches` parts."""
 
     type: Literal["pipeline"]
-    stages: Annotated[int, Field(ge=2)]
-    microbatches: Annotated[int, Field(ge=1)] = 4
+    stages: Annotated[int, Field(ge=2, lt=2**31)]
+    microbatches: Annotated[int, Field(ge=1, lt=2**31)] = 4
 
 
 class ThreeD(Block):
     """Data, tensor and pipeline parallel at once: `data` x `tensor` x `pipeline` processes."""
 
     type: Literal["3d"]
-    data: Annotated[int, Field(ge=1)]
-    tensor: Annotated[int, Field(ge=1)]
-    pipeline: Annotated[int, Field(ge=1)]
-    microbatches: Annotated[int, Field(ge=1)] = 4
+    data: Annotated[int, Field(ge=1, lt=2**31)]
+    tensor: Annotated[int, Field(ge=1, lt=2**31)]
+    pipeline: Annotated[int, Field(ge=1, lt=2**31)]
+    microbatches: Annotated[int, Field(ge=1, lt=2**31)] = 4
 
 
 class Auto(Block):
     """Let mlctl choose from the model's size and the devices; the plan says what and why."""
 
     type: Literal["auto"]
-    processes: Annotated[int | None, Field(ge=1, description="As many as there are devices when it is not given")] = (
-        None
-    )
+    processes: Annotated[
+        int | None, Field(ge=1, lt=2**31, description="As many as there are devices when it is not given")
+    ] = None
 
 
 class _Short:

@@ -106,10 +106,13 @@ class Training:
         return Outcome(id=str(result.outputs["run_id"]), outputs=outputs)
 
     def estimate(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate:
-        """Memory, time and money. Raises MlctlError for what cannot fit its device."""
+        """Memory, time and money. Raises MlctlError for what cannot fit its device, and for data that cannot be learnt from."""
+        from mlctl.providers.torch.columns import refuse_columns, told
         from mlctl.providers.torch.estimates import estimate
 
-        return estimate(desired, made, ctx)
+        refuse_columns(desired)
+        found, (notes, warnings) = estimate(desired, made, ctx), told(desired)
+        return replace(found, notes=(*found.notes, *notes), warnings=(*found.warnings, *warnings))
 
     def workload(self, desired: Desired, made: Sequence[Record], ctx: Context) -> Workload | None:
         """How it would do on other devices."""
@@ -158,17 +161,24 @@ class Training:
         return rank_logs(ctx.folder(prior.key), rank)
 
     def describe(self, prior: Record) -> str:
-        """The validation metrics and the size of the training, and what it took beside what was foretold."""
+        """The validation metrics and the size of the training, what it took beside what was foretold, and what is to be looked at."""
         from mlctl.providers.torch.actuals import told
 
         metrics = prior.outputs.get("metrics") or {}
+        rate, task = prior.outputs.get("base_rate"), prior.outputs.get("task")
+        beside = {"accuracy": f" (base rate {rate:.4f})"} if isinstance(rate, int | float) else {}
         shown = [
-            f"{name} {metrics[name]:.4f}"
+            f"{name} {metrics[name]:.4f}{beside.get(name, '')}"
             for name in ("roc_auc", "accuracy", "rmse", "r2", "perplexity")
             if isinstance(metrics.get(name), int | float)
         ]
         took = [text] if (text := told(prior)) else []
-        return "  ".join([*shown, f"{prior.outputs.get('rows') or 0:,} rows", *took])
+        inferred = ["task: regression (inferred)"] if task == "regression" and prior.spec.get("task") is None else []
+        noted: Any = prior.outputs.get("warnings") or ()
+        warned = [f"! {item['short']}" for item in noted if isinstance(item, Mapping) and "short" in item]
+        packs = task == "causal_lm" and (prior.spec.get("data") or {}).get("packing", True) is not False
+        unit = "packed sequences" if packs else "documents" if task == "causal_lm" else "rows"
+        return "  ".join([*shown, f"{prior.outputs.get('rows') or 0:,} {unit}", *took, *inferred, *warned])
 
 
 def with_lineage(outputs: Mapping[str, Any], desired: Desired) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mlctl.runtime.bench.sending import Answer, Sender
-from mlctl.types.jobs.bench import Load, Point, Spread
+from mlctl.types.jobs.bench import Lengths, Load, Point, Spread
 
 _MOST_UNDER_WAY = 5_000  # of an open loop: more than that is a server that does not follow, and memory without end
 _PER_DECADE, _DECADES, _LEAST = 10, 7, 1e-4
@@ -81,6 +81,8 @@ def summed(load: Load, answers: Sequence[Answer], seconds: float, unsent: int) -
         ttft=spread([answer.ttft for answer in streamed if answer.ttft is not None]),
         tpot=spread(decoding),
         tokens_per_second=sum(answer.tokens for answer in streamed) / seconds if streamed else None,
+        prompt_tokens=lengths([answer.prompt_tokens for answer in good if answer.prompt_tokens is not None]),
+        answer_tokens=lengths([answer.tokens for answer in good if answer.tokens or answer.prompt_tokens is not None]),
         histogram=_histogram([answer.seconds for answer in good]),
     )
 
@@ -91,7 +93,12 @@ def spread(values: Sequence[float]) -> Spread | None:
         return None
     ordered = sorted(values)
     p50, p95, p99 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95, 0.99))
-    return Spread(mean=sum(ordered) / len(ordered), p50=p50, p95=p95, p99=p99, max=ordered[-1])
+    return Spread(mean=sum(ordered) / len(ordered), p50=p50, p95=p95, p99=p99, max=ordered[-1], number=len(ordered))
+
+
+def lengths(tokens: Sequence[int]) -> Lengths | None:
+    """Of prompts or answers, None where nobody says."""
+    return Lengths(mean=sum(tokens) / len(tokens), least=min(tokens), most=max(tokens)) if tokens else None
 
 
 def _histogram(values: Sequence[float]) -> list[int]:

@@ -14,6 +14,7 @@ from mlctl.runtime.report import Report
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.job import JobResult, JobStatus
 from mlctl.types.jobs.bench import BenchJob, BenchReport, Load, Point
+from mlctl.types.spoken import spoken_latency
 
 _TRIALS = 3  # requests that have to work before there is a load
 
@@ -64,5 +65,6 @@ async def _tried(sender: Sender, bodies: list[bytes], session: aiohttp.ClientSes
 
 
 def _tell(report: Report, load: Load, point: Point, done: int, total: int) -> None:
-    p99 = f", P99 {point.latency.p99 * 1000:.3g} ms" if point.latency else ""
-    report.progress(f"{load}: {point.rate:.1f} good answers a second{p99}", done, total, "loads")
+    name = "p99" if point.latency is not None and point.latency.known("p99") else "p50"
+    told = f", {name.upper()} {spoken_latency(getattr(point.latency, name))}" if point.latency else ""
+    report.progress(f"{load}: {point.rate:.1f} good answers a second{told}", done, total, "loads")

@@ -18,6 +18,7 @@ class Answer:
     good: bool = False
     ttft: float | None = None
     tokens: int = 0
+    prompt_tokens: int | None = None
     decoding: float = 0.0  # from the first token to the last
 
 
@@ -38,8 +39,7 @@ class Sender:
                     return Answer(str(response.status), time.perf_counter() - due)
                 if self._streaming:
                     return await self._stream(response, due)
-                await response.read()
-                return Answer("200", time.perf_counter() - due, good=True)
+                return _whole(await response.read(), Answer("200", time.perf_counter() - due, good=True))
         except TimeoutError:
             return Answer("timeout", time.perf_counter() - due)
         except aiohttp.ClientConnectorError:
@@ -57,8 +57,7 @@ class Sender:
             if not data.startswith(b"{"):
                 continue
             event = json.loads(data)
-            if (event.get("usage") or {}).get("completion_tokens"):
-                answer.tokens = int(event["usage"]["completion_tokens"])
+            _used(event, answer)
             if any(_text(choice) for choice in event.get("choices") or ()):
                 last = time.perf_counter()
                 first = first or last
@@ -71,6 +70,21 @@ class Sender:
         if not ended:
             answer.status = "cut off"
         return answer
+
+
+def _whole(body: bytes, answer: Answer) -> Answer:
+    """An answer in one piece; one of a language model says how long it is."""
+    if b'"usage"' in body:
+        _used(json.loads(body), answer)
+    return answer
+
+
+def _used(event: object, answer: Answer) -> None:
+    """Note the tokens that an event or a whole answer tells."""
+    usage = event.get("usage") if isinstance(event, dict) else None
+    if isinstance(usage, dict):
+        answer.tokens = int(usage.get("completion_tokens") or answer.tokens)
+        answer.prompt_tokens = usage.get("prompt_tokens", answer.prompt_tokens)
 
 
 def _text(choice: dict[str, object]) -> bool:

@@ -20,7 +20,7 @@ from mlctl.runtime.checks.checker_table import (
     SchemaDriftCheck,
     SqlCheck,
 )
-from mlctl.runtime.checks.verdict import Verdict, failed
+from mlctl.runtime.checks.verdict import NO_VALUES, Verdict, failed
 from mlctl.types.jobs import checks as rules_of
 from mlctl.types.jobs.checks import Expectation, Outliers, Rule
 
@@ -98,8 +98,14 @@ class Checker:
         taken = {check.number: check for check in possible if self.library.takes(check)}
         counted = [check for check in possible if check.number not in taken or isinstance(check, ExpectationCheck)]
         total = len(checks)
-        found = self._pass("first pass", {"rows": "count(*)"} | _merged(check.first() for check in counted), total)
+        unfit = {check.number: name for check in checks if check.number in verdicts and (name := self._column(check))}
+        extra = {f"u{number}": sql.counted(name, self.scene.columns) for number, name in unfit.items()}
+        first = {"rows": "count(*)"} | _merged(check.first() for check in counted) | extra
+        found = self._pass("first pass", first, total)
         rows = int(found["rows"])
+        for number in unfit:
+            if found[f"u{number}"] == 0:  # whatever its type is: in a text file a column without values is text
+                verdicts[number].reason = NO_VALUES
         if not rows:
             reason = "the dataset has no rows, and no data never passes"
             verdicts = {check.number: failed(check.name, check.named, reason) for check in checks}
@@ -111,6 +117,11 @@ class Checker:
         for check in checks:
             verdicts[check.number].severity = check.rule.severity
         return rows, [verdicts[check.number] for check in checks]
+
+    def _column(self, check: RuleCheck) -> str | None:
+        """The column of a rule about the values of one, where there is such a column."""
+        name = check.rule.column if isinstance(check, ValueCheck) else None
+        return name if name in self.scene.columns else None
 
     def _pass(self, title: str, parts: Mapping[str, str], total: int) -> dict[str, Any]:
         """One pass over the table for all aggregates."""
@@ -130,7 +141,7 @@ class Checker:
         for check in checks:
             self.progress(check.name, done + len(verdicts), total)
             began = time.monotonic()
-            verdicts[check.number] = self._sampled(check.verdict(found, rows))
+            verdicts[check.number] = self._sampled(check.verdict(found, rows), once=isinstance(check, UniqueCheck))
             self.timings[f"rule {check.number + 1}"] = time.monotonic() - began
         return verdicts
 
@@ -139,7 +150,7 @@ class Checker:
     ) -> dict[int, Verdict]:
         """The verdicts of Great Expectations, which is asked once. An expectation that has nothing to look at never passes."""
         verdicts = {
-            number: failed(check.name, check.named, "no values: every row is null there")
+            number: failed(check.name, check.named, NO_VALUES)
             for number, check in checks.items()
             if isinstance(check, ExpectationCheck) and check.empty(found)
         }
@@ -151,10 +162,12 @@ class Checker:
             self.timings["great_expectations"] = time.monotonic() - began
         return verdicts
 
-    def _sampled(self, verdict: Verdict) -> Verdict:
+    def _sampled(self, verdict: Verdict, *, once: bool) -> Verdict:
+        """With the keys of some offending rows; each key `once` where the rows are offending because they share it."""
         if not verdict.passed and verdict.failing_rows and verdict.where and not verdict.sample:
             scene = self.scene
-            verdict.sample = scene.executor.many(sql.sample_query(scene.table, verdict.where, scene.key, scene.columns))
+            query = sql.sample_query(scene.table, verdict.where, scene.key, scene.columns, once=once)
+            verdict.sample = scene.executor.many(query)
         return verdict
 
 

@@ -116,8 +116,8 @@ def failing_query(table: str, where: str) -> str:
     return f"SELECT count(*) AS failing FROM {rows_of(table, where)} WHERE {where}"
 
 
-def sample_query(table: str, where: str, key: Sequence[str], columns: Columns) -> str:
-    """The keys of the first rows, in the order of the key, that meet a condition.
+def sample_query(table: str, where: str, key: Sequence[str], columns: Columns, *, once: bool = False) -> str:
+    """The keys of the first rows, in the order of the key, that meet a condition; with `once` no key twice.
 
     Where the dataset has no key it is the number of the row in file order, from 1, as `row`.
     """
@@ -125,7 +125,8 @@ def sample_query(table: str, where: str, key: Sequence[str], columns: Columns) -
     shown = [_shown(name, columns) for name in key] or [f'{ROW} AS "row"']
     order = ", ".join(f"{name} NULLS LAST" for name in names)
     rows = rows_of(table, where, numbered=not key)
-    inner = f"SELECT {', '.join(names)} FROM {rows} WHERE {where} ORDER BY {order} LIMIT {SAMPLE}"
+    select = "SELECT DISTINCT" if once and key else "SELECT"
+    inner = f"{select} {', '.join(names)} FROM {rows} WHERE {where} ORDER BY {order} LIMIT {SAMPLE}"
     return f"SELECT {', '.join(shown)} FROM ({inner}) AS sample"
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from mlctl.types.diagnostic import did_you_mean
 from mlctl.types.value import Json
 
+NO_VALUES = "no values: every row is null there"
+
 
 @dataclass
 class Verdict:
@@ -60,7 +62,7 @@ def failed(rule: str, columns: Sequence[str], reason: str) -> Verdict:
 def of_rows(rule: str, columns: Sequence[str], checked: int, failing: int, allowed: float, what: str) -> Verdict:
     """A rule about rows: it holds when at most the allowed share of the checked rows fails. No row checked never passes."""
     if not checked:
-        return Verdict(rule, columns, False, 0, 0, None, reason="no values: every row is null there")
+        return Verdict(rule, columns, False, 0, 0, None, reason=NO_VALUES)
     ratio = failing / checked
     limit = f", at most {share(allowed)} may be" if allowed else ""
     reason = f"{failing:,} of {checked:,} rows ({share(ratio)}) {what}{limit}" if ratio > allowed else ""

@@ -110,6 +110,9 @@ def plus(one: Counts, two: Counts) -> Counts:
         one.compared + two.compared,
         one.mismatches + two.mismatches,
         scores,
+        one.answers + two.answers,
+        one.empty + two.empty,
+        one.cut + two.cut,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-_THRESHOLD = 0.5
+from mlctl.types.jobs.learnable import THRESHOLD
 
 
 def score_metrics(task: str, target: Any, score: Any) -> dict[str, float]:
@@ -30,7 +30,7 @@ def roc_auc(target: Any, score: Any) -> float | None:
 
 
 def _binary(target: Any, score: Any) -> dict[str, float]:
-    guess = score >= _THRESHOLD
+    guess = score >= THRESHOLD
     hit = float(np.sum(guess & (target == 1)))
     named, actual = float(guess.sum()), float(target.sum())
     tiny = np.finfo(np.float64).eps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def _measure(job: EvaluateJob, rival: Candidate | None, client: Any, report: Rep
 
         found = measure_table(job, candidate, rival, client, report)
     gate = verdicts.judge(job.require, found.metrics, found.champion, found.obstacles, base=found.base)
+    gate = replace(gate, details=(*gate.details, *(item["text"] for item in found.facts.get("warnings", ()))))
     results = {
         "dataset": job.dataset.name, "rows": found.rows, "metrics": found.metrics, "champion_metrics": found.champion,
         "base_metrics": found.base, "curves": found.curves, "leaked_rows": found.leaked, **found.facts,
@@ -166,6 +168,7 @@ def _outputs(
         "champion_metrics": results["champion_metrics"],
         **({"base_metrics": results["base_metrics"]} if results["base_metrics"] is not None else {}),
         "rows": results["rows"],
+        **({"base_rate": results["base_rate"]} if "base_rate" in results else {}),
         **({"held_out": results["held_out"]} if "held_out" in results else {}),  # of the candidate, as `metrics` are
         "passed": gate.passed,
         "candidate": failed,

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlctl.runtime import secrets
-from mlctl.types.diagnostic import MlctlError
+from mlctl.types.diagnostic import MlctlError, said
 from mlctl.types.jobs.evaluate import Registration
 from mlctl.types.jobs.tracking import ADDRESS_TAG, DIGEST_TAG, LINEAGE_TAG, OBJECT_TAG, TrackingTarget
 from mlctl.types.jobs.train import Candidate, candidate_of
@@ -104,7 +104,7 @@ def at_hand(client: MlflowClient, candidate: Candidate, folder: Path) -> Candida
         raise MlctlError.of(
             "eval.champion-gone",
             f"the champion's files are gone, in {candidate.model} and in MLflow",
-            str(error),
+            said(error),
             "restore the artifacts of its run, or remove the alias in MLflow to start anew",
         ) from None
     return candidate.at(found)

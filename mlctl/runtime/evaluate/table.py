@@ -10,6 +10,7 @@ from mlctl.runtime.evaluate import held_out, metrics, registry
 from mlctl.runtime.evaluate.measured import Measured
 from mlctl.runtime.evaluate.rows import find_leakage, join_for_champion, join_rows, judged_target, score_rows
 from mlctl.runtime.report import Report
+from mlctl.runtime.trainer.tabular import remarks
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.evaluate import EvaluateJob
 from mlctl.types.jobs.train import Candidate, TableCandidate
@@ -28,7 +29,10 @@ def measure(
     report.progress("scoring the candidate", 0, rows.count, "rows")
     score = score_rows(Path(candidate.model), candidate.serving["columns"], rows)
     found = metrics.score_metrics(candidate.task, target, score)
-    facts = {"held_out": held_out.keep(folder, candidate.task, target, score)}
+    facts: dict[str, Any] = {"held_out": held_out.keep(folder, candidate.task, target, score)}
+    if rows.count and candidate.task == "binary":
+        facts["base_rate"] = round(remarks.base_rate(target), 6)
+        facts["warnings"] = remarks.one_class(candidate.target, candidate.task, score, target, "rows")
     curves = _curves(candidate.task, target, score, "candidate")
     champion = None
     if rival is not None and rows.count:

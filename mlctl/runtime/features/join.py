@@ -59,7 +59,8 @@ def point_in_time_join(labels: LabelSource, views: Sequence[ViewSource], output:
         table = relation(
             Source(files=labels.files, format=labels.format, columns=columns, partitions=labels.partitions)
         )
-        connection.execute(f"CREATE TEMP TABLE labels AS SELECT * FROM {table}")
+        read = "*" if labels.only is None else ", ".join(quote(name) for name in labels.only if name in columns)
+        connection.execute(f"CREATE TEMP TABLE labels AS SELECT {read} FROM {table}")
         found = columns_of(connection, "labels")
         _check(found, labels, views)
         write_parquet(connection, _join_query(labels, views), output)

@@ -17,25 +17,10 @@ from mlctl.runtime.features.transform import load
 from mlctl.runtime.profile.database import literal, quote
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 from mlctl.types.jobs.features import Transformation
+from mlctl.types.jobs.learnable import NUMBERS as NUMBERS
 
 _ROW = "file_row_number"
 _CHUNK_ROWS = 65_536
-NUMBERS = (
-    "tinyint",
-    "smallint",
-    "integer",
-    "bigint",
-    "hugeint",
-    "utinyint",
-    "usmallint",
-    "uinteger",
-    "ubigint",
-    "uhugeint",
-    "float",
-    "double",
-    "decimal",
-    "boolean",
-)
 
 
 def add_transformed(connection: Any, table: Path, transformations: Sequence[Transformation], output: Path) -> str:

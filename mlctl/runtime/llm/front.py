@@ -7,12 +7,12 @@ logs and admits requests is the middleware around this application.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import aiohttp
 
-from mlctl.runtime.llm.inside.guard import HEALTH, KEY_HEADER, answer, refusal, refused
+from mlctl.runtime.llm.inside.guard import HEALTH, KEY_HEADER, answer, models, refusal, refused, told
 from mlctl.runtime.middleware.call import MODEL_HEADER, VERSION_HEADER
 from mlctl.types.jobs.llm import Adapter
 
@@ -37,8 +37,17 @@ class Front:
     """The application behind the middleware. `close` ends its connections to the engine."""
 
     def __init__(
-        self, url: str, key: str, who: dict[str, str], timeout_seconds: float, ready: Callable[[], bool], *, known: bool
+        self,
+        url: str,
+        key: str,
+        who: dict[str, str],
+        timeout_seconds: float,
+        ready: Callable[[], bool],
+        *,
+        known: bool,
+        names: Sequence[str] = (),
     ) -> None:
+        self._names = names  # what requests may call the model, where we know it
         self._url, self._who, self._timeout, self._ready, self._known = url, who, timeout_seconds, ready, known
         self._bearer = {"Authorization": f"Bearer {key}"}  # our own: who may ask us, the middleware has seen to
         self._session: aiohttp.ClientSession | None = None
@@ -59,6 +68,8 @@ class Front:
             await answer(send, 403, refusal(path))
         elif path == HEALTH:
             await answer(send, 200, {**self._who, "ready": self._ready()})
+        elif told(scope["method"], path, self._names):
+            await answer(send, *models(path, self._names))
         elif path == METRICS:
             await self._metrics(send)
         else:

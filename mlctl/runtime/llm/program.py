@@ -28,7 +28,7 @@ from mlctl.runtime.llm.failure import failed
 from mlctl.runtime.llm.inside.guard import IDENTITY
 from mlctl.runtime.llm.loading import Loading, say
 from mlctl.runtime.llm.places import engine_folder, places, tidy
-from mlctl.runtime.llm.settings import as_text, middleware_settings
+from mlctl.runtime.llm.settings import answers_to, as_text, middleware_settings
 from mlctl.runtime.report import Report
 from mlctl.runtime.server.handover import Handover, obtain
 from mlctl.types.job import JobResult, JobStatus
@@ -162,7 +162,7 @@ class _Server:
             given |= {name: key for name in job.engine.key_variables}
         else:
             settings = middleware_settings(job, own, self._root)
-            who = {"deployment": job.deployment, "release": self._folder.name, "key": key}
+            who = {"deployment": job.deployment, "release": self._folder.name, "key": key, "names": answers_to(job)}
             given |= {
                 "PYTHONPATH": str(own / "packages"),
                 "MLCTL_MIDDLEWARE": as_text(settings),

@@ -14,7 +14,7 @@ from pathlib import Path
 from mlctl.processes import logs
 from mlctl.runtime.llm.engine import Engine
 from mlctl.runtime.llm.front import Front, Named
-from mlctl.runtime.llm.settings import middleware_settings
+from mlctl.runtime.llm.settings import answers_to, middleware_settings
 from mlctl.runtime.middleware import Middleware
 from mlctl.runtime.server.serve import run
 from mlctl.types import job as contract
@@ -38,7 +38,15 @@ def serve(
     ended: list[str] = []
     who = {"deployment": job.deployment, "release": folder.name}
     known = job.engine.type != "command"
-    front = Front(engine.url, engine.at.key, who, job.timeout_seconds, lambda: engine.ended() is None, known=known)
+    front = Front(
+        engine.url,
+        engine.at.key,
+        who,
+        job.timeout_seconds,
+        lambda: engine.ended() is None,
+        known=known,
+        names=answers_to(job),
+    )
     middleware = Middleware(front, middleware_settings(job, folder, root))
 
     async def watch() -> None:

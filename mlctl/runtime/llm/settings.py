@@ -31,8 +31,14 @@ def middleware_settings(job: LlmJob, folder: Path, root: Path) -> Settings:
         token=admission.token,
         capture=job.observe.capture,
         unit_header=job.observe.unit_header,
+        names=answers_to(job),
         traces=None if traces is None else Traces(traces.endpoint, traces.sample, dict(traces.headers)),
     )
+
+
+def answers_to(job: LlmJob) -> tuple[str, ...]:
+    """What requests may call the model; empty for a program of the project's own choice, which says that itself."""
+    return () if job.engine.type == "command" else tuple(dict.fromkeys((job.model.name, job.deployment)))
 
 
 def _answers_of(job: LlmJob) -> str:

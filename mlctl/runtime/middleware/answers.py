@@ -11,6 +11,10 @@ _MARK, _DONE = b"data:", b"[DONE]"
 _LONGEST_EVENT = (
     4 * 1024 * 1024
 )  # bytes of one event, or of an answer that is not streamed; a longer one is not looked into
+_TEXTS = ("choices", "content", "output")  # where a whole answer holds its texts; a vector has none of them
+_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed", "message_stop")
+_CALLS = ("function_call", "tool_use", "server_tool_use", "mcp_call")
+_CUT = ("length", "max_tokens", "max_output_tokens")  # by the APIs of OpenAI and Anthropic
 _TEXT = 64 * 1024  # characters of an answer that the log keeps, where it keeps any
 
 
@@ -27,6 +31,8 @@ class Answer:
         self._id: str | None = None
         self._model: str | None = None
         self._finish: str | None = None
+        self._whole = False  # whether it came to its end
+        self._wordless = True
         self._text: list[str] = []
         self._digest = hashlib.blake2b(digest_size=8)
 
@@ -41,12 +47,25 @@ class Answer:
         *events, self._rest = self._rest.replace(b"\r\n", b"\n").split(b"\n\n")
         for event in events:
             for line in event.split(b"\n"):
-                if line.startswith(_MARK) and (data := line[len(_MARK) :].strip()) != _DONE:
+                if not line.startswith(_MARK):
+                    continue
+                if (data := line[len(_MARK) :].strip()) == _DONE:
+                    self._whole = True
+                else:
                     self._event(data)
 
     def text(self) -> str:
         """What was said, as far as the log keeps texts."""
         return "".join(self._text)[:_TEXT]
+
+    def outcome(self) -> tuple[bool, bool] | None:
+        """Of a text that was asked for and came to its end: whether it is empty, and whether it was cut off at its length.
+
+        A stream that its client left says nothing of the model.
+        """
+        if not self._whole:
+            return None
+        return self._wordless, self._finish in _CUT
 
     def result(self) -> dict[str, Any] | None:
         """What is known at the end, but for the text; None when this was no language model's answer."""
@@ -55,7 +74,7 @@ class Answer:
         usage = self._usage
         # without a count of its own, a piece of a stream counts as a token
         tokens = usage.get("completion_tokens", usage.get("output_tokens", self._pieces if self.streamed else None))
-        if not usage and not self._pieces and self._finish is None:
+        if not usage and not self._pieces and self._finish is None and not self._whole:
             return None  # one that ended without a word is an empty answer
         return {
             "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
@@ -81,13 +100,19 @@ class Answer:
             if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
                 self._used(holder["usage"])
             if isinstance(holder, dict):
+                self._finish = _named(holder.get("incomplete_details") or {}, "reason") or self._finish
                 self._id, self._model = _named(holder, "id") or self._id, _named(holder, "model") or self._model
         pieces, reason = _said(event)
+        self._wordless = self._wordless and not _calls(event)
+        last = event.get("type") in _LAST_EVENTS
+        texts = not self.streamed and any(_objects(event.get(name)) == event.get(name) for name in _TEXTS)
+        self._whole = self._whole or last or texts or reason is not None
         self._finish = reason or self._finish
         for piece in pieces:
             if self._first is None and self.streamed:
                 self._first = time.perf_counter()
             self._pieces += 1
+            self._wordless = self._wordless and not piece.strip()
             self._digest.update(piece.encode("utf-8", "surrogatepass"))
             self._text.append(piece)
 
@@ -98,8 +123,19 @@ class Answer:
             self._usage |= {name: value for name, value in part.items() if isinstance(value, int)}
 
 
-def _named(holder: dict[str, Any], field: str) -> str | None:
-    value = holder.get(field)
+def _calls(event: dict[str, Any]) -> bool:
+    """Whether a tool is called in an event or a whole answer, in the forms of OpenAI's responses and Anthropic's messages."""
+    parts = [
+        *_objects(event.get("content")),
+        *_objects(event.get("output")),
+        event.get("content_block"),
+        event.get("item"),
+    ]
+    return any(isinstance(part, dict) and part.get("type") in _CALLS for part in parts)
+
+
+def _named(holder: Any, field: str) -> str | None:
+    value = holder.get(field) if isinstance(holder, dict) else None
     return value if isinstance(value, str) and value else None
 
 

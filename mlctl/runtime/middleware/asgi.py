@@ -7,7 +7,7 @@ import atexit
 import hmac
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,9 @@ _OURS = "/predict"  # answered by mlctl's own server, which says itself what it 
 class Refused(Exception):
     """A request that the application never sees."""
 
-    def __init__(self, status: int, code: str, message: str, *, close: bool = False) -> None:
+    def __init__(self, status: int, code: str, message: str, *, close: bool = False, param: str | None = None) -> None:
         super().__init__(message)
-        self.status, self.code, self.message, self.close = status, code, message, close
+        self.status, self.code, self.message, self.close, self.param = status, code, message, close, param
 
 
 class Gone(Exception):
@@ -137,7 +137,7 @@ class Middleware:
             if key is not None:
                 await self._keep(key, reply)  # the client has its answer already
         except Refused as refused:
-            await reply.refuse(refused.status, refused.code, refused.message, close=refused.close)
+            await reply.refuse(refused.status, refused.code, refused.message, close=refused.close, param=refused.param)
         except Full:
             self.tally.rejected += 1
             seconds = self._room.retry_after_seconds
@@ -164,7 +164,7 @@ class Middleware:
         """Out of the cache, or by the application once there is room; then the key that the answer may be kept by, if any."""
         call = reply.call
         if reply.language:
-            _prepare(scope, call, traced=self._spans is not None)
+            _prepare(scope, call, self.settings.names, traced=self._spans is not None)
         key = None
         if self._cache is not None:
             # our own version always: what a header says of it is not to be had by one who asks another version
@@ -200,7 +200,7 @@ class Middleware:
     def _account(self, call: Call, reply: Reply, path: str) -> None:
         """Count the request, and log it."""
         seconds = call.seconds or time.perf_counter() - call.started
-        counted = self.tally.variant(call.variant, call.shadow)
+        counted = self.tally.variant(call.variant, call.shadow, call.version or "")
         counted.request(call.code, seconds, call.waited)
         if call.cached == "hit":
             counted.hits += 1
@@ -214,6 +214,8 @@ class Middleware:
             call.answer = reply.said()
             if call.answer is not None:
                 counted.answered(call.answer, seconds)
+            if call.outcome is not None:
+                counted.ended(*call.outcome)
         sampled = self._spans is not None and call.trace.sampled
         if sampled:
             counted.exemplar(seconds, call.trace.trace_id)
@@ -316,8 +318,11 @@ def _too_large(most: int, *, close: bool = True) -> Refused:
     return Refused(413, "predict.too-large", f"the body is larger than {most} bytes", close=close)
 
 
-def _prepare(scope: Scope, call: Call, *, traced: bool) -> None:
-    """The request as the application is to see it: with its id, in its trace, and for the adapter that the gateway chose."""
+def _prepare(scope: Scope, call: Call, names: Sequence[str], *, traced: bool) -> None:
+    """The request as the application is to see it: with its id, in its trace, and for the adapter that the gateway chose.
+
+    Raises Refused when it is for a model that is not among the names.
+    """
     headers = scope["headers"]
     named = call.request_id.encode()
     if (REQUEST_ID_HEADER, named) not in headers:
@@ -327,17 +332,27 @@ def _prepare(scope: Scope, call: Call, *, traced: bool) -> None:
             *((name, value) for name, value in headers if name != trace.HEADER),
             (trace.HEADER, call.trace.header),
         ]
-    if call.adapter is not None:
+    if call.adapter is not None or names:
         try:
             asked = json.loads(call.body)
         except (ValueError, RecursionError):
             asked = None  # the application will say what is wrong with it
-        if isinstance(asked, dict):
+        if isinstance(asked, dict) and names:
+            _refuse_unknown(asked.get("model"), [*names, call.adapter])
+        if isinstance(asked, dict) and call.adapter is not None:
             call.body = json.dumps({**asked, "model": call.adapter}).encode()
             length = (b"content-length", str(len(call.body)).encode())
             dropped = (b"content-length", b"transfer-encoding")
             headers = [*((name, value) for name, value in headers if name not in dropped), length]
     scope["headers"] = headers
+
+
+def _refuse_unknown(model: Any, names: Sequence[str | None]) -> None:
+    """Raise Refused for a model by another name. One without a name is the only model there is."""
+    if isinstance(model, str) and model and model not in names:
+        known = " or ".join(f"`{name}`" for name in names if name is not None)
+        message = f"The model `{model[:200]}` does not exist here: ask for {known}"
+        raise Refused(404, "model_not_found", message, param="model")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -41,7 +41,7 @@ class Call:
     """What the middleware knows of a request from its headers, and what the application adds."""
 
     __slots__ = (
-        "adapter", "answer", "begun", "body", "bucket", "cached", "code", "lasting", "missing", "predictions", "propensity", "received", "request_id", "rows", "said",
+        "adapter", "answer", "begun", "body", "bucket", "cached", "code", "lasting", "missing", "outcome", "predictions", "propensity", "received", "request_id", "rows", "said",
         "scores", "seconds", "shadow", "stages", "started", "template", "trace", "unit", "variant", "version", "waited",
     )  # fmt: skip
 
@@ -80,6 +80,7 @@ class Call:
         self.stages: Sequence[Stage] = ()
         self.answer: dict[str, Any] | None = None  # of a language model: tokens, time to the first one, why it ended
         self.said: str | None = None  # the text of that answer
+        self.outcome: tuple[bool, bool] | None = None  # of a whole answer: whether it is empty, and whether cut off
         parent: bytes | None = None
         units: list[bytes] = []
         for name, value in headers:

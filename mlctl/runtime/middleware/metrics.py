@@ -11,7 +11,7 @@ from prometheus_client.samples import Exemplar
 
 from .call import CANDIDATE, SHADOW, STABLE
 from .settings import Settings
-from .tally import BOUNDS, ROWS, Json, Tally
+from .tally import BOUNDS, ROWS, Json, Tally, added
 
 _EVERY = 5  # of the 170 bounds: enough for a graph, each 1.6 times the one before
 _LABELS = ("deployment", "model", "version", "variant", "role")
@@ -22,6 +22,7 @@ class Counts(Collector):
 
     def __init__(self, settings: Settings, read: Callable[[], Json], tally: Tally) -> None:
         self._who = [settings.deployment, settings.model, settings.version]
+        self._version = settings.version
         self._read = read
         self._tally = tally  # of this process, for its exemplars
 
@@ -32,22 +33,36 @@ class Counts(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every metric, with all processes of the server added up."""
         counts = self._read()
-        variants = [
-            (self._labels(name, "canary" if name == CANDIDATE else STABLE), self._with_exemplars(name, values))
-            for name, values in counts["variants"].items()
-        ]
+        versions = counts.get("versions", {"variants": {}, "shadow": {}})
+        variants = []
+        for name, values in counts["variants"].items():
+            role = "canary" if name == CANDIDATE else STABLE
+            for version, part in self._by_version(versions["variants"].get(name) or {"": values}).items():
+                variants.append((self._labels(version, name, role), self._with_exemplars(name, version, part)))
         if counts["shadow"]["requests"]:
-            variants.append((self._labels(CANDIDATE, SHADOW), counts["shadow"]))
+            for version, part in self._by_version(versions["shadow"] or {"": counts["shadow"]}).items():
+                variants.append((self._labels(version, CANDIDATE, SHADOW), part))
         yield from _of_requests(variants)
         yield from _of_answers(variants)
         yield from _of_server(self._who, counts)
 
-    def _with_exemplars(self, name: str, values: Json) -> Json:
-        own = self._tally.variants.get(name)
-        return {**values, "exemplars": {} if own is None else dict(own.exemplars)}
+    def _by_version(self, parts: Json) -> Json:
+        """What was counted of each version: requests that no adapter answered are the server's own."""
+        found: Json = {}
+        for version, part in parts.items():
+            named = version or self._version
+            found[named] = added(found[named], part) if named in found else part
+        return found
 
-    def _labels(self, variant: str, role: str) -> list[str]:
-        return [*self._who, variant, role]
+    def _with_exemplars(self, name: str, version: str, values: Json) -> Json:
+        exemplars: dict[int, tuple[str, float, float]] = {}
+        for (variant, own), counted in list(self._tally.variants.items()):
+            if variant == name and (own or self._version) == version:
+                exemplars |= counted.exemplars
+        return {**values, "exemplars": exemplars}
+
+    def _labels(self, version: str, variant: str, role: str) -> list[str]:
+        return [*self._who[:2], version, variant, role]
 
 
 Variants = Sequence[tuple[list[str], Any]]
@@ -74,13 +89,16 @@ def _of_requests(variants: Variants) -> Iterator[Metric]:
 
 def _of_answers(variants: Variants) -> Iterator[Metric]:
     """Of language models; a server of another kind has none of them."""
-    told = [item for item in variants if item[1]["tokens"] or item[1]["prompt_tokens"]]
+    told = [item for item in variants if item[1]["tokens"] or item[1]["prompt_tokens"] or item[1].get("answers")]
     if not told:
         return
     yield _times("mlctl_time_to_first_token_seconds", "Time to the first token of a streamed answer", told, "ttft")
     yield _times("mlctl_time_per_output_token_seconds", "Time for each token after the first", told, "tpot")
     yield _counter("mlctl_generation_tokens", "Tokens answered", told, "tokens")
     yield _counter("mlctl_prompt_tokens", "Tokens of prompts", told, "prompt_tokens")
+    yield _counter("mlctl_answers", "Texts that came to their end", told, "answers")
+    yield _counter("mlctl_empty_answers", "Texts without a word", told, "empty")
+    yield _counter("mlctl_cut_answers", "Texts that were cut off at their length", told, "cut")
     yield _counter("mlctl_decoding_seconds", "Time spent on tokens after the first", told, "decoding_seconds")
 
 
@@ -119,7 +137,7 @@ def _single(family: Any, who: list[str], value: float) -> Metric:
 def _counter(name: str, text: str, variants: Variants, field: str) -> Metric:
     family = CounterMetricFamily(name, text, labels=_LABELS)
     for who, values in variants:
-        family.add_metric(who, values[field])
+        family.add_metric(who, values.get(field, 0))  # files of processes before an update lack what came with it
     return family
 
 

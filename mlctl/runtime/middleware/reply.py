@@ -63,6 +63,7 @@ class Reply:
             self._said = self._answer.result()
             if self._said is not None:
                 self.call.said = self._answer.text()
+            self.call.outcome = self._answer.outcome()
             self._answer = None
         return self._said
 
@@ -78,12 +79,21 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body})
 
     async def refuse(
-        self, status: int, code: str, message: str, *, close: bool = False, retry_after: float | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        close: bool = False,
+        retry_after: float | None = None,
+        param: str | None = None,
     ) -> None:
-        """Say why there is no prediction, in our own form and in that of OpenAI's clients."""
+        """Say why there is no prediction, in our own form and in that of OpenAI's clients. `param` is what of the request is wrong."""
         self.limit = None  # it is over: by its end, or by that of the request
         said: dict[str, Any] = {"code": code, "message": message, "request_id": self.call.request_id}
-        if self.language:
+        if self.language and param is not None:
+            said["error"] = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+        elif self.language:
             said["error"] = {"message": message, "type": code, "code": status}
         headers = [(b"connection", b"close")] if close else []
         if retry_after is not None:

@@ -76,6 +76,7 @@ class Settings:
     timeout_seconds: float | None = None  # within which an answer has to begin, waiting included
     token: str | None = field(default=None, repr=False)  # who has it may ask; without one, everybody may
     paths: tuple[str, ...] = PATHS
+    names: tuple[str, ...] = ()  # what requests to a language model may call it; without any, whatever its engine takes
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Settings:
@@ -92,8 +93,7 @@ class Settings:
             given["traces"] = Traces(**given["traces"])
         if given.get("capture", HASH) not in CAPTURES:
             raise ValueError(f"{ENVIRONMENT} has an unknown `capture`")
-        if "paths" in given:
-            given["paths"] = tuple(given["paths"])
+        given |= {name: tuple(given[name]) for name in ("paths", "names") if name in given}
         return cls(**given)
 
     @classmethod

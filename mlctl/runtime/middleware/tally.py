@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any
 
 from .call import CANDIDATE, STABLE
@@ -43,8 +44,11 @@ class Variant:
     """What one variant did."""
 
     __slots__ = (
+        "answers",
         "codes",
+        "cut",
         "decoding_seconds",
+        "empty",
         "errors",
         "exemplars",
         "hits",
@@ -63,6 +67,7 @@ class Variant:
 
     def __init__(self) -> None:
         self.requests = self.errors = self.predictions = self.tokens = self.prompt_tokens = self.hits = self.misses = 0
+        self.answers = self.empty = self.cut = 0  # texts that came to their end; without a word; ended by their length
         self.decoding_seconds = 0.0
         self.codes: dict[str, int] = {}
         self.missing: dict[str, int] = {}
@@ -111,6 +116,12 @@ class Variant:
             if tokens > 1:
                 self.tpot.add(decoding / (tokens - 1))
 
+    def ended(self, empty: bool, cut: bool) -> None:
+        """A text came to its end."""
+        self.answers += 1
+        self.empty += empty
+        self.cut += cut
+
     def to_json(self) -> Json:
         """As it is stored."""
         return {
@@ -118,6 +129,7 @@ class Variant:
             "queue": self.queue.to_json(), "predictions": self.predictions, "missing": dict(self.missing),
             "scores": [] if self.scores is None else list(self.scores), "ttft": self.ttft.to_json(), "tpot": self.tpot.to_json(),
             "tokens": self.tokens, "prompt_tokens": self.prompt_tokens, "decoding_seconds": self.decoding_seconds,
+            "answers": self.answers, "empty": self.empty, "cut": self.cut,
             "cache": {"hit": self.hits, "miss": self.misses},
         }  # fmt: skip
 
@@ -126,8 +138,9 @@ class Tally:
     """All that one process counts."""
 
     def __init__(self) -> None:
-        self.variants: dict[str, Variant] = {}
-        self.shadow = Variant()  # requests whose answers reach nobody
+        # by name, and by the version of the adapter that answered: empty for that of the server itself
+        self.variants: dict[tuple[str, str], Variant] = {}
+        self.shadows: dict[str, Variant] = {}  # by version: requests whose answers reach nobody
         self.dropped = 0  # rows of the prediction log
         self.spans_sent = self.spans_dropped = 0
         self.rejected = 0  # requests that found no room
@@ -138,22 +151,29 @@ class Tally:
         self.waiting = 0
         self.batches = Buckets(ROWS)
 
-    def variant(self, name: str, shadow: bool) -> Variant:
-        """Where a request is counted."""
+    def variant(self, name: str, shadow: bool, version: str = "") -> Variant:
+        """Where a request is counted. `version` is that of the adapter that answers it, if one does."""
         if shadow:
-            return self.shadow
-        found = self.variants.get(name)
+            room = version in self.shadows or len(self.shadows) < MOST_VARIANTS
+            return self.shadows.setdefault(version if room else "", Variant())
+        found = self.variants.get((name, version))
         if found is None:
-            room = name in (STABLE, CANDIDATE) or len(self.variants) < MOST_VARIANTS
-            name = name if room else OTHER
-            found = self.variants.setdefault(name, Variant())
+            if len(self.variants) >= MOST_VARIANTS:
+                name, version = name if name in (STABLE, CANDIDATE) else OTHER, ""
+            found = self.variants.setdefault((name, version), Variant())
         return found
 
     def to_json(self) -> Json:
-        """As it is stored."""
+        """As it is stored: variants with all their versions, and where adapters answer each version by itself too."""
+        named: dict[str, Json] = {}
+        for (name, version), variant in list(self.variants.items()):
+            named.setdefault(name, {})[version] = variant.to_json()
+        shadows = {version: variant.to_json() for version, variant in list(self.shadows.items())}
+        several = any(version for parts in (*named.values(), shadows) for version in parts)
         return {
-            "variants": {name: variant.to_json() for name, variant in list(self.variants.items())},
-            "shadow": self.shadow.to_json(),
+            "variants": {name: reduce(added, parts.values()) for name, parts in named.items()},
+            "shadow": reduce(added, shadows.values()) if shadows else Variant().to_json(),
+            **({"versions": {"variants": named, "shadow": shadows}} if several else {}),
             "server": {
                 "dropped": self.dropped, "rejected": self.rejected, "unauthorized": self.unauthorized, "cache_errors": self.cache_errors,
                 "defaulted": self.defaulted, "spans_sent": self.spans_sent, "spans_dropped": self.spans_dropped,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlctl.files import atomic
+from mlctl.runtime.profile import dirt
 from mlctl.runtime.profile.database import database
 from mlctl.runtime.profile.source import detect, staged
 from mlctl.runtime.profile.statistics import compute, document, summary
@@ -38,7 +39,13 @@ def main(params: dict[str, Any], report: Report) -> JobResult:
         rows, statistics = compute(
             connection, table, columns, lambda text, done, total: report.progress(text, done, total, "columns")
         )
-    return _result(report, rows, columns, statistics, brought)
+        for name, found in dirt.dirty_texts(connection, table, columns, statistics, rows).items():
+            statistics[name]["text"] = found
+        key = list(dict.fromkeys([*asked.key, *([asked.timestamp] if asked.timestamp is not None else [])]))
+        repeated = dirt.repeated_keys(connection, table, key, rows) if asked.key else 0
+    # the state holds a word of a key that does not tell rows apart, and none of one that does
+    others: dict[str, Json] = {**brought, **({"repeated_keys": repeated} if repeated else {})}
+    return _result(report, rows, columns, statistics, others, key)
 
 
 def _bring(asked: ProfileParams, report: Report) -> dict[str, Json]:
@@ -92,10 +99,14 @@ def _result(
     columns: Mapping[str, str],
     statistics: Mapping[str, dict[str, Any]],
     others: Mapping[str, Json],
+    key: Sequence[str] = (),
 ) -> JobResult:
     profile = report.folder / PROFILE_FILE
     known = dict(statistics)
-    atomic.write_bytes(profile, json.dumps(document(rows, columns, known), allow_nan=False).encode())
+    written = document(rows, columns, known)
+    if "repeated_keys" in others:
+        written["key"] = {"columns": list(key), "repeated": others["repeated_keys"]}
+    atomic.write_bytes(profile, json.dumps(written, allow_nan=False).encode())
     outputs = {
         "rows": rows,
         "columns": dict(columns),

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from mlctl.runtime.trainer import devices
 from mlctl.runtime.trainer.plan import PROGRESS_FILE
+from mlctl.types.jobs.train import CURVE_FILE as CURVE_FILE
+from mlctl.types.jobs.train import CURVE_RECORD
 
 if TYPE_CHECKING:
     import numpy as np
 
     from mlctl.runtime.trainer.engine import Held
 
-CURVE_FILE = "curve.bin"
 LINE_SECONDS = 0.5  # between two lines of steps
-_RECORD = struct.Struct("<qidddd")
+_RECORD = struct.Struct(CURVE_RECORD)
 _FIELDS = [("step", "<i8"), ("epoch", "<i4"), ("loss", "<f8"), ("lr", "<f8"), ("grad_norm", "<f8"), ("time", "<f8")]
 
 

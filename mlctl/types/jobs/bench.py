@@ -38,6 +38,11 @@ class BenchJob(_Part):
     seed: int = 0
 
 
+# How many values a quantile takes to be one at all, and not the largest of them; and to be more than the luck of the slowest few.
+LEAST_VALUES = {"p95": 20, "p99": 100}
+STEADY_VALUES = {"p99": 1000}
+
+
 class Spread(_Part):
     """The distribution of one measure, in seconds."""
 
@@ -46,6 +51,32 @@ class Spread(_Part):
     p95: float
     p99: float
     max: float
+    number: int | None = None  # how many values it is of
+
+    def known(self, name: str) -> bool:
+        """Whether there are enough values for that quantile to be one."""
+        return self.number is None or self.number >= LEAST_VALUES.get(name, 1)
+
+    def steady(self, name: str) -> bool:
+        """Whether another run would find about the same."""
+        return self.number is None or self.number >= STEADY_VALUES.get(name, 1)
+
+
+class Lengths(_Part):
+    """The distribution of lengths, in tokens."""
+
+    mean: float
+    least: int
+    most: int
+
+
+class Sent(_Part):
+    """What was asked, so that it can be asked again."""
+
+    source: Literal["synthetic", "log", "file", "zeros"]
+    bodies: int  # that were sent in turn
+    digest: str  # of them all
+    max_tokens: int | None = None  # of an answer of a language model, where all of them say the same
 
 
 class Point(_Part):
@@ -63,6 +94,8 @@ class Point(_Part):
     ttft: Spread | None = None
     tpot: Spread | None = None  # time per output token after the first
     tokens_per_second: float | None = None
+    prompt_tokens: Lengths | None = None
+    answer_tokens: Lengths | None = None
     histogram: list[int] = []  # of latency: by decades from 0.1 ms, ten buckets each
 
     @property
@@ -76,3 +109,4 @@ class BenchReport(_Part):
 
     url: str
     points: list[Point]
+    sent: Sent | None = None

@@ -240,6 +240,7 @@ class LabelSource(Params):
         None  # types, as in the outputs of the dataset; found from the files when not given
     )
     partitions: dict[str, str] = {}  # those of the columns that stand in the names of folders
+    only: list[str] | None = None  # the columns that are read, where not all are
 
 
 class OnlineView(Params):

@@ -9,7 +9,7 @@ from mlctl.types.jobs.bench import BenchReport, Point
 from mlctl.types.spoken import spoken_latency
 from mlctl.views.html.plots import text
 from mlctl.views.html.profile import page
-from mlctl.views.human.bench import Verdict, measured
+from mlctl.views.human.bench import Verdict, cautions, measured, quantile
 
 _WIDTH, _HEIGHT, _LEFT, _FOOT = 640, 260, 60, 34
 _LINES = (("p50", "P50"), ("p95", "P95"), ("p99", "P99"))
@@ -29,6 +29,7 @@ def render(address: str, report: BenchReport, verdicts: Sequence[Verdict]) -> st
         f"{address} under load",
         f"<h1>{text(address)} under load</h1><p class='soft'>{text(report.url)}</p>"
         f"<div class='wide'><table><thead><tr><th>Load</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        + "".join(f"<p>{text(item)}</p>" for item in cautions(report.points))
         + (f"<h2>Required</h2><ul>{required}</ul>" if required else "")
         + (f"<h2>Latency against throughput</h2>{_curve(report.points)}" if len(report.points) > 1 else "")
         + (f"<h2>How many answers came within a time</h2>{plots}" if plots else ""),
@@ -36,14 +37,7 @@ def render(address: str, report: BenchReport, verdicts: Sequence[Verdict]) -> st
 
 
 def _row(point: Point) -> str:
-    times = (
-        ["-"] * 4
-        if point.latency is None
-        else [
-            spoken_latency(value)
-            for value in (point.latency.p50, point.latency.p95, point.latency.p99, point.latency.max)
-        ]
-    )
+    times = [quantile(point.latency, name) for name in ("p50", "p95", "p99", "max")]
     cells = [f"{point.requests:,}", f"{point.errors:,}", f"{point.rate:,.1f}", *times]
     told = "".join(f"<td class='n'>{cell}</td>" for cell in cells)
     return f"<tr><th scope='row'>{point.load}</th>{told}</tr>"
@@ -54,10 +48,11 @@ def _curve(points: Sequence[Point]) -> str:
     shown = sorted((point for point in points if point.latency), key=lambda point: point.rate)
     if len(shown) < 2:
         return "<p>Too few loads were answered.</p>"
+    known = [item for item in _LINES if all(point.latency is None or point.latency.known(item[0]) for point in shown)]
     most = max(point.rate for point in shown) or 1.0
-    highest = max(point.latency.p99 for point in shown if point.latency) or 1.0
+    highest = max(getattr(point.latency, known[-1][0]) for point in shown if point.latency) or 1.0
     drawn = ""
-    for number, (name, label) in enumerate(_LINES):
+    for number, (name, label) in enumerate(known):
         places = [_place(point.rate / most, getattr(point.latency, name) / highest) for point in shown]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         marks = "".join(

@@ -17,7 +17,7 @@ from mlctl.types.event import (
     StepSkipped,
     StepStarted,
 )
-from mlctl.types.state import Gate
+from mlctl.types.state import Gate, Record
 from mlctl.views.human import diagnostics
 from mlctl.views.human.plan import cause, name, verdict, why
 from mlctl.views.human.style import Paint, columns, figure, interactive, seconds, wants_color, width
@@ -75,11 +75,13 @@ class ApplyView:
                 self._line(f"{change.action.symbol:>3} {name(change)}: {change.action} ({why(change)})")
             case StepProgress(address):
                 self._progress(address, event)
-            case StepDone(change, _, took, reused):
+            case StepDone(change, record, took, reused):
                 if self._running.pop(change.address, None) is not None and not reused:
                     self._fresh.add(change.address)
                 how = "reused, nothing to do" if reused else f"done in {seconds(took)}"
                 self._line(self.paint("  ✓ ", "green") + f"{name(change)}: {how}")
+                if not reused:
+                    self._warn(record)
             case StepGate(address, gate) if address in self._fresh or not gate.passed:  # an old pass is no news
                 self._gate(address, gate)
             case StepFailed(change, found, took, resumable):
@@ -94,6 +96,13 @@ class ApplyView:
             case StepSkipped(change, because, reason):
                 told = cause(change, because, reason)
                 self._line(self.paint("  · ", "dim") + f"{name(change)}: skipped, {told}")
+
+    def _warn(self, record: Record | None) -> None:
+        """What a kind remarks on in what it made: its output `warnings`."""
+        noted = None if record is None else record.outputs.get("warnings")
+        for item in noted if isinstance(noted, list) else ():
+            if isinstance(item, dict) and "text" in item:
+                self._line(f"    {self.paint('warning', 'yellow')}: {safe(str(item['text']))}")
 
     def _gate(self, address: Address, gate: Gate) -> None:
         closed = self.paint("APPROVED", "yellow") if gate.open else self.paint("NOT PASSED", "red", "bold")

@@ -28,6 +28,9 @@ def _one(
 ) -> Iterator[str]:
     yield paint(safe(address), "bold")
     yield f"  today   {_today(workload, found)}"
+    if found.wish.usual is not None:
+        asked = f"{found.wish.usual:,} requests of {found.wish.usual_tokens:,} tokens at once"
+        yield f"  assumed {asked}, as `max_running` has it; `--concurrency N` asks for N of the greatest length"
     if found.today.lost is not None:
         yield paint(f"          {safe(found.today.why)}", "yellow")
     if found.today.oversized:

@@ -16,8 +16,10 @@ _MARKS = {"same": ("✓", "green", "unchanged"), "changed": ("✗", "red", "chan
 _SHOWN_METRICS = 3
 
 
-def listed(versions: Sequence[Mapping[str, Any]], *, color: bool = False) -> str:
-    """A line for each version."""
+def listed(
+    versions: Sequence[Mapping[str, Any]], asked: Mapping[str, Sequence[str]] | None = None, *, color: bool = False
+) -> str:
+    """A line for each version; the metrics that its evaluation, by address, is `asked` for come first."""
     if not versions:
         return "No model is registered. An evaluation with `register` does it.\n"
     rows = [
@@ -26,12 +28,18 @@ def listed(versions: Sequence[Mapping[str, Any]], *, color: bool = False) -> str
             str(item["version"]),
             ", ".join(item["aliases"]),
             str(item["address"] or "(not by mlctl)"),
-            "  ".join(f"{name} {value:.4f}" for name, value in list(item["metrics"].items())[:_SHOWN_METRICS]),
+            "  ".join(_figures(item["metrics"], (asked or {}).get(str(item["address"]), ()))),
             day(item["created"]),
         ]
         for item in versions
     ]
     return table(["NAME", "VERSION", "ALIAS", "REGISTERED BY", "METRICS", "MADE"], rows, right=["VERSION"], color=color)
+
+
+def _figures(metrics: Mapping[str, float], first: Sequence[str]) -> list[str]:
+    names = [name for name in first if name in metrics]
+    names += [name for name in metrics if name not in names]
+    return [f"{name} {metrics[name]:.4f}" for name in names[: max(_SHOWN_METRICS, len(first))]]
 
 
 def traced(name: str, document: Mapping[str, Any], checks: Sequence[Check], *, color: bool = False) -> str:

@@ -24,10 +24,12 @@ def render(applied: Applied, command: str = "mlctl apply", *, color: bool = Fals
     """The table and the closing line; `command` is what to go on with."""
     paint = Paint(color)
     rows: list[list[str]] = []
+    closed = {gate.address for gate in applied.gates if not gate.gate.open}
     for done in applied.done:
+        verdict = "not passed" if done.change.address in closed and done.record is not None else ""
         rows.append(
             [
-                "reused" if done.reused else "done",
+                verdict or ("reused" if done.reused else "done"),
                 name(done.change),
                 str(done.change.action),
                 seconds(done.seconds),
@@ -43,6 +45,9 @@ def render(applied: Applied, command: str = "mlctl apply", *, color: bool = Fals
                 safe(failed.diagnostics[0].summary) if failed.diagnostics else "",
             ]
         )
+    for left in applied.detached:
+        told = f"without this command, after {seconds(left.seconds)} with it"
+        rows.append(["goes on", name(left.change), str(left.change.action), told])
     for skipped in applied.skipped:
         rows.append(
             [

@@ -214,6 +214,7 @@ COST_EVENTS = {
             },
             "saves_usd": MAYBE_NUMBER,
             "per_hour": FLAG,
+            "assumed_requests": MAYBE_NUMBER,
             "patch": {**OBJECT, "required": ["changes", "diff", "also", "why"]},
         },
     ),

@@ -42,6 +42,7 @@ def sizing_json(found: Sizing) -> dict[str, Any]:
         "today": today_json(found),
         "saves_usd": None if found.saves is None else round(found.saves, 6),
         "per_hour": found.by_hour,
+        "assumed_requests": found.wish.usual,
     }
 
 

@@ -231,7 +231,8 @@ _STATE = {
         "An object is no longer in the state; the real one stays (`state rm`).", {"key": TEXT, "id": MAYBE_TEXT}
     ),
     "state": Event(
-        "The state was replaced (`state push`, `state undo`).", {"serial": COUNT, "lineage": TEXT, "objects": COUNT}
+        "The state was replaced (`state push`, `state undo`, `state rename-project`).",
+        {"serial": COUNT, "lineage": TEXT, "objects": COUNT},
     ),
     "generation": Event(
         "One earlier state that is kept (`state log`); `changes` counts what became of objects since the one before.",

@@ -22,6 +22,7 @@ _POINTS = {
         ],
     },
 }
+_SENT = {"type": "object", "required": ["source", "bodies", "digest", "max_tokens"]}
 _REQUIRED = {"type": "array", "items": {"type": "object", "required": ["text", "load", "value", "met"]}}
 
 _VARIANTS = {
@@ -32,8 +33,10 @@ _MAYBE_OBJECT = {"type": ["object", "null"]}
 
 SERVING_EVENTS: dict[str, Event] = {
     "bench": Event(
-        "What a deployment did under load (`bench`). Times are in seconds; a `load` is `closed` (clients) or `open` (requests a second).",
+        "What a deployment did under load (`bench`). Times are in seconds; a `load` is `closed` (clients) or `open` (requests a second). "
+        "`sent` is what was asked; a quantile of fewer values (`number`) than 20 (P95) or 100 (P99) is the largest of them, and no quantile.",
         {"address": TEXT, "url": TEXT, "points": _POINTS, "required": _REQUIRED},
+        {"sent": _SENT},
     ),
     "rollout": Event(
         "How the rollout of a deployment stands (`rollout status`, and what orders came to). Times are in seconds, `since` and `at` "

@@ -69,7 +69,7 @@ def _data(document: Mapping[str, Any], training: Record | None) -> Iterator[str]
         yield f"| {code(item['name'])} | {rows} | {code(item['digest'][:16])} |"
     yield ""
     if document["result"].get("rows") is not None:
-        yield from (f"{document['result']['rows']:,} rows were used, those to validate on among them.", "")
+        yield from (_used(document, training), "")
     base = document.get("base")
     if base is not None:
         digest = f"digest {code(base['digest'][:16])}" if base["digest"] else f"revision {code(str(base['revision']))}"
@@ -77,6 +77,24 @@ def _data(document: Mapping[str, Any], training: Record | None) -> Iterator[str]
     features = (training.outputs.get("serving") or {}) if training is not None else {}
     if isinstance(features, Mapping) and features.get("columns"):
         yield from (f"It reads {', '.join(code(str(item)) for item in features['columns'])}.", "")
+
+
+def _used(document: Mapping[str, Any], training: Record | None) -> str:
+    """How much it learnt from. Of a text that may be rows of several documents."""
+    rows, among = f"{document['result']['rows']:,}", "those to validate on among them"
+    if document["recipe"]["model"]["type"] != "causal_lm":
+        return f"{rows} rows were used, {among}."
+    if not packed(training):
+        return f"{rows} documents were used, {among}."
+    given = next((item["rows"] for item in document["data"] if item["rows"] is not None), None)
+    of = "Documents" if given is None else f"{given:,} documents"
+    return f"{of} were packed into {rows} sequences of tokens, {among}."
+
+
+def packed(training: Record | None) -> bool:
+    """Whether a training of text puts several documents into a row, as it does unless it is told not to."""
+    data = training.spec.get("data") if training is not None else None
+    return not isinstance(data, Mapping) or data.get("packing", True) is not False
 
 
 def _metrics(

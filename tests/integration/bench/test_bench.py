@@ -87,6 +87,8 @@ def test_tokens_of_a_stream_are_counted_and_the_first_one_is_timed(tmp_path: Pat
     assert 0.03 <= point.ttft.p50 < 0.5 * point.latency.p50
     assert 0.09 / 7 <= point.tpot.p50 < point.latency.p50 / 7
     assert point.tokens_per_second == pytest.approx(point.rate * 8)
+    assert point.answer_tokens is not None
+    assert (point.answer_tokens.least, point.answer_tokens.most, point.prompt_tokens) == (8, 8, None)
 
 
 def test_a_load_that_is_only_refused_is_not_measured_and_the_reason_is_told(tmp_path: Path) -> None:

@@ -308,3 +308,19 @@ def test_job_parameters_are_judged_before_anything_runs(ctx: Context, orders: Re
     with pytest.raises(MlctlError) as caught:
         check(ctx, [{"uniq": {"columns": ["id"]}}, {"range": {"column": "id"}}], orders)
     assert [item.code for item in caught.value.diagnostics] == ["data.unknown-rule", "data.bad-rule"]
+
+
+def test_a_text_column_without_a_value_is_said_to_be_null_and_a_shared_key_is_named_once(ctx: Context) -> None:
+    """In a CSV file a column without values is read as text, whatever it was to hold."""
+    (ctx.root / "data" / "gaps.csv").write_text("id,nothing,word\n1,,a\n2,,b\n2,,c\n3,,d\n3,,e\n")
+    gaps = dataset(ctx, "gaps", path="data/gaps.csv", key=["id"])
+    assert gaps.outputs["columns"]["nothing"] == "varchar"  # type: ignore[call-overload, index]
+    assert gaps.outputs["repeated_keys"] == 2
+    rules = [{"range": {"column": "nothing", "min": 0}}, {"range": {"column": "word", "min": 0}}]
+    made = check(ctx, [*rules, {"unique": {"columns": ["id"]}}], gaps)
+    found: Any = made.outputs["rules"]
+    assert [rule["reason"] for rule in found[:2]] == [
+        "no values: every row is null there",
+        "`word` is varchar, and the bounds are numbers",
+    ]
+    assert found[2]["sample"] == [{"id": 2}, {"id": 3}]

@@ -1,7 +1,7 @@
 """A program that serves the OpenAI API without a model: it says the prompt again, word by word, in its own time.
 
 `python small_engine.py --host H --port P --model DIR --name NAME [--middleware PACKAGE.CLASS ...]`, or with the arguments that
-`vllm serve` takes. Environment: START_SECONDS, WORD_SECONDS for each word, CHILDREN that it leaves running, DEAF to ignore
+`vllm serve` takes. Environment: MUTE, the name of a model that answers nothing, START_SECONDS, WORD_SECONDS for each word, CHILDREN that it leaves running, DEAF to ignore
 SIGTERM, CRASH to end at once.
 """
 
@@ -50,7 +50,7 @@ class SmallEngine:
                 await say(send, 200, b"small_engine_up 1\n")
             case "/seen":
                 said = {"finished": self.finished, "cut": self.cut, "environment": dict(os.environ), "argv": sys.argv}
-                await say(send, 200, {**said, "pid": os.getpid()})
+                await say(send, 200, {**said, "pid": os.getpid(), "adapters": self.adapters})
             case "/v1/models":
                 known = {self.name: "the base", **self.adapters}
                 await say(
@@ -94,7 +94,7 @@ class SmallEngine:
             self.cut.append(name)
 
     async def answer(self, asked: dict[str, Any], name: str, send: Send) -> None:
-        words = str(asked["messages"][-1]["content"]).split()
+        words = [] if asked["model"] == os.environ.get("MUTE") else str(asked["messages"][-1]["content"]).split()
         kind = "chat.completion.chunk" if asked.get("stream") else "chat.completion"
         base = {"id": f"chatcmpl-{name}", "model": asked["model"], "created": int(time.time()), "object": kind}
         usage = {"prompt_tokens": len(words), "completion_tokens": len(words), "total_tokens": 2 * len(words)}

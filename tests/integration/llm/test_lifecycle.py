@@ -112,14 +112,18 @@ def test_a_new_adapter_is_loaded_into_the_engine_that_runs_and_the_old_one_taken
     project.apply(project.train("2"), project.vllm())
     seconds = time.monotonic() - began
     assert ask(project.url, "/seen")[1]["pid"] == first
-    assert ask(project.url, "/v1/chat/completions", chat("hello", model="whatever"))[1]["model"] == "helper-v2"
-    assert [item["id"] for item in ask(project.url, "/v1/models")[1]["data"]] == ["helper-base", "helper-v2"]
+    assert ask(project.url, "/v1/chat/completions", chat("hello", model="helper"))[1]["model"] == "helper-v2"
+    status, said = ask(project.url, "/v1/chat/completions", chat("hello", model="helper-v1"))
+    assert (status, said["error"]["code"]) == (404, "model_not_found")
+    assert [item["id"] for item in ask(project.url, "/v1/models")[1]["data"]] == ["helper", "chat"]
+    assert ask(project.url, "/seen")[1]["adapters"].keys() == {"helper-v2"}
     assert seconds < 15
     assert project.record is not None
     project.kind.delete(project.record, project.ctx)
     assert project.of_engine() == []
     [log] = (project.folder / "predictions").glob("*")
-    assert [json.loads(line)["version"] for line in log.read_text().splitlines()] == ["1", "2"]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["version"], line["code"]) for line in lines] == [("1", 200), ("2", 200), ("2", 404)]
 
 
 def test_another_model_by_the_same_name_and_version_is_not_taken_for_the_one_that_is_loaded(project: Project) -> None:
@@ -128,8 +132,8 @@ def test_another_model_by_the_same_name_and_version_is_not_taken_for_the_one_tha
     anew = project.train("another")  # the registry was emptied, and begins with version 1
     project.apply(dataclasses.replace(anew, outputs={**anew.outputs, "version": "1"}), project.vllm())
     assert ask(project.url, "/seen")[1]["pid"] != first
-    [_, adapter] = ask(project.url, "/v1/models")[1]["data"]
-    assert adapter == {"id": "helper-v1", "root": str(project.root / "made" / "another" / "adapter")}
+    adapters = ask(project.url, "/seen")[1]["adapters"]
+    assert adapters == {"helper-v1": str(project.root / "made" / "another" / "adapter")}
 
 
 @pytest.mark.soak
@@ -162,7 +166,8 @@ def test_the_end_of_one_release_does_not_end_an_engine_that_another_has(project:
     assert ask(two["url"], "/v1/unload_lora_adapter", {"lora_name": "helper-v1"})[0] == 403
     worker.stop(project.releases / "1", 20)
     assert ask(two["url"], "/v1/chat/completions", chat("hello"), as_two)[1]["model"] == "helper-v2"
-    assert ask(two["url"], "/v1/models")[1]["data"][-1]["id"] == "helper-v2"
+    assert [item["id"] for item in ask(two["url"], "/v1/models")[1]["data"]] == ["helper", "chat"]
+    assert list(ask(two["url"], "/seen")[1]["adapters"]) == ["helper-v2"]
     until(lambda: _counted(project.releases / "2") == 2, 3)
     os.killpg(service.find(project.releases / "2").pid or 0, signal.SIGKILL)
     until(lambda: project.of_engine() == [], 12)

@@ -77,9 +77,11 @@ def test_a_new_adapter_answers_after_seconds_and_a_killed_server_leaves_nobody(t
     assert (again.session, seconds < 20) == (kept.session, True)
     second = answer(tiny)
     assert first != second
-    assert second == answer(tiny, "any other name")
+    assert second == answer(tiny, "chat")  # the deployment's name
+    status, said = ask(tiny.url, "/v1/chat/completions", chat("what is red", "helper-v1"))
+    assert (status, said["error"]["code"]) == (404, "model_not_found")
     _, told = ask(tiny.url, "/v1/models")
-    assert [item["id"] for item in told["data"]] == ["helper-base", "helper-v2"]
+    assert [item["id"] for item in told["data"]] == ["helper", "chat"]
     tiny.apply(one, ENGINE)
     assert answer(tiny) == first
     os.killpg(tiny.server().pid, signal.SIGKILL)

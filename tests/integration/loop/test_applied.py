@@ -83,7 +83,7 @@ def test_predict_by_key_is_predict_with_the_features_of_that_key(loop: Loop) -> 
 def test_bench_measures_the_deployment_with_what_it_was_asked_before_and_is_a_gate(loop: Loop, tmp_path: Path) -> None:
     page = tmp_path / "bench.html"
     quick = ("--duration", "1s", "--warmup", "0s")
-    good = ("--require", "p99 < 5s at 2 clients", "--require", "error_rate <= 0 at 2 clients")
+    good = ("--require", "p95 < 5s at 2 clients", "--require", "error_rate <= 0 at 2 clients")
     done = loop.run("bench", *quick, *good, "--html", str(page), "--json")
     assert done.exit_code == 0, done
     found = done.lines[-1]

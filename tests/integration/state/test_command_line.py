@@ -71,8 +71,17 @@ def test_what_another_machine_made_is_not_let_go_without_a_word(project: Path, t
         found = run(there, *look)
         assert "state.made-elsewhere" in found.stdout + found.stderr, look
         assert "state.made-elsewhere" not in run(project, *look).stderr
-    assert "state.made-elsewhere" not in run(there, "plan").stderr  # it makes them here, and removes nothing
-    gone = run(there, "destroy", "--auto-approve")
+    before = run(project, "state", "pull").stdout
+    for refused in (
+        ("destroy", "-y"),
+        ("apply", "-y"),
+        ("apply", "-y", "--refresh-only"),
+        ("plan", "--detailed-exitcode"),
+    ):
+        found = run(there, *refused)
+        assert (found.returncode, "error[state.made-elsewhere]" in found.stderr) == (1, True), refused
+    assert run(project, "state", "pull").stdout == before
+    gone = run(there, "destroy", "--auto-approve", "--forget-elsewhere")
     assert (gone.returncode, "state.made-elsewhere" in gone.stderr) == (0, True)
     assert "datasets.visits" in gone.stderr
     assert list((project / ".mlctl" / "default" / "objects" / "datasets.visits").iterdir())

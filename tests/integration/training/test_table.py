@@ -37,3 +37,34 @@ def test_a_table_without_rows_is_not_said_to_hold_text(tmp_path: Path, text: str
     (tmp_path / "x.csv").write_text(text)
     columns = {"id": "bigint", "x": kind, "y": kind}
     assert run_python(_LOAD, str(tmp_path), json.dumps(columns)).strip() == said
+
+
+_FEATURES = """
+import os, sys
+from pathlib import Path
+from mlctl.runtime.trainer.tabular.table import load_rows
+from mlctl.types.jobs.features import ViewSource
+from mlctl.types.jobs.train import TableInput
+os.chdir(sys.argv[1])
+import duckdb
+duckdb.connect().execute(
+    "COPY (SELECT 1::BIGINT AS id, TIMESTAMP '2026-03-01' AS event_timestamp, 5.0::DOUBLE AS x) TO 'v.parquet' (FORMAT parquet)"
+)
+types = {"id": "bigint", "at": "timestamp", "y": "bigint", "X": "double", "__index_level_0__": "bigint"}
+labels = TableInput(name="labels", files=["x.csv"], format="csv", digest="0", columns=types, key=["id"], timestamp="at")
+print(load_rows(labels, (), "y", None, Path("own")).columns)
+print(load_rows(labels, (), "y", ["__index_level_0__"], Path("named")).columns)
+view = ViewSource(
+    view="v", keys=[{"name": "id", "type": "int64"}], path="v.parquet", features={"x": "float64"}, ttl_seconds=None
+)
+joined = load_rows(labels, [view], "y", None, Path("joined"))
+print(joined.columns, joined.column("x"), joined.keys)
+"""
+
+
+def test_the_index_of_a_data_frame_is_no_feature_and_labels_only_give_key_time_and_target(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id,at,y,X,__index_level_0__\n1,2026-03-02 00:00:00,0,9,0\n")
+    own, named, joined = run_python(_FEATURES, str(tmp_path)).strip().splitlines()
+    assert own == "['X']"
+    assert named == "['__index_level_0__']"
+    assert joined == "['x'] [5.] ['id']"

@@ -80,3 +80,30 @@ def test_an_option_that_is_not_listed_is_not_suggested(capsys: pytest.CaptureFix
     told = capsys.readouterr().err
     assert "--target" in told
     assert "--rest" not in told
+
+
+@pytest.mark.parametrize("arguments", [[], ["-C", "."]])
+@pytest.mark.parametrize("name", ["data", "deploy", "models"])
+def test_a_group_of_commands_alone_prints_its_help(
+    name: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch.dispatch(name, arguments) == 1
+    said = capsys.readouterr()
+    assert f"Usage: mlctl {name} [OPTIONS] COMMAND" in said.out
+    assert said.err == ""
+
+
+def test_lineage_is_found_under_its_other_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch.dispatch("lineage", []) == 1
+    said = capsys.readouterr().err
+    assert "`mlctl graph`" in said
+    assert "`mlctl models provenance`" in said
+
+
+def test_status_of_one_object_is_what_show_tells(tmp_path: Path) -> None:
+    (tmp_path / "mlctl.yaml").write_text("project: shop\n")
+    command = [sys.executable, "-m", "mlctl", "-C", str(tmp_path), "status"]
+    done = subprocess.run([*command, "deployments.api"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "for one object: `mlctl show deployments.api`" in done.stderr
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -123,6 +123,19 @@ def test_a_kill_ends_the_steps_at_once(waiting: Terminal) -> None:
     assert waiting.end(8) == ExitCode.INTERRUPTED
 
 
+def test_a_terminal_that_goes_away_ends_an_apply_as_sigterm_does(project: Path) -> None:
+    for terminal in on_a_terminal(project, "waits", "apply", "-y"):
+        terminal.until("epoch 1")
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, terminal.handle)  # closes the only other end of it
+        os.close(nowhere)
+        assert terminal.process.wait(PATIENCE_SECONDS) == ExitCode.INTERRUPTED
+    (run,) = Runs(project / ".mlctl" / "default").kept()
+    assert (run.running, run.read().exit_code) == (False, ExitCode.INTERRUPTED)
+    assert run.read().counts["skipped"] == 1
+    assert not list(project.glob("mlctl-bug-*"))
+
+
 def test_without_a_terminal_nobody_is_asked(project: Path) -> None:
     process = start(project, "waits", "apply", "-y")
     journal = project / ".mlctl" / "default" / "journal.jsonl"

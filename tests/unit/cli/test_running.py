@@ -24,7 +24,7 @@ from mlctl.engine.store import LocalStore
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, Reason
 from mlctl.types.diagnostic import ExitCode
-from mlctl.types.event import StepSkipped
+from mlctl.types.event import StepDetached, StepSkipped
 from mlctl.views.human import result
 
 DRIVER = Path(__file__).with_name("driver.py")
@@ -50,7 +50,7 @@ def start(project: Path, behaviour: str, *arguments: str, **options: Any) -> Pro
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     command = [sys.executable, str(DRIVER), behaviour, "-C", str(project), *arguments]
-    return Process(command, env=environment, cwd=project, **streams)
+    return Process(command, cwd=project, **{"env": environment, **streams})
 
 
 def run(project: Path, behaviour: str, *arguments: str, **options: Any) -> tuple[int, str, str]:
@@ -78,7 +78,7 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_lets_a_step_end_and_begins_no_other(project: Path, number: signal.Signals) -> None:
     process = begun(project, "waits")
     process.send_signal(number)
@@ -185,6 +185,24 @@ def test_a_comment_on_a_request_says_what_policies_say(project: Path, severity: 
     assert "not this week" in err
 
 
+def test_a_saved_plan_keeps_what_policies_said_of_it_for_whoever_reviews_it(project: Path) -> None:
+    file = project / "mlctl.yaml"
+    file.write_text(
+        f"{file.read_text()}policies:\n  frozen: {{deny: changes, message: not this week, severity: warning}}\n"
+    )
+    assert run(project, "works", "plan", "--out", "x.plan")[0] == ExitCode.OK
+    code, out, err = run(project, "works", "show", "x.plan")
+    assert (code, "2 to create" in out) == (ExitCode.OK, True)
+    assert err.count("warning[policy.warned]") == 2
+    assert "mlctl.yaml:6" in err
+    page = run(project, "works", "show", "x.plan", "--md")[1]
+    assert page == run(project, "works", "plan", "--md")[1]
+    assert "**Warnings**" in page
+    found = lines(run(project, "works", "show", "x.plan", "--json")[1])
+    assert [line["code"] for line in found if line["type"] == "diagnostic"] == ["policy.warned"] * 2
+    assert run(project, "works", "apply", "x.plan")[0] == ExitCode.OK
+
+
 def told(out: str, before: str) -> list[str]:
     """The words of the command line that is printed after some text, as a shell reads them."""
     return shlex.split(out.partition(before)[2].splitlines()[0])
@@ -199,6 +217,26 @@ def test_the_line_that_applies_a_saved_plan_works_as_it_is_printed(project: Path
     assert (code, words) == (0, ["mlctl", "-C", "präsenz team/shop", "apply", "my first.plan"])
     code, out, err = run(tmp_path, "works", *words[1:])
     assert (code, "2 done" in out) == (0, True), err
+
+
+def test_a_saved_plan_in_a_folder_without_a_project_says_so(project: Path, tmp_path: Path) -> None:
+    run(project, "works", "plan", "--out", "first.plan")
+    (tmp_path / "empty").mkdir()
+    code, _, err = run(tmp_path / "empty", "works", "apply", str(project / "first.plan"))
+    assert (code, "spec.no-project" in err) == (ExitCode.ERROR, True)
+    assert "the plan is of the project `test`" in " ".join(err.split())
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_locale_of_ascii_alone_stands_in_the_way_of_no_file(tmp_path: Path) -> None:
+    (tmp_path / "dät a").mkdir()
+    (tmp_path / "dät a" / "größe.csv").write_text("n\n1\n")
+    (tmp_path / "mlctl.yaml").write_text("project: test\ndatasets:\n  n: {path: dät a/größe.csv}\n", encoding="utf-8")
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    with start(tmp_path, "real", *APPLY, env={**os.environ, **ascii_only}) as process:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, err) == (0, b"")
+    assert "✓ datasets.n" in out.decode()
 
 
 def test_the_lines_that_init_prints_work_as_they_are_printed(tmp_path: Path) -> None:
@@ -220,6 +258,20 @@ def test_the_help_of_a_group_has_examples(project: Path, group: str) -> None:
     assert (code, "Examples:" in out) == (ExitCode.OK, True)
 
 
+def test_a_repair_of_the_state_is_asked_for_and_only_where_something_is_to_be_mended(project: Path) -> None:
+    run(project, "works", *APPLY)
+    state = project / ".mlctl" / "default" / "state.json"
+    repair = ("state", "fsck", "--repair")
+    assert "cli.not-interactive" not in run(project, "works", *repair)[2]
+    state.chmod(0o644)
+    code, out, err = run(project, "works", *repair)
+    assert (code, "Mend 1 file?" in err, "has mode 644" in out) == (ExitCode.ERROR, True, True)
+    assert state.stat().st_mode & 0o777 == 0o644
+    assert "mended: " in run(project, "works", *repair, "--auto-approve")[1]
+    assert state.stat().st_mode & 0o777 == 0o600
+    assert "`--auto-approve` needs `--repair`" in run(project, "works", "state", "fsck", "--auto-approve")[2]
+
+
 def test_state_import_is_import(project: Path) -> None:
     found = [
         run(project, "works", *words, "builds.nobody", "x", "--json") for words in (("import",), ("state", "import"))
@@ -234,6 +286,13 @@ def test_what_is_skipped_because_of_itself_is_named_once() -> None:
     other = replace(skipped, because=Address("builds", "b"))
     assert "because of" not in result.render(Applied(skipped=[skipped]))
     assert "because of builds.b: it failed before" in result.render(Applied(skipped=[other]))
+
+
+def test_what_goes_on_alone_is_in_the_table_of_outcomes() -> None:
+    left = StepDetached(Change(Action.RUN, ObjectKey.parse("builds.a#1"), Reason.SPEC), 3.0)
+    text = result.render(Applied(detached=[left], interrupted=True))
+    assert "goes on  builds.a  run  without this command, after 3.0 s with it" in text
+    assert "Go on with: mlctl apply" in text
 
 
 def test_json_is_never_mixed_with_a_question(project: Path) -> None:
@@ -281,11 +340,14 @@ def test_a_reader_that_went_away_is_no_error(project: Path, arguments: list[str]
     assert (code, err) == (ExitCode.OK, "")
 
 
-@pytest.mark.parametrize("arguments", [["plan"], ["plan", "--json"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["plan"], ["plan", "--json"], ["plan", "--md"], ["plan", "--md", "--detailed-exitcode"], ["--help"]]
+)
 def test_output_that_cannot_be_written_is_a_clear_error(project: Path, arguments: list[str]) -> None:
     with open("/dev/full", "wb") as full:
         code, _, err = run(project, "works", *arguments, stdout=full)
     assert code == ExitCode.ERROR
+    assert "cli.cannot-write" in err
     assert "No space left on device" in err
     assert "Traceback" not in err
     assert not list(project.glob("mlctl-bug-*"))
@@ -302,7 +364,9 @@ def test_a_state_that_cannot_be_folded_is_a_clear_error_with_the_summary_and_los
     assert "Traceback" not in err
     assert "All is done (2 in" in out
     assert "Go on, once it is mended, with: mlctl destroy" in out
-    (about,) = [item.read() for item in Runs(project / ".mlctl" / "default").kept() if item.read().operation == "destroy"]
+    (about,) = [
+        item.read() for item in Runs(project / ".mlctl" / "default").kept() if item.read().operation == "destroy"
+    ]
     assert (about.exit_code, about.counts["done"]) == (ExitCode.PARTLY_APPLIED, 2)
     assert LocalStore(project / ".mlctl" / "default").read().objects == {}
     generations.unlink()

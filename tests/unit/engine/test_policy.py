@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mlctl.engine import planner
 from mlctl.engine import policy as engine
@@ -193,6 +194,23 @@ def test_an_expression_without_an_answer_lets_nothing_through(
     assert caught.value.diagnostics[0].code == "policy.unusable"
     assert why in caught.value.diagnostics[0].why
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("changes[?", "not an expression of JMESPath: Incomplete expression"),
+        (
+            "a b",
+            'not an expression of JMESPath: Unexpected token: b: Parse error at column 2, token "b" (UNQUOTED_IDENTIFIER)',
+        ),
+        ("'abc", "not an expression of JMESPath: Unclosed ' delimiter"),
+    ],
+)
+def test_what_is_no_expression_is_told_in_one_line_that_is_whole(expression: str, why: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Policy(deny=expression)
+    assert [item["msg"] for item in caught.value.errors()] == [f"Value error, {why}"]
 
 
 def test_without_policies_nothing_is_built_or_imported(world: World) -> None:

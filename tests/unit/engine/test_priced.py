@@ -223,3 +223,12 @@ def test_an_unchanged_build_is_not_told_of_since_it_is_paid_for(world: PricedWor
     world.now(row(4.10))
     unchanged: list[Change] = [change for change in world.plan(BLOCKS) if str(change.address) == "builds.model"]
     assert [change.repriced for change in unchanged] == [()]
+
+
+@pytest.mark.parametrize(("tier", "meant"), [(None, "owned"), ("spot", "spot")])
+def test_a_price_of_another_tier_is_told_with_the_one_that_is_asked_for(tier: str | None, meant: str) -> None:
+    asked = Estimate(device="H100", devices=1, tier=tier)
+    (found,) = priced.check([asked], Prices(given=[row(3.0, source=GIVEN)]))
+    assert f"write `--price H100:{meant}=3`" in found.fix
+    (other,) = priced.check([asked], Prices(given=[row(3.0, source=GIVEN, gpu="L4")]))
+    assert "correct the device" in other.fix

@@ -223,6 +223,8 @@ def nested(levels: int) -> Any:
         (("extra", "pins"), "builds.a"),
         (("extra", "pins"), {"nowhere": "1"}),
         (("extra", "from"), 5),
+        (("told",), ["careful"]),
+        (("told",), [{"code": 5}]),
         (("plan", "serial"), "1"),
         (("plan", "serial"), -1),
         (("plan", "environment"), ["default"]),

@@ -268,3 +268,27 @@ def test_a_damaged_state_is_a_problem_and_not_an_end(store: LocalStore) -> None:
         found = fsck.check(store, store.home, lambda section: False, repair=repair)
         assert [item.problem.code for item in found if not item.mended] == ["state.damaged"]
     assert store.path.read_bytes() == b"{"
+
+
+def test_a_state_keeps_whose_it_is_through_changes_moves_and_undo(store: LocalStore) -> None:
+    assert store.read().project == "", "a state from before this was kept"
+    with store.session("apply") as session:
+        session.ledger.project = "shop"
+        session.record(Record(A, "a", outputs={"digest": "z"}, sequence=9))
+    with store.session("mv") as session:
+        surgery.move(session, Address.parse("builds.b"), Address.parse("builds.z"))
+    assert store.read().project == "shop"
+    assert format.decode(format.encode(store.read())).project == "shop"
+    pulled, choose = surgery.pushed(json.dumps(format.to_json(store.read())).encode(), force=False)
+    assert (pulled.project, store.replace("push", choose).project) == ("shop", "shop")
+    assert store.replace("undo", surgery.undone(store, None)).project == "shop"
+
+
+def test_a_state_goes_over_to_a_new_name_only_from_the_one_that_it_has(store: LocalStore) -> None:
+    assert store.replace("rename", surgery.renamed_project("shop", "store")).project == "store"
+    before = store.read()
+    with pytest.raises(MlctlError) as caught:
+        store.replace("rename", surgery.renamed_project("shop", "market"))
+    assert code(caught) == "state.other-project"
+    assert "`store`" in caught.value.diagnostics[0].summary
+    assert store.read() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -81,6 +82,19 @@ def test_a_zombie_does_not_count_as_running(tmp_path: Path, folder: Path, monkey
     assert not state.running
     assert state.ready is None
     assert state.epitaph().startswith(f"pid {pid} is gone; it started 20")
+
+
+def test_a_copied_folder_says_whose_the_process_is(tmp_path: Path, folder: Path) -> None:
+    ctx = make_context(tmp_path)
+    service.start("server", {}, folder, ctx)
+    service.wait_ready(folder, ctx, 10)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    state = services.find(copy)
+    assert not state.running
+    belongs = f"runs, and belongs to `{psutil.Process(state.pid).cwd()}`, of which this folder is a copy"
+    assert state.epitaph().startswith(f"pid {state.pid} {belongs}")
+    processes.stop(copy, grace_seconds=1)  # which is not its to stop
+    assert services.find(folder).running
 
 
 def test_one_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path, folder: Path) -> None:

@@ -264,3 +264,29 @@ def test_a_time_above_all_that_are_told_apart_can_be_kept() -> None:
     assert verdict.says is Says.FAIL
     assert "over 16 min" in verdict.why
     json.dumps([(item.candidate, item.baseline) for item in verdict.findings], allow_nan=False)
+
+
+def test_a_language_model_that_answers_nothing_is_blamed_and_one_that_says_nothing_of_it_never_passes() -> None:
+    mute, well = Counts(2000, 0, answers=2000, empty=2000), Counts(2000, 0, answers=2000, empty=2)
+    for bound in ({"max": 0.01}, {"margin": 0.01}):
+        rule = gate("empty_rate", **bound)
+        said = look(rule, mute, well)
+        assert said.says is Says.FAIL
+        assert "empty_rate 100.0 %" in said.why
+        assert look(rule, well, well).says is Says.PASS
+    assert look(gate("error_rate", max=0.01), mute, well).says is Says.PASS  # it has no errors
+    unknown = look(gate("empty_rate", max=0.01), Counts(2000, 0), well)
+    assert (unknown.says, unknown.why) == (
+        Says.INCONCLUSIVE,
+        "empty_rate: no text of a language model came to its end yet",
+    )
+    assert look(gate("empty_rate", margin=0.01), well, Counts(2000, 0)).says is Says.INCONCLUSIVE
+    few = Counts(2000, 0, answers=100)
+    assert look(gate("empty_rate", max=0.01), few, well).says is Says.INCONCLUSIVE  # requests are no answers
+
+
+def test_answers_that_are_cut_off_are_held_against_those_of_the_baseline() -> None:
+    rule = gate("length_rate", margin=0.05)
+    short, often = Counts(3000, 0, answers=3000, cut=300), Counts(3000, 0, answers=3000, cut=900)
+    assert look(rule, often, short).says is Says.FAIL
+    assert look(rule, short, short).says is Says.PASS

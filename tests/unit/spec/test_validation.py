@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from mlctl.provider import Block
 from mlctl.spec.suggest import Suggestions
@@ -200,3 +200,15 @@ def test_a_block_that_is_wrong_all_over_is_told_in_part() -> None:
 def test_long_texts_are_cut_in_messages() -> None:
     (problem,) = told({"whole": "x" * 100_000})
     assert len(problem.why) < 100
+
+
+def test_a_name_that_cannot_be_one_is_blamed_and_not_what_it_names() -> None:
+    class Named(BaseModel):
+        items: dict[Annotated[str, Field(pattern="^[a-z]+$")], dict[str, int]]
+
+    values = {"items": {"größe": {}}}
+    _, problems = validate(Named, values, json.dumps(values), "kind.x", lambda name, known: "")
+    (problem,) = problems
+    assert (problem.path, problem.at_key) == (("items", "größe"), True)
+    assert problem.summary == "`größe` cannot be a name in kind.x.items"
+    assert problem.why == "a name there is a text that matches `^[a-z]+$`"

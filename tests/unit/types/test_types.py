@@ -4,7 +4,7 @@ import pytest
 
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, Plan, Reason
-from mlctl.types.diagnostic import did_you_mean
+from mlctl.types.diagnostic import did_you_mean, said
 from mlctl.types.units import format_duration, parse_duration, parse_share
 from mlctl.types.value import Unknown, canonical, contains_unknown, digest
 
@@ -102,3 +102,17 @@ def test_did_you_mean_names_the_nearest_or_the_few_there_are() -> None:
     assert did_you_mean("learning_rat", ["learning_rate", "epochs"]) == "did you mean `learning_rate`?"
     assert did_you_mean("zzz", ["a", "b"]) == "known here: `a`, `b`"
     assert did_you_mean("zzz", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO runs\nVALUES (?)]\n[parameters: (1,)]", "(sqlite3.OperationalError) database or disk is full"),
+        ("Error(s) in loading state_dict for MLP:\n\tsize mismatch for 0.weight\n\tand more", "Error(s) in loading state_dict for MLP: size mismatch for 0.weight"),
+        ("\n  no such table: experiments\n", "no such table: experiments"),
+        ("it is empty:\n[SQL: SELECT 1]", "it is empty"),
+        ("", "ValueError"),
+    ],
+)  # fmt: skip
+def test_an_error_of_a_library_is_told_in_the_line_that_says_what_it_is(text: str, line: str) -> None:
+    assert said(ValueError(text)) == line

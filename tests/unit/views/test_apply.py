@@ -4,12 +4,14 @@ import io
 
 import pytest
 
+from mlctl.engine.applied import Applied
 from mlctl.types.address import Address, ObjectKey
 from mlctl.types.change import Action, Change, Reason
 from mlctl.types.diagnostic import Diagnostic
 from mlctl.types.event import StepDone, StepFailed, StepGate, StepProgress, StepSkipped, StepStarted
-from mlctl.types.state import Gate
+from mlctl.types.state import Gate, Record
 from mlctl.views.human import apply as view
+from mlctl.views.human import result
 from mlctl.views.human.apply import ApplyView, describe
 
 ADDRESS = Address("training", "churn")
@@ -27,6 +29,23 @@ def shown(*events: object) -> str:
 def test_a_step_has_a_line_when_it_begins_and_one_when_it_ends() -> None:
     text = shown(StepStarted(CHANGE), StepDone(CHANGE, None, 72.0))
     assert text == "  > training.churn: run (the project changed)\n  ✓ training.churn: done in 1 min 12 s\n"
+
+
+def test_what_a_kind_remarks_on_is_told_of_what_was_made_and_not_of_what_was_there() -> None:
+    record = Record(CHANGE.key, "r", outputs={"warnings": [{"short": "s", "text": "target leakage: `x`"}]})
+    assert "    warning: target leakage: `x`\n" in shown(StepDone(CHANGE, record, 1.0))
+    assert "leakage" not in shown(StepDone(CHANGE, record, 0.0, reused=True))
+    odd = Record(CHANGE.key, "r", outputs={"warnings": ["of another kind"]})
+    assert "warning" not in shown(StepDone(CHANGE, odd, 1.0))
+
+
+def test_a_check_that_did_not_pass_is_not_called_done_in_the_summary() -> None:
+    applied = Applied()
+    applied.done = [StepDone(CHANGE, Record(CHANGE.key, "r"), 1.0)]
+    applied.gates = [StepGate(ADDRESS, Gate(False, "1 of 2 rules failed", ()))]
+    assert "not passed  training.churn  run  1.0 s" in result.render(applied)
+    applied.gates = [StepGate(ADDRESS, Gate(True, "2 rules", ()))]
+    assert "done  training.churn  run  1.0 s" in result.render(applied)
 
 
 def test_a_gate_that_did_not_pass_says_why() -> None:

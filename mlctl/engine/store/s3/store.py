@@ -267,7 +267,7 @@ class S3Store:
     def _write(self, stored: _Stored, after: State, operation: str, names: tuple[str, ...] | list[str]) -> _Stored:
         """Write a state where the one that was read still stands, then keep a copy and drop the journal that is in it."""
         before = stored.state
-        after = State(after.lineage, max(before.serial + 1, after.serial), after.objects, after.held)
+        after = replace(after, serial=max(before.serial + 1, after.serial))
         wrote = {**written(operation, changes(before, after)), "entries": len(names)}
         data = format.encode(after, wrote)
         try:

@@ -58,7 +58,7 @@ class Labels(Joined):
         float | None, Field(ge=0, le=1, description="The share of labels that has to change class for an alarm")
     ] = None
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
-    min_labels: Annotated[int, Field(ge=30)] = 100
+    min_labels: Annotated[int, Field(ge=30, lt=2**31)] = 100
     min_coverage: Annotated[
         Share, Field(description="Of ripe predictions, the share that needs a label for a verdict")
     ] = 0.5

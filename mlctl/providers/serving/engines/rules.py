@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from mlctl.provider import Context
 from mlctl.providers.serving.engines.capability import obstacles, planned_machine
 from mlctl.providers.serving.engines.job import wrong_engine
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
-from mlctl.providers.serving.spec.engines import TorchEngine
+from mlctl.providers.serving.spec.engines import TorchEngine, XllamacppEngine
 from mlctl.types.address import Address
-from mlctl.types.diagnostic import Diagnostic
+from mlctl.types.diagnostic import Diagnostic, MlctlError, did_you_mean
 
 
 def engine_problems(spec: DeploymentSpec) -> Iterator[Diagnostic]:
@@ -27,6 +29,28 @@ def engine_problems(spec: DeploymentSpec) -> Iterator[Diagnostic]:
             "remove it",
             path=("log", "features"),
         )
+
+
+def file_problems(spec: DeploymentSpec, ctx: Context) -> Iterator[Diagnostic]:
+    """A GGUF file that is not there, and that nothing here will make. What exports make is in a folder of mlctl's own."""
+    engine = spec.serve.engine
+    if not isinstance(engine, XllamacppEngine) or "${" in engine.gguf:
+        return
+    try:
+        path = ctx.path(engine.gguf)
+    except MlctlError as error:
+        yield from (replace(item, path=("serve", "engine", "gguf")) for item in error.diagnostics)
+        return
+    if path.is_file() or path.is_relative_to(ctx.home.resolve()):
+        return
+    near = sorted(str(item.relative_to(ctx.root.resolve())) for item in path.parent.glob("*.gguf"))
+    yield Diagnostic(
+        "deploy.no-file",
+        f"there is no file `{engine.gguf}`",
+        "the engine serves it, and no resource of the project makes it",
+        did_you_mean(engine.gguf, near) or "put it there, or name what an export made (`mlctl show exports.NAME` says where)",
+        path=("serve", "engine", "gguf"),
+    )
 
 
 def mismatches(

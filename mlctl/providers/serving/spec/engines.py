@@ -187,7 +187,9 @@ class XllamacppEngine(LlmEngine):
     gguf: Annotated[
         str, Field(min_length=1, description="The model as a GGUF file of the project, such as an export's")
     ]
-    max_model_len: Annotated[int, Field(ge=1, description="The most tokens of a request and its answer")] = 2048
+    max_model_len: Annotated[int, Field(ge=1, lt=2**31, description="The most tokens of a request and its answer")] = (
+        2048
+    )
     max_running: Annotated[int, Field(ge=1, le=256, description="The most requests that are worked on at once")] = 8
     threads: Threads = None
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-IDENTITY = "MLCTL_IDENTITY"  # environment: {"deployment", "release", "key"}
+IDENTITY = "MLCTL_IDENTITY"  # environment: {"deployment", "release", "key", "names"}
+MODELS = "/v1/models"
 KEY_HEADER = b"x-mlctl-key"
 MODEL_HEADER, VERSION_HEADER = b"x-mlctl-model", b"x-mlctl-version"
 HEALTH = "/healthz"
@@ -28,6 +30,8 @@ _MANAGING = (
     "/kv_event_sources",
 )
 
+_BEGAN = int(time.time())
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -42,6 +46,7 @@ class Guard:
         who = json.loads(os.environ[IDENTITY])
         self._app = app
         self._key = str(who["key"]).encode()
+        self._names = tuple(who.get("names", ()))
         self._who = {"deployment": who["deployment"], "release": who["release"]}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,6 +56,8 @@ class Guard:
             await answer(send, 403, refusal(path))
         elif scope["type"] == "http" and path == HEALTH:
             await answer(send, 200, {**self._who, "ready": await self._healthy(scope, receive)})
+        elif scope["type"] == "http" and told(scope["method"], path, self._names) and not self._ours(scope):
+            await answer(send, *models(path, self._names))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})  # nobody would count what goes on there
         else:
@@ -100,6 +107,24 @@ def refused(method: str, path: str, *, known: bool) -> bool:
     if not known or method in ("GET", "HEAD", "OPTIONS"):
         return False
     return method != "POST" or plain not in (*ASKING, *_HARMLESS)
+
+
+def told(method: str, path: str, names: Sequence[str]) -> bool:
+    """Whether somebody asks which models there are. An engine says it in names and paths of ours that are nobody's business."""
+    return bool(names) and method == "GET" and (path.rstrip("/") == MODELS or path.startswith(f"{MODELS}/"))
+
+
+def models(path: str, names: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    """The status and the answer to that, as OpenAI's API has them: all that may be asked for, or one of them."""
+    known = {name: {"id": name, "object": "model", "created": _BEGAN, "owned_by": "mlctl"} for name in names}
+    asked = path.rstrip("/")[len(MODELS) + 1 :]
+    if not asked:
+        return 200, {"object": "list", "data": list(known.values())}
+    if asked in known:
+        return 200, known[asked]
+    message = f"The model `{asked[:200]}` does not exist here: ask for " + " or ".join(f"`{name}`" for name in names)
+    error = {"message": message, "type": "invalid_request_error", "param": "model", "code": "model_not_found"}
+    return 404, {"code": "model_not_found", "message": message, "error": error}
 
 
 def refusal(path: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mlctl.files import atomic
 from mlctl.runtime.evaluate.metrics import score_metrics
 from mlctl.runtime.trainer.plan import FEATURES_FILE, TARGET_FILE, PreparedTable, RankPlan
 from mlctl.runtime.trainer.project import own_metrics
-from mlctl.runtime.trainer.tabular import model
+from mlctl.runtime.trainer.tabular import model, remarks
 from mlctl.runtime.trainer.tabular.prepare import PROFILE_FILE
 from mlctl.runtime.trainer.tabular.profile import numeric_profile
 from mlctl.runtime.trainer.tabular.transformations import CODE_FOLDER as TRANSFORMATIONS
@@ -50,8 +51,17 @@ def save_model(plan: RankPlan, data: PreparedTable, folder: Path) -> str:
     return digest
 
 
-def judge(plan: RankPlan, data: PreparedTable, folder: Path) -> dict[str, float]:
-    """Metrics of the saved model on the validation rows, the project's own too; their scores go into the training profile."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is said of a saved model: its metrics, what is remarkable, and of two classes the share of the more frequent one."""
+
+    metrics: dict[str, float]
+    remarks: list[remarks.Remark]
+    base_rate: float | None
+
+
+def judge(plan: RankPlan, data: PreparedTable, folder: Path, target: str) -> Judged:
+    """Judge the saved model on the validation rows, by the project's own metrics too; their scores go into the training profile."""
     served = model.Served(folder / MODEL_FOLDER / "data" / DATA_FOLDER)
     x = np.load(Path(data.folder) / FEATURES_FILE, mmap_mode="r")
     y = np.load(Path(data.folder) / TARGET_FILE, mmap_mode="r")[data.train :]
@@ -65,7 +75,10 @@ def judge(plan: RankPlan, data: PreparedTable, folder: Path) -> dict[str, float]
         with torch.inference_mode():
             outputs = torch.cat([served.module(torch.from_numpy(np.array(chunk))) for chunk in chunks])
         metrics |= own_metrics(folder / model.CODE_FOLDER, asked.metrics, outputs, torch.from_numpy(np.array(y)))
-    return metrics
+    found = remarks.leaking(data.columns, x[data.train :], y, data.task, data.mean)
+    found += remarks.one_class(target, data.task, score, y)
+    rate = remarks.base_rate(y) if data.task == "binary" else None
+    return Judged(metrics, [*found, *remarks.kept(Path(data.folder))], rate)
 
 
 def _write_mlflow_format(stage: Path, data: Path, columns: list[str]) -> None:

@@ -18,13 +18,14 @@ from mlctl.runtime import secrets
 from mlctl.runtime.features.sql import write_parquet
 from mlctl.runtime.profile.database import database, own_parquet, quote
 from mlctl.runtime.trainer.plan import FEATURES_FILE, PLAN_FILE, TARGET_FILE, PreparedTable, RankPlan, sealed
-from mlctl.runtime.trainer.tabular import table
+from mlctl.runtime.trainer.tabular import remarks, table
 from mlctl.runtime.trainer.tabular.model import CODE_FOLDER
 from mlctl.runtime.trainer.tabular.profile import numeric_profile
 from mlctl.runtime.trainer.tabular.table import Rows
 from mlctl.runtime.trainer.tabular.transformations import CODE_FOLDER as TRANSFORMATIONS
 from mlctl.runtime.trainer.tabular.transformations import keep_code
 from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs import learnable
 from mlctl.types.jobs.recipe import PythonModel, Recipe
 from mlctl.types.jobs.train import TableData, TrainJob
 
@@ -54,16 +55,12 @@ def _make_table(recipe: Recipe, data: TableData, folder: Path, place: Path) -> N
     made = keep_code(data.transformations, folder / TRANSFORMATIONS)
     rows = table.load_rows(data.labels, data.views, data.target, data.columns, place, transformations=made)
     if not rows.count:
-        raise MlctlError.of(
-            "training.no-rows",
-            f"`{data.labels.name}` has no rows",
-            "there is nothing to learn from",
-            "check the data that the dataset names",
-        )
+        raise MlctlError([learnable.no_rows(data.labels.name)])
     target = table.target_values(rows, data.labels.name)
     task = table.infer_task(target, data.task, data.target)
     train, validation = _split(data, recipe.seed, rows)
     _check_split(data, recipe.layout.processes, target, train, validation, task)
+    remarks.keep(place, remarks.of_rows(data, rows, task, target, train, validation))
     order = np.concatenate([train, validation])
     features = np.lib.format.open_memmap(
         place / FEATURES_FILE, mode="w+", dtype=np.float32, shape=(rows.count, len(rows.columns))
@@ -124,12 +121,7 @@ def _check_split(data: TableData, processes: int, target: Any, train: Any, valid
             "use fewer processes, or bring more data",
         )
     if task == "binary" and len(np.unique(target[train])) < 2:
-        raise MlctlError.of(
-            "training.one-class",
-            f"all {len(train):,} training rows have `{data.target}` = {target[train][0]:g}",
-            "nothing can be learnt from one class",
-            "check the labels, and the split",
-        )
+        raise MlctlError([learnable.one_class(data.target, target[train][0], len(train), "training rows")])
 
 
 def _save_array(path: Path, values: Any) -> None:

@@ -20,7 +20,10 @@ from mlctl.types.jobs.train import TableData, TrainJob
 def prepare(job: TrainJob, folder: Path, report: Report) -> RankPlan:
     """Join, split and standardise the rows. Raises MlctlError."""
     report.progress("joining features and splitting rows")
-    return prepare_table(job, _asked(job), folder)
+    plan = prepare_table(job, _asked(job), folder)
+    if _asked(job).task is None and isinstance(plan.data, PreparedTable) and plan.data.task == "regression":
+        report.progress("task: regression (inferred)")
+    return plan
 
 
 def finish(job: TrainJob, plan: RankPlan, folder: Path, ended: Mapping[str, Any], report: Report) -> Finished:
@@ -34,7 +37,7 @@ def finish(job: TrainJob, plan: RankPlan, folder: Path, ended: Mapping[str, Any]
         raise TypeError(f"a table was prepared as {data.type}")
     weights = save_model(plan, data, folder)
     shipped = applied_from(asked.transformations, folder / MODEL_FOLDER / CODE_FOLDER)
-    metrics = judge(plan, data, folder)
+    judged = judge(plan, data, folder, asked.target)
     kept = kept_epoch(ended["history"], plan.recipe.early_stopping)
     place = Path(os.path.relpath(folder))
     outputs = {
@@ -42,10 +45,12 @@ def finish(job: TrainJob, plan: RankPlan, folder: Path, ended: Mapping[str, Any]
         "model": str(place / MODEL_FOLDER),
         "training_profile": str(place / PROFILE_FILE),
         "keys": str(place / KEYS_FILE),
-        "metrics": {**metrics, "train_loss": kept["train_loss"], "val_loss": kept["val_loss"]},
+        "metrics": {**judged.metrics, "train_loss": kept["train_loss"], "val_loss": kept["val_loss"]},
         "rows": data.train + data.validation,
         "target": asked.target,
         "task": data.task,
+        **({} if judged.base_rate is None else {"base_rate": round(judged.base_rate, 6)}),
+        **({"warnings": judged.remarks} if judged.remarks else {}),
         "serving": asked.serving(data.columns, shipped),
         "views": [view.model_dump(mode="json") for view in asked.views],
         "transformations": [item.model_dump(mode="json") for item in shipped],

@@ -15,10 +15,11 @@ import pyarrow.parquet as parquet
 
 from mlctl.runtime.features.join import point_in_time_join
 from mlctl.runtime.features.sql import columns_of, only_row, write_parquet
-from mlctl.runtime.features.transform_table import NUMBERS, add_transformed
+from mlctl.runtime.features.transform_table import add_transformed
 from mlctl.runtime.profile.database import database, own_parquet, quote
 from mlctl.runtime.profile.source import relation
-from mlctl.types.diagnostic import MlctlError, did_you_mean
+from mlctl.types.diagnostic import MlctlError
+from mlctl.types.jobs import learnable
 from mlctl.types.jobs.features import LabelSource, Transformation, ViewSource, keys_of
 from mlctl.types.jobs.train import TableInput
 
@@ -65,14 +66,16 @@ def load_rows(
     _need(labels, target, "it is the target")
     joined, computed = folder / "joined.parquet", folder / "computed.parquet"
     if views:
-        point_in_time_join(_label_source(labels, views), list(views), joined)
+        asked = [target, *labels.key, *(identity[0] if identity is not None else ())]
+        asked += [name for item in transformations for name in item.request]
+        point_in_time_join(_label_source(labels, views, asked), list(views), joined)
     with database(folder) as connection:
         if views:
             source = own_parquet(str(joined))
             features = [name for view in views for name in view.features]
         else:
             source = relation(labels.source)
-            features = [name for name in sorted(labels.columns) if name not in {target, labels.timestamp, *labels.key}]
+            features = learnable.own_features(labels.columns, [target, labels.timestamp, *labels.key])
         if transformations:
             if not views:
                 write_parquet(connection, f"SELECT * FROM {source}", joined)
@@ -100,7 +103,9 @@ def load_rows(
     return Rows(rows.path, int(count), rows.keys, rows.timed, rows.columns, target)
 
 
-def _label_source(labels: TableInput, views: Sequence[ViewSource]) -> LabelSource:
+def _label_source(labels: TableInput, views: Sequence[ViewSource], asked: Sequence[str]) -> LabelSource:
+    """The labels as the join reads them: key, time, target and what transformations ask for; any other column may be called as a
+    feature is. Raises MlctlError."""
     if labels.timestamp is None:
         raise MlctlError.of(
             "training.no-timestamp",
@@ -117,6 +122,7 @@ def _label_source(labels: TableInput, views: Sequence[ViewSource]) -> LabelSourc
         timestamp=labels.timestamp,
         columns=labels.columns,
         partitions=labels.partitions,
+        only=list(dict.fromkeys([labels.timestamp, *(key.name for key in keys_of(views)), *asked])),
     )
 
 
@@ -125,12 +131,7 @@ def target_values(rows: Rows, dataset: str) -> Any:
     values = rows.column(rows.target)
     missing = int(np.isnan(values).sum())
     if missing:
-        raise MlctlError.of(
-            "training.target-missing",
-            f"{missing:,} of {rows.count:,} rows of `{dataset}` have no `{rows.target}`",
-            "a row without its target can neither be learnt from nor judged",
-            "drop these rows from the dataset, or fill them in",
-        )
+        raise MlctlError([learnable.target_missing(dataset, rows.target, missing, rows.count)])
     return values
 
 
@@ -139,12 +140,7 @@ def infer_task(target: Any, asked: str | None, name: str) -> str:
     binary = bool(np.isin(target, (0.0, 1.0)).all())
     if asked == "binary" and not binary:
         odd = sorted({float(value) for value in target[~np.isin(target, (0.0, 1.0))][:1000]})[:3]
-        raise MlctlError.of(
-            "training.not-binary",
-            f"`{name}` is not 0 or 1 throughout",
-            f"it holds {', '.join(f'{value:g}' for value in odd)}",
-            "set `task: regression`, or make the target 0 and 1",
-        )
+        raise MlctlError([learnable.not_binary(name, odd)])
     return asked or ("binary" if binary else "regression")
 
 
@@ -185,38 +181,16 @@ def _query(rows: Rows, source: str, timestamp: str | None) -> str:
 def _check_types(labels: TableInput, types: dict[str, str], chosen: list[str], target: str, *, given: bool) -> None:
     absent = [name for name in chosen if name not in types]
     if absent:
-        raise MlctlError.of(
-            "data.missing-column",
-            f"`{labels.name}` has no column `{absent[0]}`",
-            "it is named in `data.columns`",
-            did_you_mean(absent[0], types),
-        )
+        why = "it is named in `data.columns`"
+        raise MlctlError([learnable.missing_column(labels.name, absent[0], why, types)])
     if not chosen:
-        raise MlctlError.of(
-            "training.no-features",
-            f"`{labels.name}` has no columns left to learn from",
-            "key, time and target are not features",
-            "name feature views under `data.features`",
-        )
-    text = [name for name in [*chosen, target] if types[name].split("(")[0] not in NUMBERS]
-    if text:
-        shown = ", ".join(f"`{name}` ({types[name]})" for name in text)
-        left = ", ".join(name for name in chosen if name not in text)
-        fix = (
-            "take them out, or turn them into numbers first"
-            if given or not left
-            else f"list the columns to learn from: `columns: [{left}]`"
-        )
-        raise MlctlError.of(
-            "training.not-numeric", f"not numbers: {shown}", "the model reads numbers and booleans only", fix
-        )
+        raise MlctlError([learnable.no_features(labels.name)])
+    empty = learnable.all_null(labels.statistics, labels.rows)
+    problems = list(learnable.not_numeric(types, chosen, target, given=given, empty=empty))
+    if problems:
+        raise MlctlError(problems)
 
 
 def _need(labels: TableInput, column: str, why: str) -> None:
     if column not in labels.columns:
-        raise MlctlError.of(
-            "data.missing-column",
-            f"`{labels.name}` has no column `{column}`",
-            why,
-            did_you_mean(column, labels.columns),
-        )
+        raise MlctlError([learnable.missing_column(labels.name, column, why, labels.columns)])

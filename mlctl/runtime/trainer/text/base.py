@@ -130,7 +130,8 @@ def _composed(base: Path, model: CausalLmModel, folder: Path) -> Path:
     from mlctl.runtime.trainer.text.merge import add_adapters
 
     dtype = load_dtype(base)
-    module = add_adapters(load_folder(base, torch.float32), model.adapters)
+    # of several adapters the sum is rounded once, not after each
+    module = add_adapters(load_folder(base, dtype if len(model.adapters) == 1 else torch.float32), model.adapters)
     stage = folder / f".{COMPOSED_FOLDER}.new"
     for path in (stage, place):
         shutil.rmtree(path, ignore_errors=True)

@@ -117,13 +117,15 @@ def _make_model(recipe: Recipe, data: TextData, tokens: TokenRows, base: Path, f
     """Write the model beside, check that it foretells as well as what was trained, and swap it in."""
     stage = folder / f".{MODEL_FOLDER}.new"
     rows = some_rows(tokens, _CHECKED_TOKENS)
-    module, trained, into = _trained(recipe, tokens, base, folder, rows)
-    dtypes = [load_dtype(base), torch.float32] if isinstance(recipe.method, LoraMethod) else [module.dtype]
-    for number, dtype in enumerate(dict.fromkeys(dtypes)):
+    adapted = isinstance(recipe.method, LoraMethod)
+    wanted = load_dtype(base)
+    module, trained, into = _trained(recipe, tokens, base, folder, rows, wanted)
+    for number, dtype in enumerate(dict.fromkeys([wanted, torch.float32]) if adapted else [module.dtype]):
         shutil.rmtree(stage, ignore_errors=True)
         if number:  # rounding did harm: the weights as they were before it
-            module, _, _ = _trained(recipe, tokens, base, folder, None)
+            module, _, _ = _trained(recipe, tokens, base, folder, None, dtype)
         save_folder(module.to(dtype), base, stage / MODEL_FOLDER)
+        module = None  # so that only one of both is in memory
         saved = mean_loss(load_folder(stage / MODEL_FOLDER, dtype).to(device()), tokens, rows)
         if _agree(trained, saved, dtype, recipe):
             break
@@ -153,9 +155,10 @@ def _agree(trained: float, saved: float, dtype: torch.dtype, recipe: Recipe) -> 
 
 
 def _trained(
-    recipe: Recipe, tokens: TokenRows, base: Path, folder: Path, rows: list[int] | None
+    recipe: Recipe, tokens: TokenRows, base: Path, folder: Path, rows: list[int] | None, dtype: torch.dtype
 ) -> tuple[Any, float, str]:
-    """The module to save, in 32 bits when an adapter was merged; the loss of what was trained on these rows; what was merged into."""
+    """The module to save, of this type at least when an adapter was merged; the loss of what was trained on these rows; what was
+    merged into."""
     if not isinstance(recipe.method, LoraMethod):
         state = trained_weights(folder)
         module = load_folder(base, next(iter(state.values())).dtype)
@@ -170,8 +173,8 @@ def _trained(
         into = f"the base with its weights rounded to {kind}, as it was trained beside, written out in full"
     else:
         del trained
-        plain, into = load_folder(base, torch.float32), "the base"
-    return merged(plain.float(), folder / WEIGHTS), loss, into
+        plain, into = load_folder(base, dtype), "the base"
+    return merged(plain, folder / WEIGHTS), loss, into
 
 
 def _with_adapter(recipe: Recipe, data: PreparedText, folder: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def add_adapters(module: Any, adapters: Sequence[Adapter]) -> Any:
 
 
 def merged(module: Any, folder: Path, weight: float = 1.0) -> Any:
-    """The module with an adapter in its weights. Raises MlctlError when the adapter is not for this model."""
+    """The module with an adapter in its weights, each computed in 32 bits and rounded once to the type that the module has. Raises
+    MlctlError when the adapter is not for this model."""
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 
@@ -48,7 +50,23 @@ def merged(module: Any, folder: Path, weight: float = 1.0) -> Any:
     for layer in beside.modules():
         if isinstance(layer, LoraLayer):
             layer.scale_layer(weight)
-    return beside.merge_and_unload(safe_merge=True)
+            _merge(layer)
+    with warnings.catch_warnings():  # that there is nothing left to merge
+        warnings.simplefilter("ignore")
+        return beside.merge_and_unload()
+
+
+def _merge(layer: Any) -> None:
+    """Merge one layer in 32 bits, so that no more than its own matrix is ever held twice as wide as the module is."""
+    import torch
+
+    weights = list(layer.get_base_layer().parameters())
+    kinds = [item.dtype for item in weights]
+    for item in weights:
+        item.data = item.data.to(torch.float32)
+    layer.merge(safe_merge=True)
+    for item, kind in zip(weights, kinds, strict=True):
+        item.data = item.data.to(kind)
 
 
 def check_fit(module: Any, folder: Path) -> None:

@@ -51,9 +51,9 @@ training:
     optimizer: {type: adamw, lr: 1e-3}
 
 evaluations:
-  large_gate: {model: "${training.large.model}", dataset: chats_holdout, require: {loss: {max: 3}}, register: {name: large, alias: champion}}
-  small_gate: {model: "${training.small.model}", dataset: chats_holdout, require: {loss: {max: 3}}, register: {name: small, alias: champion}}
-  buys_gate: {model: "${training.buys.model}", dataset: visits_holdout, require: {accuracy: {min: 0.5}}, register: {name: buys, alias: champion}}
+  large_gate: {model: "${training.large.model}", dataset: chats_holdout, require: {loss: {max: 3, not_worse_than: champion}}, register: {name: large, alias: champion}}
+  small_gate: {model: "${training.small.model}", dataset: chats_holdout, require: {loss: {max: 3, not_worse_than: champion}}, register: {name: small, alias: champion}}
+  buys_gate: {model: "${training.buys.model}", dataset: visits_holdout, require: {accuracy: {min: 0.5, not_worse_than: champion}}, register: {name: buys, alias: champion}}
 
 deployments:
   chat:

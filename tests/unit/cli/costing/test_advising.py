@@ -65,6 +65,12 @@ def test_each_way_is_written_into_a_real_project_that_stays_valid(tmp_path: Path
     assert numbers == set(range(1, 11))
 
 
+def test_8_bits_are_written_where_the_device_computes_in_them_though_4_take_less(tmp_path: Path) -> None:
+    quantized = advised(written(tmp_path), "deployments.chat")[4]
+    assert quantized.patch is not None
+    assert [edit.words for edit in quantized.patch.edits] == ["serve.engine.quantization: fp8"]
+
+
 def test_a_saving_is_what_plan_says_without_the_change_less_what_it_says_with_it(tmp_path: Path) -> None:
     workspace = written(tmp_path)
     checkpointing = advised(workspace, "training.large")[3]

@@ -195,7 +195,13 @@ def test_what_is_made_needs_no_assumptions_and_is_told_apart(root: Path) -> None
     ctx = workspace.context(ledger)
     address = Address("datasets", "visits")
     dataset = desire(project.resources[address].kind, address, project.resources[address].spec, {}, ctx)
-    outputs = {"rows": 200_000, "digest": "d", "columns": {"minutes": "double"}, "files": [], "key": ["visit_id"]}
+    outputs = {
+        "rows": 200_000,
+        "digest": "d",
+        "columns": dict.fromkeys(("minutes", "pages", "bought"), "double"),
+        "files": [],
+        "key": ["visit_id"],
+    }
     ledger.put(Record(dataset.key, "id", spec=dict(dataset.values), outputs=outputs))
     assistant, buys = found_in(project, ledger, ctx)
     assert buys.estimate is not None

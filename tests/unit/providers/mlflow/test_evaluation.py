@@ -17,6 +17,7 @@ from mlctl.providers.mlflow.settings import Tracking
 from mlctl.providers.mlflow.spec import EvaluationSpec
 from mlctl.testing.harness import make_context
 from mlctl.types.address import Address, ObjectKey
+from mlctl.types.diagnostic import Severity
 from mlctl.types.job import JOB_FILE, RESULT_FILE, JobResult, JobStatus
 from mlctl.types.state import Record
 
@@ -41,6 +42,20 @@ LANGUAGE: dict[str, Any] = {
 
 def test_bars_of_a_language_model_are_fine(tmp_path: Path) -> None:
     assert Evaluation().check(EvaluationSpec.model_validate(LANGUAGE), make_context(tmp_path)) == []
+
+
+def test_an_alias_that_no_bar_holds_against_its_holder_is_warned_of(tmp_path: Path) -> None:
+    bars = {"loss": {"better_than": "base"}, "token_f1": {"min": 0.2}}
+    ((code, severity, path),) = [
+        (item.code, item.severity, item.path)
+        for item in Evaluation().check(EvaluationSpec.model_validate({**VALUES, "require": bars}), make_context(tmp_path))
+    ]
+    assert (code, severity, path) == ("eval.champion-unheld", Severity.WARNING, ("register", "alias"))
+
+
+def test_an_evaluation_without_an_alias_needs_no_champion(tmp_path: Path) -> None:
+    plain = {name: value for name, value in VALUES.items() if name != "register"} | {"require": {"roc_auc": {"min": 0.7}}}
+    assert Evaluation().check(EvaluationSpec.model_validate(plain), make_context(tmp_path)) == []
 
 
 def test_it_provides_the_model_it_registers() -> None:

@@ -88,7 +88,11 @@ def test_what_a_gate_needs_beside_it_is_known() -> None:
 
 def test_the_guide_shows_a_gate_that_is_valid() -> None:
     guide = Path(__file__).parents[4] / "docs" / "guides" / "gates.md"
-    (text,) = re.findall(r"```yaml\n(.*?)```", guide.read_text(), re.DOTALL)
-    spec = DeploymentSpec.model_validate(yaml.safe_load(text)["deployments"]["churn_api"])
-    assert list(rollout_problems(spec)) == []
-    assert spec.gates["guard"].min_requests == 500
+    rows, texts = (
+        DeploymentSpec.model_validate(block)
+        for found in re.findall(r"```yaml\n(.*?)```", guide.read_text(), re.DOTALL)
+        for block in yaml.safe_load(found)["deployments"].values()
+    )
+    assert [*rollout_problems(rows), *rollout_problems(texts)] == []
+    assert rows.gates["guard"].min_requests == 500
+    assert "empty_rate" in {metric.name for metric in texts.gates["guard"].metrics}

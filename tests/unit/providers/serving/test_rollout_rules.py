@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from mlctl.providers.serving.rollout_rules import reward_port_problems, rollout_problems
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.types.address import Address
+from mlctl.types.diagnostic import Severity
 
 GUARD = {"metrics": [{"name": "error_rate", "margin": 0.005}]}
 LIMIT = {"metrics": [{"name": "error_rate", "max": 0.02}]}
@@ -88,6 +89,35 @@ WRONG: list[tuple[str, dict[str, Any] | None, dict[str, Any], str]] = [
     ("floors above the whole", {"bandit": {"arms": {**ARMS, "third": ARMS["control"]}, "rewards_port": 1, "floor": 0.4}}, {}, "floor at rollout.bandit.floor"),
     ("tokens of rows", canary({"weight": 5, "gate": "g"}), {"g": {"metrics": [{"name": "ttft_p95_seconds", "max": 1}]}}, "no-such-metric at gates.g.metrics.0.name"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ["empty_rate", "length_rate"])
+def test_answers_are_looked_at_where_there_are_some(metric: str) -> None:
+    gates = {
+        "g": {
+            "metrics": [{"name": metric, "max": 0.01}, {"name": "empty_rate", "max": 0.02}][
+                : 2 - (metric == "empty_rate")
+            ]
+        }
+    }
+    steps = canary({"weight": 5, "gate": "g"})
+    assert "no-such-metric at gates.g.metrics.0.name" in problems(steps, gates)
+    assert problems(steps, gates, engine="vllm") == []
+
+
+def test_gates_that_a_language_model_without_answers_would_pass_are_warned_of() -> None:
+    steps = canary({"weight": 5, "gate": "guard"})
+    [found] = rollout_problems(spec(steps, {"guard": GUARD}, engine="vllm"))
+    assert (found.severity, found.code, found.path) == (
+        Severity.WARNING,
+        "rollout.answers-unseen",
+        ("gates", "guard", "metrics"),
+    )
+    cut_off = {"metrics": [{"name": "length_rate", "margin": 0.05}]}  # an empty answer is not cut off
+    assert [item.code for item in rollout_problems(spec(steps, {"guard": cut_off}, engine="vllm"))] == [found.code]
+    seen = {"metrics": [*GUARD["metrics"], {"name": "empty_rate", "max": 0.01}]}
+    assert problems(steps, {"guard": seen}, engine="vllm") == []
+    assert problems(canary({"weight": 5, "pause": "1h"}), engine="vllm") == []  # a person looks
 
 
 @pytest.mark.parametrize(("rollout", "gates", "found"), [item[1:] for item in WRONG], ids=[item[0] for item in WRONG])

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from mlctl.estimate import sizing
 from mlctl.estimate.devices import NAMED, named
 from mlctl.estimate.fit import Fit
+from mlctl.estimate.options import options
+from mlctl.estimate.prices import PriceRow
 from mlctl.provider import Context
 from tests.unit.providers.serving.foretelling import (
+    DAY,
     L4,
     LLAMA_8B,
     block,
@@ -104,3 +108,34 @@ def test_pods_on_gpus_that_nobody_names_can_be_moved_to_some_that_are(ctx: Conte
     assert found.device.count == 2
     assert found.on(found.device).fit is Fit.MAY
     assert found.on(NAMED["H100"]).fit is Fit.FITS
+
+
+def test_without_a_wish_there_has_to_be_room_for_as_many_requests_as_it_is_to_work_on(ctx: Context) -> None:
+    rows = [PriceRow(gpu, "A", "on_demand", usd, DAY, "a test") for gpu, usd in (("L4", 0.7), ("H100", 3.6))]
+    offered = list(options(rows, counts=(1,)))
+    engine = {"type": "vllm", "max_model_len": 8192}
+    many = moved(ctx, block({**engine, "max_running": 64}), stored(ctx))
+    found = sizing.size(many, offered)
+    assert (found.wish.usual, found.wish.usual_tokens) == (64, 1250)
+    assert found.chosen is not None
+    assert found.chosen.option.device.name == "H100"
+    (small,) = found.others
+    assert (small.lost, "`max_running` has 64" in small.why) == (sizing.Constraint.CONCURRENCY, True)
+    assert found.today.oversized == ""
+    few = sizing.size(moved(ctx, block({**engine, "max_running": 4}), stored(ctx)), offered)
+    assert few.chosen is not None
+    assert few.chosen.option.device.name == "L4"
+    assert "with 4 requests of 1,250 tokens at once" in few.today.oversized
+    unsaid = sizing.size(moved(ctx, block(engine), stored(ctx)), offered)
+    assert unsaid.wish.usual is None
+    assert "with one request of the greatest length" in unsaid.today.oversized
+    asked = sizing.size(many, offered, sizing.Wish(concurrency=2))
+    assert asked.wish.usual is None
+
+
+def test_what_is_used_of_a_device_counts_the_requests_that_are_wanted(ctx: Context) -> None:
+    many = moved(ctx, block({"type": "vllm", "max_model_len": 8192, "max_running": 64}), stored(ctx))
+    here = many.on(many.device)
+    assert here.each_usual == pytest.approx(1250 * here.each / 8192, rel=0.02)  # in whole blocks
+    assert here.usual is not None
+    assert here.usual.low > here.figures["concurrency"].high

@@ -14,7 +14,7 @@ import pytest
 from mlctl.estimate.devices import DEVICE_VARIABLE, GIB, Device
 from mlctl.estimate.known_models import config_named
 from mlctl.provider import Context
-from mlctl.providers.torch import devices
+from mlctl.providers.torch import devices, finishing
 from mlctl.providers.torch.training import Training
 from mlctl.testing.harness import make_context, make_desired
 from mlctl.types.address import ObjectKey
@@ -122,7 +122,39 @@ def test_adapters_need_room_for_the_model_that_they_are_merged_into(
     assert warning.endswith("it would take 28.9 GiB")
 
 
-def test_of_other_machines_nothing_is_said(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    free(monkeypatch, 0)
-    pod = {"type": "kubernetes", "storage": "s3://bucket/jobs", "image": "i", "cpus": "8", "memory": "64Gi"}
-    assert not [text for text in foreseen(ctx, {**TEXT, "executor": pod}).warnings if "disk" in text]
+POD: dict[str, Any] = {
+    "type": "kubernetes", "storage": "s3://bucket/jobs", "image": "i", "gpus": 8, "cpus": "8", "memory": "64Gi",
+    "node_selector": {"nvidia.com/gpu.product": "NVIDIA-H200"},
+}  # fmt: skip
+
+
+def test_checkpoints_of_other_machines_take_no_disk_of_this_one(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 3)  # checkpoints would take 12
+    assert not [text for text in foreseen(ctx, {**TEXT, "executor": POD}).warnings if "disk" in text]
+
+
+def test_what_is_trained_elsewhere_is_merged_here_and_takes_memory_and_disk(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {
+        **TEXT,
+        "model": {**TEXT["model"], "base": "meta-llama/Llama-3.1-70B"},
+        "method": {"type": "lora"},
+        "strategy": {"type": "zero3", "processes": 8},
+        "precision": "bf16",
+        "executor": POD,
+    }
+    free(monkeypatch, 1000)
+    monkeypatch.setattr(finishing, "processors", lambda: Device("cpu", 8, 256 * GIB, host=True))
+    roomy = foreseen(ctx, values)
+    (note,) = [text for text in roomy.notes if text.startswith("at the end the adapter is merged")]
+    assert "on the machine that runs mlctl: about 133 GiB of memory and 132 GiB of disk" in note
+    assert not [text for text in roomy.warnings if "at the end" in text]
+    monkeypatch.setattr(finishing, "processors", lambda: Device("cpu", 8, 24 * GIB, host=True))
+    free(monkeypatch, 50)
+    short, full = [text for text in foreseen(ctx, values).warnings if "at the end" in text or "comes here" in text]
+    assert "the model cannot be made at the end" in short
+    assert "this one has 24.0 GiB" in short
+    assert "50.0 GiB are free" in full
+    wide = foreseen(ctx, {**values, "strategy": {"type": "ddp", "processes": 8}, "method": {"type": "qlora"}})
+    assert any("at the end" in text and "264 GiB of memory" in text for text in wide.notes)

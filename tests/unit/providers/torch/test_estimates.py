@@ -202,12 +202,35 @@ def test_bf16_that_is_only_emulated_is_warned_of(ctx: Context, monkeypatch: pyte
 
 
 def test_what_would_not_be_enough_is_not_given_as_the_way_out(ctx: Context) -> None:
-    (ctx.root / "base" / "config.json").write_text(json.dumps(LLAMA_8B))
+    (ctx.root / "base" / "config.json").write_text(json.dumps({**LLAMA_8B, "num_hidden_layers": 320}))
     values = {**TEXT, "data": {**TEXT["data"], "max_length": 500_000}, "method": {"type": "qlora"}}
     with pytest.raises(MlctlError) as error:
         foreseen(ctx, values)
     (found,) = error.value.diagnostics
     assert found.fix.startswith("a smaller model or shorter rows: ")
+
+
+def test_rows_that_are_much_too_long_are_told_the_length_that_fits_once(ctx: Context) -> None:
+    (ctx.root / "base" / "config.json").write_text(json.dumps(LLAMA_8B))
+    values = {**TEXT, "data": {**TEXT["data"], "max_length": 1_000_000_000}, "method": {"type": "qlora"}}
+    with pytest.raises(MlctlError) as error:
+        foreseen(ctx, values)
+    (found,) = error.value.diagnostics
+    assert found.fix.startswith("together ")
+    assert found.fix.count("max_length") == 1
+
+
+def test_what_is_shared_by_devices_may_be_kept_in_their_machines_or_shared_by_more(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "H100:8")
+    (ctx.root / "base" / "config.json").write_text(json.dumps({**LLAMA_8B, "num_hidden_layers": 320}))
+    values = {**TEXT, "strategy": {"type": "zero3", "processes": 8}, "batch_size": 64, "micro_batch_size": 1}
+    with pytest.raises(MlctlError) as error:
+        foreseen(ctx, values)
+    (found,) = error.value.diagnostics
+    assert "`memory: {offload: [optimizer, parameters]}`" in found.fix
+    assert "`strategy: {type: zero3, processes: 32}` on 32 devices, 4 machines" in found.fix
 
 
 def test_a_machine_that_nobody_knows_is_refused(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mlctl.provider import Context
 from mlctl.providers.torch.layout import engine_of
@@ -14,6 +15,7 @@ from mlctl.providers.torch.rules_engine import check_engine
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.providers.torch.training import Training
 from mlctl.testing.harness import make_context
+from mlctl.types.diagnostic import Severity
 
 ROWS: dict[str, Any] = {
     "data": {"labels": "labels", "target": "y"}, "model": {"type": "mlp", "hidden": [4]}, "epochs": 4, "batch_size": 8,
@@ -158,14 +160,14 @@ def test_what_is_not_for_rows_is_refused(ctx: Context, changed: dict[str, Any], 
 
 
 def test_a_well_known_model_of_a_hub_is_cut_evenly_too(ctx: Context) -> None:
-    model = {"type": "causal_lm", "base": "meta-llama/Llama-3.1-8B", "revision": "main"}
+    model = {"type": "causal_lm", "base": "meta-llama/Llama-3.1-8B", "revision": "0123abcd"}
     assert ("layout", "strategy") in found({**TEXT, "model": model, "strategy": CUT}, ctx)  # 32 heads by 3
     assert found({**TEXT, "model": model, "strategy": {**CUT, "processes": 4}}, ctx) == []
     unheard_of = {**model, "base": "somebody/of-mine"}
     assert found({**TEXT, "model": unheard_of, "strategy": CUT}, ctx) == []
 
 
-@pytest.mark.parametrize("base", [{"base": "models/tiny"}, {"base": "meta-llama/Llama-3.1-8B", "revision": "main"}])
+@pytest.mark.parametrize("base", [{"base": "models/tiny"}, {"base": "meta-llama/Llama-3.1-8B", "revision": "0123abcd"}])
 def test_a_slip_in_the_target_of_adapters_is_told_before_the_base_is_loaded(ctx: Context, base: dict[str, str]) -> None:
     def said(*target: str) -> list[tuple[str, str]]:
         method = {"type": "lora", "target": list(target)}
@@ -234,9 +236,20 @@ def test_an_adapter_is_not_taken_for_a_base(ctx: Context) -> None:
     assert "model.adapters" in problem.fix
 
 
+@pytest.mark.parametrize(
+    ("revision", "codes"),
+    [("main", ["training.revision-moves"]), ("v1.0", ["training.revision-moves"]), ("0e9e39f249a16976918f6564b8830bc894c89659", [])],
+)
+def test_a_revision_that_can_be_moved_is_warned_of(ctx: Context, revision: str, codes: list[str]) -> None:
+    model = {"type": "causal_lm", "base": "acme/model", "revision": revision}
+    problems = Training().check(TrainingSpec.model_validate({**TEXT, "model": model}), ctx)
+    assert [item.code for item in problems] == codes
+    assert all(item.severity is Severity.WARNING and "commit" in item.fix for item in problems)
+
+
 @pytest.mark.parametrize("base", ["models/tiny", "${training.other.model}"])
 def test_a_revision_has_no_effect_on_a_folder(ctx: Context, base: str) -> None:
-    model = {"type": "causal_lm", "base": base, "revision": "main"}
+    model = {"type": "causal_lm", "base": base, "revision": "0123abcd"}
     assert found({**TEXT, "model": model}, ctx) == [("revision-unused", "model.revision")]
     assert found({**TEXT, "model": {**model, "base": "owner/name"}}, ctx) == []
 
@@ -263,3 +276,9 @@ def test_a_strategy_without_its_numbers_is_told_how_it_is_written(name: str) -> 
 def test_a_warm_up_says_both_ways_to_write_it() -> None:
     with pytest.raises(ValueError, match="100 steps"):
         TrainingSpec.model_validate({**ROWS, "optimizer": {"lr": 0.1, "warmup": "5 stps"}})
+
+
+@pytest.mark.parametrize("name", ["epochs", "max_steps", "batch_size"])
+def test_counts_that_no_tool_has_a_type_for_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="less than"):
+        TrainingSpec.model_validate({**ROWS, name: 2**31})

@@ -40,7 +40,7 @@ SMALL = {**LLAMA_8B, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_h
 
 
 def rows(count: int = 1000, **more: Any) -> dict[str, Record]:
-    outputs = {"rows": count, "files": ["rows.jsonl"], "format": "json", "columns": dict.fromkeys("abyi", "double"),
+    outputs = {"rows": count, "files": ["rows.jsonl"], "format": "json", "columns": {**dict.fromkeys("abyi", "double"), "text": "varchar"},
                "key": ["i"], "digest": "d", **more}  # fmt: skip
     return {"datasets.rows": Record(ObjectKey.parse("datasets.rows#d"), "r", outputs=outputs)}
 

@@ -41,7 +41,7 @@ def again(meter: Meter) -> Meter:
 
 
 def test_counts_survive_json() -> None:
-    counts = Counts(7, 2, histogram(0, 5, 5, 170), histogram(), 30, 1.5, 4, 1, (0, 3))
+    counts = Counts(7, 2, histogram(0, 5, 5, 170), histogram(), 30, 1.5, 4, 1, (0, 3), 6, 2, 1)
     assert counts_from(json.loads(json.dumps(counts_to(counts)))) == counts
     assert len(json.dumps(counts_to(Counts()))) < 10  # nothing is little
 

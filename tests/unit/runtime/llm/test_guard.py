@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ async def _engine(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"the engine"})
 
 
-def ask(monkeypatch: pytest.MonkeyPatch, method: str, path: str, key: bytes = b"", **more: Any) -> tuple[int, bytes]:
-    monkeypatch.setenv(IDENTITY, json.dumps({"deployment": "chat", "release": "3", "key": "the-key"}))
+def ask(
+    monkeypatch: pytest.MonkeyPatch, method: str, path: str, key: bytes = b"", names: Sequence[str] = (), **more: Any
+) -> tuple[int, bytes]:
+    monkeypatch.setenv(IDENTITY, json.dumps({"deployment": "chat", "release": "3", "key": "the-key", "names": names}))
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -39,6 +42,19 @@ def test_it_says_which_release_answers_and_how_the_engine_is(monkeypatch: pytest
     status, body = ask(monkeypatch, "GET", "/healthz")
     assert (status, json.loads(body)) == (200, {"deployment": "chat", "release": "3", "ready": True})
     assert json.loads(ask(monkeypatch, "GET", "/healthz", sick=True)[1])["ready"] is False
+
+
+def test_it_lists_what_may_be_asked_for_and_no_paths_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("helper", "helper_api")
+    status, body = ask(monkeypatch, "GET", "/v1/models", names=names)
+    found = json.loads(body)
+    assert (status, found["object"], [item["id"] for item in found["data"]]) == (200, "list", ["helper", "helper_api"])
+    assert {*found["data"][0]} == {"id", "object", "created", "owned_by"}
+    assert json.loads(ask(monkeypatch, "GET", "/v1/models/helper", names=names)[1])["id"] == "helper"
+    status, body = ask(monkeypatch, "GET", "/v1/models/helper-v1", names=names)
+    assert (status, json.loads(body)["error"]["code"]) == (404, "model_not_found")
+    assert ask(monkeypatch, "GET", "/v1/models", b"the-key", names=names) == (200, b"the engine")  # for adapters
+    assert ask(monkeypatch, "GET", "/v1/models") == (200, b"the engine")  # of a program that we know nothing about
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from mlctl.estimate.devices import DEVICE_VARIABLE
 from mlctl.providers.serving.engines.capability import Machine, obstacles, planned_machine, refuse, this_machine
-from mlctl.providers.serving.engines.rules import engine_problems
+from mlctl.providers.serving.engines.rules import engine_problems, file_problems
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.spec.engines import Engine
 from mlctl.types.diagnostic import MlctlError, Severity
@@ -72,3 +72,22 @@ def test_a_machine_that_is_planned_for_is_the_one_that_engines_are_held_against(
     for given in ("", "H1000:8"):  # whose name the estimate refuses
         monkeypatch.setenv(DEVICE_VARIABLE, given)
         assert planned_machine() == this_machine()
+
+
+def test_a_file_that_nothing_makes_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    ctx = make_context(tmp_path)
+
+    def found(gguf: str) -> list[tuple[str, str]]:
+        serve = {"port": 80, "engine": {"type": "xllamacpp", "gguf": gguf}}
+        spec = DeploymentSpec.model_validate({"model": "m@a", "serve": serve})
+        return [(item.code, item.fix) for item in file_problems(spec, ctx)]
+
+    ((code, fix),) = found("models/none.gguf")
+    assert code == "deploy.no-file"
+    assert "export" in fix
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "nine.gguf").write_bytes(b"GGUF")
+    assert found("models/none.gguf") == [("deploy.no-file", "did you mean `models/nine.gguf`?")]
+    assert found("models/nine.gguf") == []
+    assert found(f"{ctx.home.relative_to(tmp_path)}/objects/exports.edge/1/model.gguf") == []  # an export makes it
+    assert found("../x.gguf")[0][0] == "spec.path-outside"
