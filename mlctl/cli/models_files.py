@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlctl.cli.interrupting import Ending, interruptible
 from mlctl.cli.models_tracing import remove_empty
 from mlctl.cli.options import pick
 from mlctl.cli.watching import watched
+from mlctl.files.digests import FileDigests
 from mlctl.launch import job
+from mlctl.provider import Context
 from mlctl.types.address import Address
 from mlctl.types.diagnostic import MlctlError, did_you_mean
-from mlctl.types.interrupt import Manner
+from mlctl.types.interrupt import Interrupt, Manner
 from mlctl.types.jobs.language_model import ConvertJob, ExportJob
 from mlctl.types.value import digest
 from mlctl.workspace import Workspace
@@ -41,14 +44,19 @@ def export_model(workspace: Workspace, text: str, out: Path, form: str, precisio
     return _made(workspace, params, f"exporting {record.key.address}")
 
 
-def convert_model(workspace: Workspace, source: Path, folder: Path, precision: str) -> Mapping[str, Any]:
-    """Convert a GGUF file. Raises MlctlError."""
+def convert_model(source: Path, folder: Path, precision: str) -> Mapping[str, Any]:
+    """Convert a GGUF file; it asks for no project. Raises MlctlError."""
     _known("--precision", precision, _PRECISIONS)
     values = {"source": str(source.absolute()), "folder": str(folder.absolute()), "precision": precision}
-    return _made(workspace, ConvertJob.model_validate(values), f"converting {source.name}")
+    params, stop = ConvertJob.model_validate(values).model_dump(mode="json"), Interrupt()
+    with TemporaryDirectory(prefix="mlctl-convert-") as place:
+        work = Path(place)
+        context = Context(work, work, "", "", "", {}, FileDigests(), stop=stop)
+        with interruptible(Ending(stop, default=Manner.STOP)), watched(context, f"converting {source.name}") as told:
+            return job.run("language_model", params, work / "job", told).outputs
 
 
-def _made(workspace: Workspace, asked: ExportJob | ConvertJob, what: str) -> Mapping[str, Any]:
+def _made(workspace: Workspace, asked: ExportJob, what: str) -> Mapping[str, Any]:
     _, context = workspace.reader()
     params = asked.model_dump(mode="json")
     folder = context.home / "models" / digest(params)

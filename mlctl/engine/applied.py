@@ -40,7 +40,9 @@ class Applied:
     detached: list[StepDetached] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
-    unsaved: tuple[Diagnostic, ...] = ()  # why the state could not be brought up to date in the end; the journal has it all
+    unsaved: tuple[
+        Diagnostic, ...
+    ] = ()  # why the state could not be brought up to date in the end; the journal has it all
 
     @property
     def exit_code(self) -> ExitCode:
@@ -50,7 +52,11 @@ class Applied:
             return ExitCode.INTERRUPTED
         if any(diagnostic.code.startswith("bug.") for step in self.failed for diagnostic in step.diagnostics):
             return ExitCode.BUG
-        if self.failed and not self.unsaved and all(item.code.startswith("budget.") for step in self.failed for item in step.diagnostics):
+        if (
+            self.failed
+            and not self.unsaved
+            and all(item.code.startswith("budget.") for step in self.failed for item in step.diagnostics)
+        ):
             return ExitCode.POLICY
         if self.failed or self.unsaved:
             return ExitCode.PARTLY_APPLIED if any(not step.reused for step in self.done) else ExitCode.ERROR

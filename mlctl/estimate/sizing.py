@@ -48,7 +48,9 @@ class Wish:
     tpot: float | None = None  # seconds a token
     ttft: float | None = None  # seconds to the first token
     concurrency: int | None = None  # requests of the greatest length at once
-    usual: int | None = None  # requests of the usual length at once: what is assumed where nothing is said of `concurrency`
+    usual: int | None = (
+        None  # requests of the usual length at once: what is assumed where nothing is said of `concurrency`
+    )
     usual_tokens: int = 0  # of such a request
 
 

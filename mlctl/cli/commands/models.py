@@ -180,9 +180,7 @@ def export(
     "base: FOLDER}`).\n\n"
     "Examples:\n\n  mlctl models convert smol.Q8_0.gguf bases/smol\n\n  mlctl models convert smol.gguf bases/smol --precision fp32",
 )
-@in_project
 def convert(
-    workspace: Workspace,
     source: Annotated[Path, typer.Argument(help="The GGUF file, or a folder with one.")],
     folder: Annotated[Path, typer.Argument(help="The folder to make; it must not exist.")],
     precision: Annotated[str, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Of the weights.")] = "bf16",
@@ -191,7 +189,7 @@ def convert(
     """Have the worker convert it."""
     from mlctl.cli.models_files import convert_model
 
-    made = convert_model(workspace, source, folder, precision)
+    made = convert_model(source, folder, precision)
     if as_json:
         emit_json({"type": "model_converted", **made})
     else:

@@ -91,7 +91,7 @@ def size(
     priced(workspace, price, allow_stale=allow_stale)
     seconds = {name: None if text is None else seconds_of(text, f"--{name}")
                for name, text in (("deadline", deadline), ("tpot", tpot), ("ttft", ttft))}  # fmt: skip
-    wish = Wish(**seconds, concurrency=concurrency)
+    wish = Wish(seconds["deadline"], seconds["tpot"], seconds["ttft"], concurrency)
     offered = offers(workspace, gpus, gpu or [], provider or [], tier or [], None)
     found, left_out = sized(workspace, addresses(address), offered, wish, rows)
     if apply_patch:

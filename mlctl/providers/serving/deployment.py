@@ -58,7 +58,11 @@ class Deployment:
 
     def check(self, spec: DeploymentSpec, ctx: Context) -> Sequence[Diagnostic]:
         """Refuse fields that would have no effect."""
-        here = [] if on_cluster.is_target(spec) else [*rollout_problems(spec), *engine_problems(spec), *file_problems(spec, ctx)]
+        here = (
+            []
+            if on_cluster.is_target(spec)
+            else [*rollout_problems(spec), *engine_problems(spec), *file_problems(spec, ctx)]
+        )
         found = [*serve_problems(spec.serve, ctx), *here, *target_problems(spec, ctx), *observe_problems(spec, ctx)]
         said = {name: getattr(spec.log, name) for name in ("features", "keep") if name in spec.log.model_fields_set}
         found += [

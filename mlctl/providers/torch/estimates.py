@@ -85,12 +85,27 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     left = 1.0 if folder is None else _left(folder)
     seconds = None if amount is None else seconds_of(spec, setup, amount, runs, left)
     usd, waste = _usd(seconds, setup, rent, place)
-    told = place.device.count if spec.executor.type in _ASKED_FOR else 0  # a warning of its own says that they are not used
+    told = (
+        place.device.count if spec.executor.type in _ASKED_FOR else 0
+    )  # a warning of its own says that they are not used
     more = money.beyond(rent.paid, max(told, _busy(setup)), place.device.name)
     room, lacking = disk_words(spec, setup, ctx)
     ending, short = finish_words(spec, setup, place, ctx)
     slow = "" if seconds is None or amount is None else time.reason(setup, work_of(spec, amount))
-    notes += [text for text in (why, amount and amount.note, slow, more, *room, *ending, waste, missing and f"its time is known {missing}") if text]
+    notes += [
+        text
+        for text in (
+            why,
+            amount and amount.note,
+            slow,
+            more,
+            *room,
+            *ending,
+            waste,
+            missing and f"its time is known {missing}",
+        )
+        if text
+    ]
     return Estimate(
         device=place.device.name,
         devices=_busy(setup),
@@ -171,7 +186,9 @@ def does_not_fit(address: str, setup: Setup, needed: Range) -> MlctlError:
     more = fit.wider(setup)
     if more is not None:
         held = spoken_bytes(more.needed.mid)
-        lines.append(f"`{more.change}` on {more.setup.device.count} devices, {more.setup.device.machines} machines: {held}")
+        lines.append(
+            f"`{more.change}` on {more.setup.device.count} devices, {more.setup.device.machines} machines: {held}"
+        )
     last = "a device with more memory" if setup.data > 1 or device.host else "more devices that share it"
     lines.append(f"or {last}" if lines else last)
     where = "this machine has" if device.host else f"each {device.name} has"

@@ -42,7 +42,9 @@ def finish_memory(setup: Setup) -> Range:
     if setup.quantization is not None:
         return Range(count * HALF, count * FP32, count * FP32 * 1.2) + _RUNTIME
     if setup.method in ADAPTERS:
-        kept = HALF if setup.precision != "fp32" else FP32  # the base beside the adapter, for the loss that the merged one is held to
+        kept = (
+            HALF if setup.precision != "fp32" else FP32
+        )  # the base beside the adapter, for the loss that the merged one is held to
         return Range(count * HALF, count * kept, count * FP32) + _RUNTIME
     return Range(count * HALF, count * FP32, count * 2 * FP32) + _RUNTIME
 
@@ -72,7 +74,9 @@ def _short_of_disk(needed: float, ctx: Context) -> list[str]:
         return []
     if needed <= free:
         return []
-    return [f"its disk may fill up: the model that comes here takes {spoken_bytes(needed)}, and {spoken_bytes(free)} are free"]
+    return [
+        f"its disk may fill up: the model that comes here takes {spoken_bytes(needed)}, and {spoken_bytes(free)} are free"
+    ]
 
 
 def _memory_here(spec: TrainingSpec, place: TrainingPlace) -> float | None:

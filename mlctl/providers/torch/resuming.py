@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.recipe import Layout
 from mlctl.types.jobs.resuming import goes_on, why_not
 from mlctl.types.jobs.search import TRIAL_FILE, TRIALS
-from mlctl.types.jobs.train import CHECKPOINTS
+from mlctl.types.jobs.train import CHECKPOINTS, CURVE_FILE, CURVE_RECORD
 
 
 def position(folder: Path) -> str:

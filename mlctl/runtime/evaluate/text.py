@@ -6,7 +6,7 @@ import gc
 import heapq
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as parquet
 
 from mlctl.runtime.evaluate import registry
 from mlctl.runtime.evaluate.answers import answer_metrics
+from mlctl.runtime.evaluate.kept import Kept, key_of
 from mlctl.runtime.evaluate.measured import Measured
 from mlctl.runtime.report import Report
 from mlctl.runtime.trainer.hf_engine.rows import TokenRows
@@ -28,6 +29,7 @@ from mlctl.runtime.trainer.text.tokens import Encoder
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.evaluate import ANSWER_METRICS, EvaluateJob
 from mlctl.types.jobs.train import Candidate, TextCandidate, TextForm
+from mlctl.types.value import digest
 
 _SAMPLES = 3
 
@@ -47,22 +49,22 @@ def measure(
         )
     own = _Judge(job, candidate.text, Path(candidate.model), "the candidate", work / "candidate", report)
     obstacles, leaked = _leakage(own.coded, Path(candidate.keys))
-    found, champion, base = own.metrics(), None, None
-    if rival is not None and own.count:
+    found, champion, base = own.metrics(job.require.keys()), None, None
+    if rival is not None and own.count and any(bar.versus_champion for bar in job.require.values()):
         try:
             rival = _alike(registry.at_hand(client, rival, report.folder))
             other = _Judge(job, candidate.text, Path(rival.model), "the champion", work / "champion", report)
-            champion = other.metrics()
+            champion = other.metrics({name for name, bar in job.require.items() if bar.versus_champion})
         except MlctlError as error:
-            if any(bar.versus_champion for bar in job.require.values()):
-                obstacles.append(f"the champion cannot be measured on these rows: {error.diagnostics[0].summary}")
+            obstacles.append(f"the champion cannot be measured on these rows: {error.diagnostics[0].summary}")
         else:
             champion, strange = _comparable(champion, own, other, job)
             obstacles += strange
     if own.count and any(bar.versus_base for bar in job.require.values()):
         try:
             place = _base(candidate)
-            base = _Judge(job, candidate.text, place, "the base", work / "base", report).metrics()
+            asked = {name for name, bar in job.require.items() if bar.versus_base}
+            base = _Judge(job, candidate.text, place, "the base", work / "base", report).metrics(asked)
         except MlctlError as error:
             obstacles.append(f"the base cannot be measured on these rows: {error.diagnostics[0].summary}")
     shutil.rmtree(work, ignore_errors=True)
@@ -83,23 +85,43 @@ class _Judge:
         self.coded = code_documents(job.dataset, form, self.encoder, work, report)
         self.count = len(self.coded.lengths)
 
-    def metrics(self) -> dict[str, float]:
-        """What was asked for, and always the loss; nothing without rows."""
+    def metrics(self, asked: Collection[str]) -> dict[str, float]:
+        """What was asked for, and always the loss; nothing without rows. What was measured of the same before is not measured again."""
         if not self.count:
             return {}
+        kept, keys = Kept(self._report.folder), self._keys()
+        known = kept.find(keys["loss"])
+        answers = kept.find(keys["answers"]) if ANSWER_METRICS & set(asked) else {}
+        if known is not None and answers is not None:
+            self._report.progress(f"{self._name} was measured on these documents before")
+            return {**known, **answers}
         module = load_folder(self._folder, load_dtype(self._folder)).to(device())
         try:
-            loss = mean_loss(module, self._tokens(), range(self.count), self._told)
-            found = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
-            wanted = ANSWER_METRICS & self._job.require.keys()
-            if not math.isfinite(loss):
-                raise MlctlError.of(
-                    "eval.bad-scores", f"the loss of {self._name} is {loss}", "", "look at what the training logged"
-                )
-            return {**found, **self._answers(module)} if wanted else found
+            if known is None:
+                known = self._loss(module)
+                kept.keep(keys["loss"], known)
+            if answers is None:
+                answers = self._answers(module)
+                kept.keep(keys["answers"], answers)
+            return {**known, **answers}
         finally:
             del module
             gc.collect()
+
+    def _keys(self) -> dict[str, str]:
+        """What its loss and its answers depend on."""
+        form, generation = self._form.model_dump(mode="json"), self._job.generation.model_dump(mode="json")
+        data = [self._job.dataset.digest, self._job.dataset.source.model_dump(mode="json")]
+        asked = {"loss": {"form": form}, "answers": {"form": form, "generation": generation}}
+        return {name: key_of(self._folder, digest(data), what, device().type) for name, what in asked.items()}
+
+    def _loss(self, module: Any) -> dict[str, float]:
+        loss = mean_loss(module, self._tokens(), range(self.count), self._told)
+        if not math.isfinite(loss):
+            raise MlctlError.of(
+                "eval.bad-scores", f"the loss of {self._name} is {loss}", "", "look at what the training logged"
+            )
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
     def _told(self, done: int) -> None:
         self._report.progress(f"measuring {self._name}", done, self.count, "documents")

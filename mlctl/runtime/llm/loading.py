@@ -16,16 +16,17 @@ from mlctl.types.spoken import spoken_seconds
 _EVERY_SECONDS = 1.0
 _SILENT_SECONDS = 5.0  # after which the same is said again, with the time that has passed
 _LONGEST = 100
+_OPENING = 80  # characters of a line that say what it is about; settings come after, and name everything
 # What vLLM's and llama.cpp's lines are about, in the order of a start; of others the words themselves are given.
 _STAGES = tuple(
     (re.compile(pattern, re.IGNORECASE), stage)
     for pattern, stage in (
-        (r"starting to load model|loading (safetensors|pt|weights)|loading the model|load_model|llama_model_loader", "loading the model"),
-        (r"torch\.compile|compiling|inductor|dynamo", "compiling"),
-        (r"profiling|kv cache size|# (gpu|cpu) blocks|llama_kv_cache", "reserving memory for keys and values"),
-        (r"capturing|cuda graph", "capturing graphs"),
+        (r"starting to load model|loading (the model|safetensors|weights)|load_model|llama_model_loader", "loading the model"),
+        (r"torch\.compile|dynamo bytecode|compiling", "compiling"),
+        (r"profiling|kv cache size|available kv cache|llama_kv_cache", "reserving memory for keys and values"),
+        (r"capturing", "capturing graphs"),
         (r"warm(ing)?[ -]?up", "warming up"),
-        (r"starting vllm api server|available routes|application startup|server (is )?listening", "opening its port"),
+        (r"starting vllm|available routes|application startup|listening", "opening its port"),
     )
 )  # fmt: skip
 # `(EngineCore pid=123) INFO 11-22 13:00:01 [gpu_model_runner.py:123] Loading ...`: what is in front of the words
@@ -64,7 +65,7 @@ class Loading:
             self._place = stream.tell()
         words = [_FRONT.sub("", line).strip() for line in text.splitlines()]
         last = next((line for line in reversed(words) if line), "")
-        stages = [stage for line in words for pattern, stage in _STAGES if pattern.search(line)]
+        stages = [stage for line in words for pattern, stage in _STAGES if pattern.search(line[:_OPENING])]
         told = stages[-1] if stages else last[:_LONGEST]
         return f"{self._engine}: {told}" if told else ""
 

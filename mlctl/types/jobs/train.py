@@ -17,7 +17,9 @@ from mlctl.types.value import Json
 
 # Inside the job's folder: the folder `step-0000000450`, and `step-0000000450.json` which makes it count: {"step", "total", "epoch", "files"}.
 CHECKPOINTS = "checkpoints"
-CURVE_FILE = "curve.bin"  # in the folder of a training: every step, in records that begin with its number, 8 bytes of them
+CURVE_FILE = (
+    "curve.bin"  # in the folder of a training: every step, in records that begin with its number, 8 bytes of them
+)
 CURVE_RECORD = "<qidddd"
 # Outputs that name files of a trained model, as far as it has them.
 FILES = ("model", "training_profile", "keys")

@@ -10,7 +10,9 @@ from mlctl.views.human.text import safe
 _LONGEST = 160  # characters of one value
 # Everything that means something in Markdown or HTML; `www.` becomes a link even inside of an element. A line below between two
 # letters means nothing, and is read as it is on a terminal: `causal_lm`.
-_MARKUP = re.compile(r"[&<>`*\[\](){}|\\~#!@$\"]|:(?=[\w/+-])|(?<=www)\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"[&<>`*\[\](){}|\\~#!@$\"]|:(?=[\w/+-])|(?<=www)\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", re.IGNORECASE
+)
 _FENCES = re.compile(r"`{3,}")
 
 

@@ -108,3 +108,13 @@ def test_a_model_is_exported_without_what_only_we_need(base: Path, place: Path) 
     assert (place / "out" / "half" / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
     with refused("models.not-a-language-model", "holds no language model"):
         run(place, op="export", source="out", folder="out2")
+
+
+def test_a_model_is_converted_where_there_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlctl.cli.models_files import convert_model
+
+    monkeypatch.chdir(tmp_path)
+    write_gguf(tmp_path / "one.gguf")
+    made = convert_model(Path("one.gguf"), Path("out"), "fp32")
+    assert made["folder"] == str(tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.gguf", "out"]

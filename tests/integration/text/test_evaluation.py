@@ -67,6 +67,22 @@ def test_one_that_is_worse_than_the_champion_does_not(project: TextProject, cham
     assert weak.outputs["model"] == champion.outputs["model"]  # the champion stays
 
 
+def test_a_base_and_a_champion_that_did_not_change_are_not_asked_again(
+    project: TextProject, good: Record, champion: Record
+) -> None:
+    bars = {"loss": {"better_than": "base", "margin": 1}, "token_f1": {"min": 0.2, "better_than": "base"}}
+    again = project.evaluate("evaluations.again", "training.good", "holdout", bars, generation={"documents": 10})
+    log = (project.ctx.folder(again.key) / "events.jsonl").read_text()
+    assert "the base was measured on these documents before" in log
+    assert "asking" not in log
+    assert again.outputs["metrics"] == champion.outputs["metrics"]
+    assert again.outputs["base_metrics"] == champion.outputs["base_metrics"]
+    other = project.evaluate("evaluations.other", "training.good", "holdout", bars, generation={"documents": 9})
+    log = (project.ctx.folder(other.key) / "events.jsonl").read_text()
+    assert "asking the base" in log  # other answers
+    assert "measuring the base" not in log  # the same loss
+
+
 def test_documents_that_were_trained_on_fail_the_gate(project: TextProject, good: Record) -> None:
     project.add_chats("seen", [*range(300, 310), 5, 6])
     seen = project.evaluate("evaluations.seen", "training.good", "seen", {"loss": {"max": 100}})

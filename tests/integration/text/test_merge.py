@@ -77,7 +77,9 @@ def test_no_more_than_one_matrix_is_in_32_bits_at_a_time(tmp_path: Path, monkeyp
     merge = Linear.merge
 
     def watched(self: Any, *args: Any, **options: Any) -> None:
-        wide.append(sum(value.dtype == torch.float32 for name, value in module.named_parameters() if "lora_" not in name))
+        wide.append(
+            sum(value.dtype == torch.float32 for name, value in module.named_parameters() if "lora_" not in name)
+        )
         merge(self, *args, **options)
 
     monkeypatch.setattr(Linear, "merge", watched)

@@ -48,7 +48,8 @@ def file_problems(spec: DeploymentSpec, ctx: Context) -> Iterator[Diagnostic]:
         "deploy.no-file",
         f"there is no file `{engine.gguf}`",
         "the engine serves it, and no resource of the project makes it",
-        did_you_mean(engine.gguf, near) or "put it there, or name what an export made (`mlctl show exports.NAME` says where)",
+        did_you_mean(engine.gguf, near)
+        or "put it there, or name what an export made (`mlctl show exports.NAME` says where)",
         path=("serve", "engine", "gguf"),
     )
 

@@ -93,7 +93,9 @@ def written(folder: Path, text: str = PROJECT, **files: str) -> Workspace:
     """The project in a folder, opened."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for part in ("", "_holdout"):
-        (folder / "data" / f"chats{part}.jsonl").write_text('{"id": 1, "text": "hello there"}\n' * 50)
+        (folder / "data" / f"chats{part}.jsonl").write_text(
+            '{"id": 1, "text": "hello there"}\n' * 2
+        )  # too few to foretell a length from
         (folder / "data" / f"visits{part}.csv").write_text("id,minutes,pages,bought\n1,2,3,0\n")
     (folder / "prices.yaml").write_text(price_list())
     (folder / "mlctl.yaml").write_text(text)

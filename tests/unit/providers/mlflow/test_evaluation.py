@@ -48,13 +48,17 @@ def test_an_alias_that_no_bar_holds_against_its_holder_is_warned_of(tmp_path: Pa
     bars = {"loss": {"better_than": "base"}, "token_f1": {"min": 0.2}}
     ((code, severity, path),) = [
         (item.code, item.severity, item.path)
-        for item in Evaluation().check(EvaluationSpec.model_validate({**VALUES, "require": bars}), make_context(tmp_path))
+        for item in Evaluation().check(
+            EvaluationSpec.model_validate({**VALUES, "require": bars}), make_context(tmp_path)
+        )
     ]
     assert (code, severity, path) == ("eval.champion-unheld", Severity.WARNING, ("register", "alias"))
 
 
 def test_an_evaluation_without_an_alias_needs_no_champion(tmp_path: Path) -> None:
-    plain = {name: value for name, value in VALUES.items() if name != "register"} | {"require": {"roc_auc": {"min": 0.7}}}
+    plain = {name: value for name, value in VALUES.items() if name != "register"} | {
+        "require": {"roc_auc": {"min": 0.7}}
+    }
     assert Evaluation().check(EvaluationSpec.model_validate(plain), make_context(tmp_path)) == []
 
 

@@ -238,7 +238,11 @@ def test_an_adapter_is_not_taken_for_a_base(ctx: Context) -> None:
 
 @pytest.mark.parametrize(
     ("revision", "codes"),
-    [("main", ["training.revision-moves"]), ("v1.0", ["training.revision-moves"]), ("0e9e39f249a16976918f6564b8830bc894c89659", [])],
+    [
+        ("main", ["training.revision-moves"]),
+        ("v1.0", ["training.revision-moves"]),
+        ("0e9e39f249a16976918f6564b8830bc894c89659", []),
+    ],
 )
 def test_a_revision_that_can_be_moved_is_warned_of(ctx: Context, revision: str, codes: list[str]) -> None:
     model = {"type": "causal_lm", "base": "acme/model", "revision": revision}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from mlctl.provider import Condition, Context
+from mlctl.providers.torch.resuming import position
 from mlctl.providers.torch.spec import TrainingSpec
 from mlctl.providers.torch.training import Training, train_job, with_lineage
 from mlctl.testing.harness import make_context, make_desired
@@ -292,3 +294,29 @@ def test_a_checkpoint_of_another_layout_is_refused_before_anything_starts(
     seen(ddp)  # a data-parallel training goes on with another number of processes
     with pytest.raises(MlctlError, match="zero2"):
         seen({**ddp, "engine": "hf", "strategy": "zero2"})
+
+
+def test_how_far_a_training_is_tells_the_checkpoint_and_the_step_that_was_reached(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "curve.bin").write_bytes(b"".join(struct.pack("<qidddd", step, 1, 0, 0, 0, 0) for step in range(1, 31)))
+    assert position(tmp_path) == ""
+    (tmp_path / "checkpoints" / "step-0000000020.json").write_text(json.dumps({"step": 20, "total": 60}))
+    assert position(tmp_path) == "step 20 of 60 is saved, 30 was reached"
+    with (tmp_path / "curve.bin").open("ab") as file:
+        file.write(b"cut")
+    assert position(tmp_path) == "step 20 of 60 is saved, 30 was reached"
+    (tmp_path / "checkpoints" / "step-0000000030.json").write_text(json.dumps({"step": 30, "total": 60}))
+    assert position(tmp_path) == "step 30 of 60"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "data", "words"),
+    [
+        ({"task": "causal_lm"}, {"dataset": "d"}, "62 packed sequences"),
+        ({"task": "causal_lm"}, {"dataset": "d", "packing": False}, "62 documents"),
+        ({"task": "binary"}, {"labels": "d"}, "62 rows"),
+    ],
+)
+def test_what_was_learnt_from_is_called_by_its_name(outputs: dict[str, Any], data: dict[str, Any], words: str) -> None:
+    made = Record(ObjectKey.parse("training.m#1"), "r", {"data": data}, outputs={**outputs, "rows": 62})
+    assert words in Training().describe(made)

@@ -38,6 +38,7 @@ def test_a_stage_is_told_and_said_again_with_the_time_while_the_engine_is_silent
     log.write_text("what another release wrote: Capturing CUDA graphs\n")
     found = Loading(told, "vllm")
     lines = {
+        2: VLLM + f"Initializing an engine with config: {'x' * 60} cudagraph capturing, torch.compile\n",
         3: VLLM + "Starting to load model /srv/models/base...\n",
         34: VLLM + "Loading weights took 1.2 seconds\n" + VLLM + "torch.compile takes 3 s in total\n",
         36: "INFO something of its own\n",
@@ -50,6 +51,7 @@ def test_a_stage_is_told_and_said_again_with_the_time_while_the_engine_is_silent
         found.look()
     assert told.said == [
         "starting vllm",
+        f"vllm: Initializing an engine with config: {'x' * 60} cud, 2.0 s",
         "vllm: loading the model, 3.0 s",
         "vllm: loading the model, 8.0 s",
         "vllm: loading the model, 13 s",

@@ -41,7 +41,7 @@ def test_the_page_of_a_server_has_no_problem() -> None:
     variant.request(200, 0.01, 0.001)
     variant.answered({"completion_tokens": 5, "prompt_tokens": 3, "ttft_seconds": 0.001}, 0.01)
     variant.exemplar(0.01, "0af7651916cd43dd8448eb211c80319c")
-    tally.shadow.request(500, 0.01, 0.0)
+    tally.variant("candidate", shadow=True).request(500, 0.01, 0.0)
     registry = CollectorRegistry()
     registry.register(Counts(settings(), lambda: {"process": {"cpu_seconds": 1.0}, **tally.to_json()}, tally))
     text = generate_latest(registry).decode()

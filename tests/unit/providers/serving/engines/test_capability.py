@@ -12,6 +12,7 @@ from mlctl.providers.serving.engines.capability import Machine, obstacles, plann
 from mlctl.providers.serving.engines.rules import engine_problems, file_problems
 from mlctl.providers.serving.spec.deployment import DeploymentSpec
 from mlctl.providers.serving.spec.engines import Engine
+from mlctl.testing.harness import make_context
 from mlctl.types.diagnostic import MlctlError, Severity
 
 ENGINE: TypeAdapter[Any] = TypeAdapter(Engine)
