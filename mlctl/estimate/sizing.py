@@ -18,7 +18,7 @@ from mlctl.estimate.options import Option
 from mlctl.estimate.spot import TYPICAL, Spot
 from mlctl.estimate.workload import Outlook, Serves, Workload
 from mlctl.types.estimate import Range
-from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_seconds
+from mlctl.types.spoken import spoken_bytes, spoken_dollars, spoken_latency, spoken_seconds
 
 ALIKE = 1.05  # costs below this many times the least are not told apart
 _LONG = Range.exactly(365 * 24 * money.HOUR)  # work that does not end before it is interrupted
@@ -48,9 +48,7 @@ class Wish:
     tpot: float | None = None  # seconds a token
     ttft: float | None = None  # seconds to the first token
     concurrency: int | None = None  # requests of the greatest length at once
-    usual: int | None = (
-        None  # requests of the usual length at once: what is assumed where nothing is said of `concurrency`
-    )
+    usual: int | None = None  # requests of the usual length at once, assumed where nothing is said of `concurrency`
     usual_tokens: int = 0  # of such a request
 
 
@@ -258,9 +256,9 @@ def _served(outlook: Outlook, wish: Wish) -> tuple[Constraint, str] | None:
         if found is None:
             return Constraint.UNKNOWN, f"its {name.removesuffix('_seconds')} is not known, and one is asked for"
         if constraint is Constraint.TPOT and found.high > asked:
-            return constraint, f"a token may take {_milli(found.high)} (likely {_milli(found.mid)}), and {_milli(asked)} are asked for"  # fmt: skip
+            return constraint, f"a token may take {spoken_latency(found.high)} (likely {spoken_latency(found.mid)}), and {spoken_latency(asked)} are asked for"  # fmt: skip
         if constraint is Constraint.TTFT and found.low > asked:
-            return constraint, f"the first token takes {_milli(found.low)} at least, and {_milli(asked)} are asked for"
+            return constraint, f"the first token takes {spoken_latency(found.low)} at least, and {spoken_latency(asked)} are asked for"  # fmt: skip
         if constraint is Constraint.CONCURRENCY and found.low < asked:
             return constraint, f"has room for {found.low:,.0f} requests at once, and {asked:,} are asked for"
     room = outlook.usual
@@ -398,7 +396,3 @@ def _idle(outlook: Outlook, wish: Wish, judged: list[Judged], measured: float | 
 
 def _one(device: Device) -> str:
     return "this machine" if device.host else f"one {device.name}"
-
-
-def _milli(seconds: float) -> str:
-    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
