@@ -23,6 +23,7 @@ from mlctl.spec.project import PROJECT_FILE, Chosen, Project, Surroundings, load
 from mlctl.spec.reading import Reader
 from mlctl.types.diagnostic import Diagnostic, MlctlError, Severity
 from mlctl.types.interrupt import Interrupt
+from mlctl.types.secret import sealed_names
 from mlctl.types.state import Record, State
 from mlctl.types.value import Json
 
@@ -105,8 +106,12 @@ class Workspace:
             return self.loaded
         except MlctlError as error:
             chosen = replace(self.chosen, environment=self.environment)
-            sections = {record.key.address.section for record in self.ledger()}
-            found = load_surroundings(self.root, self.registry, self.main, chosen, reader=self.files, sections=sections)
+            records = list(self.ledger())
+            sections = {record.key.address.section for record in records}
+            secrets = sealed_names([record.to_json() for record in records])
+            found = load_surroundings(
+                self.root, self.registry, self.main, chosen, reader=self.files, sections=sections, secrets=secrets
+            )
             self.unread = error.diagnostics
             return found
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from mlctl.cli.interrupting import Ending, interruptible
 from mlctl.cli.watching import watched
 from mlctl.files import atomic
+from mlctl.files.log_tail import newest
 from mlctl.launch import job
 from mlctl.provider import Context
 from mlctl.providers.serving.client import openapi, url_of
@@ -25,7 +26,7 @@ from mlctl.types.state import Record
 from mlctl.workspace import Workspace
 
 _MOST_BODIES = 10_000
-_TAIL_BYTES = 4 * 1024 * 1024
+_MOST_LINES = 20_000  # of the log that are looked at
 _PROMPT_WORDS = ("the", "delivery", "of", "my", "order", "is", "late", "and", "I", "want", "to", "know", "where", "it")
 _OUTPUT_TOKENS = 64
 
@@ -48,8 +49,9 @@ class Requests:
 
     def sent(self, lines: bytes) -> Sent:
         """What a report says of them."""
-        most = {body.get("max_tokens") for body in self.bodies}
-        same = most.pop() if len(most) == 1 else None
+        same = self.bodies[0].get("max_tokens")
+        if any(body.get("max_tokens") != same for body in self.bodies):
+            same = None
         digest = hashlib.sha256(lines).hexdigest()
         return Sent(
             source=self.source, bodies=len(self.bodies), digest=digest, max_tokens=same if type(same) is int else None
@@ -192,21 +194,10 @@ def _logged(record: Record, context: Context) -> Iterator[dict[str, Any]]:
 
 
 def _lines(record: Record, context: Context) -> Iterator[dict[str, Any]]:
-    """The last lines of each day's log, newest first."""
+    """The last lines of the log, newest first."""
     folder = record.outputs.get("predictions")
-    if not isinstance(folder, str) or not context.path(folder).is_dir():
-        return
-    for path in sorted(context.path(folder).glob("*.jsonl"), reverse=True):
-        with open(path, "rb") as stream:
-            stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            lines = stream.read().splitlines()
-        for line in reversed(lines):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue  # the first of the tail may be cut
-            if isinstance(row, dict):
-                yield row
+    if isinstance(folder, str):
+        yield from newest(context.path(folder), _MOST_LINES)
 
 
 def _zeros(url: str, address: str, token: str | None) -> dict[str, Any]:

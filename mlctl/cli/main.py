@@ -21,12 +21,16 @@ OUTPUT = "<stdout>"  # the file of an error that came of printing
 class _Output(io.TextIOWrapper):
     """What is printed. When it cannot be written, as on a full disk behind `>`, the error says that it was the output."""
 
+    _under: io.TextIOWrapper
+
     @classmethod
     def over(cls, stream: io.TextIOWrapper) -> _Output:
         """Over the same bytes as another. What its encoding has no letters for is escaped."""
         stream.flush()
         at_once, through = stream.line_buffering, stream.write_through
-        return cls(stream.buffer, stream.encoding, "backslashreplace", line_buffering=at_once, write_through=through)
+        made = cls(stream.buffer, stream.encoding, "backslashreplace", line_buffering=at_once, write_through=through)
+        made._under = stream  # which closes the bytes when nobody holds it any more
+        return made
 
     def write(self, text: str) -> int:
         try:

@@ -144,6 +144,13 @@ def rename_project(
 ) -> int:
     """Ask, and write the new name into the state."""
     new = workspace.loaded.name
+    if new == old:
+        raise MlctlError.of(
+            "cli.usage",
+            f"the project is named `{old}`",
+            "OLD is the name that it had before",
+            "change `project:` in its file first",
+        )
     question = f"Make the state of `{old}` that of `{new}`?"
     choose = surgery.renamed_project(old, new)
     return _replace(workspace, "state rename-project", choose, question, auto_approve, as_json)

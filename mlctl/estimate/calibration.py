@@ -62,7 +62,15 @@ class Run:
         group, ratio = Group.of(stored.get("group")), stored.get("ratio")
         if group is None or not isinstance(ratio, Mapping):
             return None
-        return cls(group, _ratio(ratio.get("memory")), _ratio(ratio.get("seconds")), _ratio(ratio.get("start")))
+        seconds = ratio.get("seconds") if group.strategy == "single" or _counts_links(stored) else None
+        return cls(group, _ratio(ratio.get("memory")), _ratio(seconds), _ratio(ratio.get("start")))
+
+
+def _counts_links(stored: Mapping[str, Any]) -> bool:
+    """Whether the formula that a run was held against knew what several devices exchange: an older mlctl's did not, and its ratio
+    would have the links counted twice. It foretold no start either."""
+    predicted = stored.get("predicted")
+    return isinstance(predicted, Mapping) and "start" in predicted
 
 
 def _ratio(value: object) -> float | None:

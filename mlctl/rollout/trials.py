@@ -36,6 +36,9 @@ _BLOCKS = 20  # of requests in `min_requests`, where means are taken of blocks
 _LEAST_BLOCKS = 4
 _LEAST_SECONDS = 1e-9  # of a block: less is no time that anybody measured
 _NO_TEXT = "no text of a language model came to its end yet"
+_UNCOUNTED = (  # tokens were counted, which servers did before they counted texts
+    "tokens came and no text was counted: its server was started by an earlier mlctl, which counts none, or clients leave before the end"
+)
 _NOTHING = {"mismatch_rate": "no answer was compared yet", **dict.fromkeys(OF_ANSWERS, _NO_TEXT)}
 _NO_BASELINE = (
     "no version answers beside the candidate, so there is nothing to compare with; a hard limit can be judged"
@@ -75,7 +78,8 @@ class RateTrial(Trial):
         """Both sides' rates. A pass excludes twice the baseline's rate or the limit, or what `min_requests` are too few for."""
         candidate = self._sample(sides.candidate)
         if not candidate.number:
-            return _NOTHING.get(self.metric, "no request came yet")
+            uncounted = self.metric in OF_ANSWERS and sides.candidate.tokens
+            return _UNCOUNTED if uncounted else _NOTHING.get(self.metric, "no request came yet")
         if self.kind == "max":
             harm_rate = min(self.value + max(self.value, self._floor), 0.999)
             return Reading(
@@ -93,7 +97,9 @@ class RateTrial(Trial):
             return _NO_BASELINE
         baseline = self._sample(sides.baseline)
         if not baseline.number:
-            return "the baseline gave no text yet" if self.metric in OF_ANSWERS else "the baseline got no request yet"
+            if self.metric not in OF_ANSWERS:
+                return "the baseline got no request yet"
+            return f"of the baseline {_UNCOUNTED}" if sides.baseline.tokens else "the baseline gave no text yet"
         harm: Bound = (Line(1.0, max(self.value, self._floor)), Line(2.0, 0.0))
         return Reading(
             candidate.rate,

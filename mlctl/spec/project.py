@@ -73,11 +73,13 @@ def load_surroundings(
     *,
     reader: Reader,
     sections: Collection[str] = (),
+    secrets: Collection[str] = (),
 ) -> Surroundings:
     """What holds of a project whose resources somebody is still writing, with the defaults of what these `sections` and the written
-    ones need. Raises MlctlError when not even that can be told."""
+    ones need, and these `secrets`, which what was made holds. Raises MlctlError when not even that can be told."""
     with _no_collection():
-        return _Loader(reader, kinds, file or root / PROJECT_FILE, chosen or Chosen(), None).surroundings(sections)
+        loader = _Loader(reader, kinds, file or root / PROJECT_FILE, chosen or Chosen(), None)
+        return loader.surroundings(sections, secrets)
 
 
 @contextmanager
@@ -137,10 +139,11 @@ class _Loader:
         assigned.lay(self.given, self.files, *known, self.scope, self.report, self.suggest)
         return environment, values, world
 
-    def surroundings(self, sections: Collection[str]) -> Surroundings:
+    def surroundings(self, sections: Collection[str], secrets: Collection[str]) -> Surroundings:
         """What holds whatever the blocks of resources say."""
         _, values, _ = self._collected()
-        self.report.diagnostics.clear()  # what is wrong with blocks is no matter here
+        told = list(self.report.diagnostics)  # of it only what leaves the name or a setting unknown is of matter here
+        self.report.diagnostics.clear()
         places: dict[str, Located] = dict.fromkeys(sections, Place(self.files.main, ()))
         places |= {address.section: block.place for address, block in self.files.blocks.items()}
         used: dict[str, Located] = {}
@@ -148,10 +151,20 @@ class _Loader:
             with suppress(MlctlError):  # a kind that is not installed reads no settings
                 used |= dict.fromkeys(self.kinds.kind(section).settings, place)
         name, settings = self._project_name(self.files.main), self._settings(used)
+        for label in secrets:  # no expression of a block is looked at here, so that nobody else asks for them
+            if label.startswith("env."):
+                values.environ(label.removeprefix("env."))
         announce(Secrets(values.secrets))
+        if not self.report.failed and (self._unreadable() or {*used, *self.files.settings} - settings.keys()):
+            self.report.diagnostics += told
         if self.report.failed:
             raise self._failure()
         return Surroundings(name=name, settings=settings, secrets=self._secrets(values), headings=self._headings())
+
+    def _unreadable(self) -> bool:
+        """Whether there is a file of which nothing is known: the name and settings could stand there."""
+        unread = any(source.value is None and source.diagnostics for source in self.files.sources)
+        return unread or not isinstance(self.files.main.value, dict)
 
     def load(self) -> Project:
         environment, values, world = self._collected()

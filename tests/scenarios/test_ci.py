@@ -189,6 +189,11 @@ def test_a_workflow_has_few_rights_pinned_actions_and_one_apply_at_a_time(tmp_pa
         assert all("${{" not in step.get("run", "") for step in job["steps"]), (
             "a name of a branch must not become shell"
         )
+    steps = {step.get("name"): step for step in jobs["jobs"]["plan"]["steps"]}
+    assert steps["Plan"]["id"] == "plan"
+    assert "steps.plan.outcome != 'skipped'" in steps["Comment"]["if"], (
+        "a runner that keeps its folder has the plan.md of another request"
+    )
     gates = {name: job["if"] for name, job in jobs["jobs"].items()}
     assert "fork" in str(gates["plan"]) or "head.repo.full_name" in gates["plan"]
 

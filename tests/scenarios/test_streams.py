@@ -23,6 +23,7 @@ def project(tmp_path: Path) -> Path:
         ("mlctl plan | head -1", "  + entities.entity_0     create: not made yet\n"),
         ("mlctl plan --json | head -c 18", '{"type": "version"'),
         ("mlctl plan >&-; echo $?", "0\n"),
+        ("mlctl --version >&-; echo $?", "0\n"),
         ("mlctl nonsense 2>&-; echo $?", "1\n"),
         ("mlctl plan >&- 2>&-; echo $?", "0\n"),
         ("mlctl apply -y | head -1", "  + entities.entity_0     create: not made yet\n"),

@@ -121,10 +121,11 @@ def plan(
         told = [*noticed, *error.diagnostics]
         raise error if out is None else _unsaved(error, out) from None
     finally:
+        told = [secrecy.told(item, context.secrets) for item in told]  # others read a comment, and a saved plan
         if as_markdown:  # a comment has all in one place, what refuses the plan first
             _comment(found, told)
     if out is not None and saved is not None:
-        planfile.write(out, replaced(saved, told=tuple(secrecy.told(item, context.secrets) for item in told)))
+        planfile.write(out, replaced(saved, told=tuple(told)))
         if not (as_json or as_markdown):
             print(f"\nSaved to {out}. Apply exactly this with: {applying(workspace, out)}")
     if refresh_only and detailed_exitcode:

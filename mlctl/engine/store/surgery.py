@@ -128,6 +128,15 @@ def renamed_project(old: str, new: str) -> Choose:
                 "",
                 "see `mlctl state pull`, field `project`",
             )
+        if (
+            not present.objects
+        ):  # in a bucket each name has a place of its own, and the state is still at that of the old one
+            raise MlctlError.of(
+                "state.other-project",
+                f"there is no state of `{old}` to take over: the one here is empty",
+                "in a bucket the name of a project is part of the key",
+                f"`mlctl state pull` it while the project is named `{old}`, and `mlctl state push` it here first",
+            )
         return replace(present, project=new)
 
     return choose

@@ -139,8 +139,12 @@ def _rows(folder: Path, since: datetime, until: datetime, version: str | None) -
 
 
 def _parsed(path: Path) -> Iterator[tuple[dict[str, Any], datetime]]:
-    """Rows with their times; lines that a kill has torn are left out."""
-    with open(path, "rb") as stream:
+    """Rows with their times; lines that a kill has torn are left out. A file that is removed meanwhile (`log.keep`) has none."""
+    try:
+        stream = open(path, "rb")  # noqa: SIM115 (closed below)
+    except FileNotFoundError:
+        return
+    with stream:
         for line in stream:
             try:
                 row = json.loads(line)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +39,11 @@ def sizes(folder: Path, parts: Mapping[str, Any], until: datetime) -> dict[str, 
     back = looks_back(parts)
     low = "" if back is None or back > until.timestamp() else _day(until - timedelta(seconds=back), -1)
     high = _day(until, 1)
-    return {path.name: path.stat().st_size for path in day_files(folder, low, high)}
+    found = {}
+    for path in day_files(folder, low, high):
+        with suppress(FileNotFoundError):  # it became older than `log.keep` meanwhile
+            found[path.name] = path.stat().st_size
+    return found
 
 
 def looks_back(parts: Mapping[str, Any]) -> float | None:

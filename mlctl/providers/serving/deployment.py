@@ -69,7 +69,7 @@ class Deployment:
             Diagnostic(
                 "deploy.log-without-predictions",
                 f"`{name}` has no effect without `predictions: true`",
-                "features are logged with each prediction, and predictions are not logged",
+                "it is about the log of predictions, and they are not logged",
                 f"set `predictions: true`, or remove `{name}`",
                 path=("log", name),
             )

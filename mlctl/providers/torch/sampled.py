@@ -20,6 +20,7 @@ from mlctl.providers.torch.spec import Corpus
 from mlctl.types.address import Address
 from mlctl.types.estimate import Range
 
+_WILD = frozenset("*?[")
 _SUFFIXES = (".jsonl", ".ndjson")
 _BLOCK, _BLOCKS = 2**19, 8  # bytes, and how many are read at most: the first of the files, and more at random places
 _MOST_FILES = 200
@@ -60,12 +61,14 @@ def _asked(desired: Desired, data: Corpus, ctx: Context) -> list[Path]:
     text = getattr(block, "path", None)
     if not isinstance(text, str) or "://" in text or getattr(block, "format", None) not in (None, "json", "jsonl"):
         return []
-    if any(mark in text for mark in "*?["):
-        return sorted(path for path in ctx.root.glob(text) if path.is_file())[: _MOST_FILES + 1]
     path = ctx.root / text
-    if path.is_dir():
-        return sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
-    return [path] if path.is_file() else []
+    try:
+        if path.is_file():
+            return [path]
+        found = path.iterdir() if path.is_dir() else ctx.root.glob(text) if _WILD & set(text) else ()
+        return sorted(item for item in found if item.is_file() and not item.name.startswith((".", "_")))
+    except (OSError, ValueError, NotImplementedError):  # not to be read, or a pattern that `glob` knows nothing of
+        return []
 
 
 @lru_cache(maxsize=64)
@@ -120,11 +123,11 @@ def _tokens(line: bytes, columns: tuple[str, ...]) -> float | None:
     """Tokens of one row, about; None for what is no row of these columns."""
     try:
         row = json.loads(line)
-    except ValueError:
+        if not isinstance(row, dict) or any(name not in row for name in columns):
+            return None
+        return sum(_of(row[name]) for name in columns)
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or any(name not in row for name in columns):
-        return None
-    return sum(_of(row[name]) for name in columns)
 
 
 def _of(value: Any) -> float:

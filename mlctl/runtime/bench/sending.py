@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -73,9 +74,11 @@ class Sender:
 
 
 def _whole(body: bytes, answer: Answer) -> Answer:
-    """An answer in one piece; one of a language model says how long it is."""
+    """An answer in one piece; one of a language model says how long it is. It is good also when we cannot read that: a stream that
+    is asked for among others is taken as a whole."""
     if b'"usage"' in body:
-        _used(json.loads(body), answer)
+        with suppress(ValueError, RecursionError):
+            _used(json.loads(body), answer)
     return answer
 
 
@@ -83,8 +86,13 @@ def _used(event: object, answer: Answer) -> None:
     """Note the tokens that an event or a whole answer tells."""
     usage = event.get("usage") if isinstance(event, dict) else None
     if isinstance(usage, dict):
-        answer.tokens = int(usage.get("completion_tokens") or answer.tokens)
-        answer.prompt_tokens = usage.get("prompt_tokens", answer.prompt_tokens)
+        answer.tokens = _whole_number(usage.get("completion_tokens")) or answer.tokens
+        prompt = _whole_number(usage.get("prompt_tokens"))
+        answer.prompt_tokens = answer.prompt_tokens if prompt is None else prompt
+
+
+def _whole_number(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def _text(choice: dict[str, object]) -> bool:

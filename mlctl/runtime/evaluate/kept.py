@@ -66,9 +66,10 @@ def _content(model: Path) -> str:
 def _code() -> str:
     """Of our own modules that tell the figures, and of the libraries that compute them."""
     from mlctl.runtime.evaluate import answers, text
-    from mlctl.runtime.trainer.text import layout, measure, rows, tokens
+    from mlctl.runtime.trainer.hf_engine import rows as batches
+    from mlctl.runtime.trainer.text import base, layout, measure, rows, tokens
     from mlctl.runtime.trainer.text import model as generating
 
-    modules = (answers, text, layout, measure, rows, tokens, generating)
+    modules = (answers, text, base, batches, layout, measure, rows, tokens, generating)
     sources = [digest_bytes(Path(os.fspath(str(item.__file__))).read_bytes()) for item in modules]
     return digest([*sources, *(version(name) for name in _LIBRARIES)])

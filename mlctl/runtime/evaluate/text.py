@@ -29,7 +29,7 @@ from mlctl.runtime.trainer.text.tokens import Encoder
 from mlctl.types.diagnostic import MlctlError
 from mlctl.types.jobs.evaluate import ANSWER_METRICS, EvaluateJob
 from mlctl.types.jobs.train import Candidate, TextCandidate, TextForm
-from mlctl.types.value import digest
+from mlctl.types.value import digest, digest_bytes
 
 _SAMPLES = 3
 
@@ -111,7 +111,9 @@ class _Judge:
     def _keys(self) -> dict[str, str]:
         """What its loss and its answers depend on."""
         form, generation = self._form.model_dump(mode="json"), self._job.generation.model_dump(mode="json")
-        data = [self._job.dataset.digest, self._job.dataset.source.model_dump(mode="json")]
+        # the documents themselves, too: a file may have been written over since its dataset was made
+        read = digest_bytes(bytes(self.coded.digests))
+        data = [self._job.dataset.digest, self._job.dataset.source.model_dump(mode="json"), read]
         asked = {"loss": {"form": form}, "answers": {"form": form, "generation": generation}}
         return {name: key_of(self._folder, digest(data), what, device().type) for name, what in asked.items()}
 

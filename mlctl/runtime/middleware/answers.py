@@ -147,7 +147,8 @@ def _said(event: dict[str, Any]) -> tuple[list[str], str | None]:
         reason = choice.get("finish_reason") or reason
         said = choice.get("delta") or choice.get("message")
         said = said if isinstance(said, dict) else choice
-        found += [said.get(name) for name in ("reasoning_content", "content", "text")]
+        found.append(said.get("reasoning_content") or said.get("reasoning"))  # as vLLM called it, and calls it now
+        found += [said.get(name) for name in ("content", "text")]
         if said.get("tool_calls"):
             found.append(json.dumps(said["tool_calls"], sort_keys=True))
     delta = event.get("delta")

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from . import cache as caching
 from . import record, spans, trace
-from .call import REQUEST_ID_HEADER, STATE, Call
+from .call import CANDIDATE, REQUEST_ID_HEADER, STABLE, STATE, Call
 from .content import Content
 from .exporter import Exporter
 from .log import PredictionWriter
@@ -337,7 +337,8 @@ def _prepare(scope: Scope, call: Call, names: Sequence[str], *, traced: bool) ->
             asked = json.loads(call.body)
         except (ValueError, RecursionError):
             asked = None  # the application will say what is wrong with it
-        if isinstance(asked, dict) and names:
+        # between arms nobody who asks knows which model will answer, and all of them would have to go by one name
+        if isinstance(asked, dict) and names and call.variant in (STABLE, CANDIDATE):
             _refuse_unknown(asked.get("model"), [*names, call.adapter])
         if isinstance(asked, dict) and call.adapter is not None:
             call.body = json.dumps({**asked, "model": call.adapter}).encode()

@@ -6,10 +6,11 @@ import json
 import os
 import threading
 import time
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from .tally import Json, Tally, added
+from .tally import Json, Tally, added, by_versions
 
 FOLDER = "stats"
 INTERVAL_SECONDS = 0.5
@@ -54,7 +55,7 @@ class StatsFile:
 
     def all(self) -> Json:
         """What all processes of this server have counted, those that are gone included; and what they do now."""
-        mine = {"process": _usage(), **self._tally.to_json()}
+        parts: list[Json] = [{"process": _usage(), **self._tally.to_json()}]
         for path in sorted(self._folder.glob("*.json")):
             if path == self.path or (stored := _read(path)) is None:
                 continue
@@ -62,8 +63,9 @@ class StatsFile:
                 stored.pop("now", None)
                 stored.get("process", {}).pop("resident_bytes", None)
             stored.pop("started", None)
-            mine = added(mine, stored)
-        return mine
+            parts.append(stored)
+        total: Json = reduce(added, by_versions(parts))
+        return total
 
     def close(self) -> None:
         """Write what there is, and end. May be called twice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -181,6 +181,22 @@ class Tally:
             },
             "now": {"running": self.running, "waiting": self.waiting},
         }  # fmt: skip
+
+
+def by_versions(parts: Sequence[Json]) -> Sequence[Json]:
+    """The counts of several processes, told by version in all of them where they are in one: what a process counted that met no
+    adapter, or that knows nothing of versions, is the server's own, and would be missing from the sum of them."""
+    if not any("versions" in part for part in parts):
+        return parts
+    return [part if "versions" in part else {**part, "versions": _own_version(part)} for part in parts]
+
+
+def _own_version(part: Json) -> Json:
+    shadow = part.get("shadow", {})
+    return {
+        "variants": {name: {"": values} for name, values in part.get("variants", {}).items()},
+        "shadow": {"": shadow} if shadow.get("requests") else {},
+    }
 
 
 def added(one: Any, two: Any) -> Any:

@@ -230,8 +230,13 @@ def _lines(folder: Path, since: datetime | None, until: datetime) -> Iterator[by
 
 
 def _backwards(path: Path) -> Iterator[bytes]:
-    """The lines of a file from its end, of which only a block at a time is in memory."""
-    with open(path, "rb") as stream:
+    """The lines of a file from its end, of which only a block at a time is in memory. One that is removed meanwhile has none: a
+    server drops what is older than `log.keep`, and the oldest is read last."""
+    try:
+        stream = open(path, "rb")  # noqa: SIM115 (closed below)
+    except FileNotFoundError:
+        return
+    with stream:
         end, rest = stream.seek(0, os.SEEK_END), b""
         while end > 0:
             start = max(0, end - _BLOCK)

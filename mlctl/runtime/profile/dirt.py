@@ -85,6 +85,8 @@ def _matching(value: str, form: str) -> str:
 def _told(row: Mapping[str, Any], i: int, *, folded: bool) -> dict[str, Any]:
     rows = row[f"r{i}"]
     told: dict[str, Any] = {"rows": rows}
+    if not rows:  # all its values are beyond the first rows
+        return told
     if row[f"n{i}"] >= _MOSTLY * rows:
         told["numbers"] = row[f"n{i}"]
     elif row[f"c{i}"] and row[f"c{i}"] + row[f"n{i}"] >= _MOSTLY * rows:

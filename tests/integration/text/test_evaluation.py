@@ -10,7 +10,7 @@ import pytest
 from mlctl.types.state import Record
 from tests.integration.text.jobs import refused
 from tests.integration.text.project import TextProject
-from tests.integration.text.tiny import make_model
+from tests.integration.text.tiny import conversation, make_model, write_chats
 
 pytestmark = pytest.mark.tools
 REGISTER = {"name": "chat", "alias": "champion"}
@@ -81,6 +81,18 @@ def test_a_base_and_a_champion_that_did_not_change_are_not_asked_again(
     log = (project.ctx.folder(other.key) / "events.jsonl").read_text()
     assert "asking the base" in log  # other answers
     assert "measuring the base" not in log  # the same loss
+
+
+@pytest.mark.soak
+def test_what_was_measured_of_documents_is_not_taken_for_what_was_written_over_them(
+    project: TextProject, good: Record
+) -> None:
+    project.add_chats("moved", range(310, 316))
+    bars = {"loss": {"max": 100}}
+    first = project.evaluate("evaluations.before", "training.good", "moved", bars)
+    write_chats(project.root / "moved.jsonl", [conversation(number) for number in range(316, 322)])
+    second = project.evaluate("evaluations.after", "training.good", "moved", bars)  # the dataset was not made anew
+    assert second.outputs["metrics"]["loss"] != first.outputs["metrics"]["loss"]
 
 
 def test_documents_that_were_trained_on_fail_the_gate(project: TextProject, good: Record) -> None:

@@ -39,6 +39,8 @@ def test_answers_of_a_language_model_are_as_long_as_was_asked_for(tmp_path: Path
     told = [synthetic.sent(b"x"), asked(tmp_path, Asking()).sent(b"y")]
     assert [item.max_tokens for item in told] == [256, 64]
     assert told[0].digest != told[1].digest
+    odd = Requests("file", [{"max_tokens": []}, {"max_tokens": []}])
+    assert odd.sent(b"z").max_tokens is None  # whoever answers it will say what is wrong with it
     assert asked(tmp_path, Asking()).bodies == asked(tmp_path, Asking()).bodies  # it can be measured again
 
 

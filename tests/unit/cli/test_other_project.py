@@ -54,6 +54,17 @@ def test_a_project_that_was_renamed_goes_on_once_its_state_was_told(
     assert run(["state", "rename-project", "shop", "--auto-approve"]) == 1
 
 
+def test_only_a_state_that_was_another_ones_is_taken_over(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (project / ".mlctl/default/state.json").read_bytes()
+    assert run(["state", "rename-project", "shop", "--auto-approve"]) == 1
+    assert "change `project:` in its file first" in capsys.readouterr().err
+    assert (project / ".mlctl/default/state.json").read_bytes() == before
+    (project / "mlctl.yaml").write_text(SHOP.replace("shop", "store"))
+    (project / ".mlctl/default").rename(project / "elsewhere")  # as in a bucket, where each name has a place of its own
+    assert run(["state", "rename-project", "shop", "--auto-approve"]) == 1
+    assert "there is no state of `shop` to take over" in capsys.readouterr().err
+
+
 def test_what_is_left_of_nothing_is_for_anybody(project: Path) -> None:
     assert run(["destroy", "--auto-approve"]) == 0
     assert run(["-f", "other.yaml", "apply", "--auto-approve"]) == 0

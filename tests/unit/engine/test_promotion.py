@@ -96,6 +96,7 @@ def test_a_folder_is_its_own_from_then_on(pair: Pair, monkeypatch: pytest.Monkey
     old = f".mlctl/default/objects/{key.address}"
     (source / "result.json").write_text(json.dumps({"outputs": {"model": f"{old}/model", "uri": f"file:///x/{old}/m"}}))
     pair.promote(offer)
+    assert (pair.root / ".mlctl" / "prod" / "objects").stat().st_mode & 0o777 == 0o700
     target = pair.root / ".mlctl" / "prod" / "objects" / str(key.address) / key.identity
     assert os.stat(target / "model" / "weights").st_ino == os.stat(source / "model" / "weights").st_ino
     assert os.stat(target / "log.txt").st_ino != os.stat(source / "log.txt").st_ino

@@ -58,6 +58,18 @@ def test_a_ratio_that_cannot_be_is_none(ratio: object) -> None:
     assert (run.memory, run.seconds) == (None, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "predicted", "seconds"),
+    [("ddp", {"memory": 1.0, "seconds": 1.0}, None), ("ddp", None, None), ("single", {"seconds": 1.0}, 2.0), ("ddp", {"start": 1.0}, 2.0)],
+)  # fmt: skip
+def test_the_time_of_several_devices_by_an_older_formula_without_links_does_not_count(
+    strategy: str, predicted: object, seconds: float | None
+) -> None:
+    stored = {"group": replace(GROUP, strategy=strategy).to_json(), "ratio": {"memory": 1.5, "seconds": 2.0}}
+    (run,) = runs_of([{"estimate": {**stored, "predicted": predicted}}])
+    assert (run.memory, run.seconds) == (1.5, seconds)
+
+
 def test_five_runs_halve_the_error_of_a_formula_that_is_off() -> None:
     """Against a made-up truth: each group of runs has its own factor, each run its own noise, and the next run is foretold."""
     draw = random.Random(7)

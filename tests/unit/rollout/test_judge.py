@@ -281,6 +281,11 @@ def test_a_language_model_that_answers_nothing_is_blamed_and_one_that_says_nothi
         "empty_rate: no text of a language model came to its end yet",
     )
     assert look(gate("empty_rate", margin=0.01), well, Counts(2000, 0)).says is Says.INCONCLUSIVE
+    older = Counts(2000, 0, tokens=9000)  # of a server that a program without these metrics has started
+    assert (
+        "of the baseline tokens came and no text was counted" in look(gate("empty_rate", margin=0.01), well, older).why
+    )
+    assert "started by an earlier mlctl" in look(gate("empty_rate", max=0.01), older, well).why
     few = Counts(2000, 0, answers=100)
     assert look(gate("empty_rate", max=0.01), few, well).says is Says.INCONCLUSIVE  # requests are no answers
 

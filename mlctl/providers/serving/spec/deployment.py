@@ -23,7 +23,7 @@ class LogSpec(Block):
     predictions: Annotated[bool, Field(description="Log each request with its score, or with why it got none")] = True
     features: Annotated[bool, Field(description="Log the features that a prediction was made from")] = True
     keep: Annotated[
-        Annotated[Duration, Field(ge=86_400)] | None,
+        Annotated[Duration, Field(ge=86_400, le=36_500 * 86_400)] | None,
         Field(
             description="For how long, in whole days: `90d`; no shorter than monitors and experiments look back. For ever if not given"
         ),

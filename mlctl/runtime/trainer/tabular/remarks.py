@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +95,6 @@ def base_rate(actual: Any) -> float:
     """The share of the most frequent class: the accuracy of who always says the same."""
     share = float(np.mean(np.asarray(actual) == 1))
     return max(share, 1 - share)
-
-
-def told(remarks: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """As texts."""
-    return (item["text"] for item in remarks)
 
 
 def _tells(target: Any, task: str) -> bool:

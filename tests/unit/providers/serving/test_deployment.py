@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mlctl.provider import Kind
 from mlctl.providers.serving.deployment import Deployment, server_job
@@ -66,6 +67,12 @@ def test_features_without_predictions_are_refused(tmp_path: Path) -> None:
     assert check({"predictions": False, "keep": "7d"}) == ["deploy.log-without-predictions"]
     assert check({"predictions": True, "keep": "7d"}) == []
     assert check({"predictions": False}) == check({"predictions": False, "features": False}) == check({}) == []
+
+
+def test_a_log_is_kept_for_a_time_that_dates_can_say() -> None:
+    for keep in ("12h", "100000000d"):
+        with pytest.raises(ValidationError):
+            DeploymentSpec.model_validate({**BLOCK, "log": {"keep": keep}})
 
 
 def test_every_field_of_a_block_reaches_the_server() -> None:

@@ -133,3 +133,27 @@ def test_what_says_nothing_is_not_guessed_from(ctx: Context, name: str, text: st
     found = foreseen(ctx, "a.jsonl" if name != "a.csv" else name)
     assert found.seconds is None
     assert "its time is known once datasets.rows is made" in found.notes
+
+
+@pytest.mark.parametrize("pattern", ["r**.jsonl", "{root}/*.jsonl", "{root}/../*.jsonl"])
+def test_a_pattern_that_only_datasets_know_ends_no_plan(ctx: Context, pattern: str) -> None:
+    write(ctx.root / "rows.jsonl", 30)
+    assert of(ctx, CHAT, pattern.format(root=ctx.root)) is None
+
+
+def test_files_that_do_not_count_as_data_are_not_looked_at(ctx: Context) -> None:
+    (ctx.root / "data").mkdir()
+    count, _ = write(ctx.root / "data" / "a.jsonl", 30)
+    for name in ("_old.jsonl", ".hidden.jsonl"):
+        write(ctx.root / "data" / name, 500)
+    for path in ("data", "data/*.jsonl"):
+        found = of(ctx, CHAT, path)
+        assert found is not None
+        assert found.rows.mid == count
+
+
+def test_a_line_that_is_nested_without_end_says_nothing(ctx: Context) -> None:
+    (ctx.root / "a.jsonl").write_text(('{"messages": ' + "[" * 100_000 + "\n") * 5)
+    assert of(ctx, CHAT, "a.jsonl") is None
+    (ctx.root / "a.jsonl").write_text(('{"messages": ' + "[" * 900 + "]" * 900 + "}\n") * 5)
+    of(ctx, CHAT, "a.jsonl")

@@ -52,6 +52,8 @@ CALLED = [{"function": {"name": "look_up", "arguments": "{}"}}]
         (message(None), (True, False)),
         (message(" \n\n"), (True, False)),
         (message("", tool_calls=CALLED), (False, False)),
+        (message(None, "length", reasoning="let me see"), (False, True)),  # as vLLM calls it now
+        (message(None, "length", reasoning_content="let me see"), (False, True)),
         ({"choices": []}, (True, False)),
         ({"choices": [{"text": "", "finish_reason": "stop"}]}, (True, False)),
         ({"content": [{"type": "text", "text": "hi"}], "stop_reason": "max_tokens"}, (False, True)),
@@ -153,6 +155,20 @@ def test_each_adapter_is_told_by_its_own_version_and_a_gate_reads_them_together(
     again.close()
 
 
+def test_what_another_process_counted_without_versions_is_told_as_the_servers_own(tmp_path: Path) -> None:
+    before = Tally()  # of a program before an update, or one that met no adapter
+    before.variant("stable", shadow=False).request(200, 0.1, 0.0)
+    before.variant("candidate", shadow=True).request(200, 0.1, 0.0)
+    StatsFile(tmp_path, before).close()
+    registry = CollectorRegistry()
+    app = Middleware(_answers, settings(version="1", folder=str(tmp_path)), registry)
+    run(ask(app, b'{"say": "hi"}', [("x-mlctl-model", "helper-v2"), ("x-mlctl-version", "2")], CHAT))
+    told = [line for line in generate_latest(registry).decode().splitlines() if line.startswith("mlctl_requests_total")]
+    app.close()
+    counted = {(line.split('role="')[1][:6], line.split('version="')[1][0]): float(line.split()[-1]) for line in told}
+    assert counted == {("stable", "1"): 1, ("stable", "2"): 1, ("shadow", "1"): 1}
+
+
 def test_versions_take_no_more_room_than_variants_do() -> None:
     tally = Tally()
     for number in range(3 * MOST_VARIANTS):
@@ -191,6 +207,9 @@ def test_a_model_by_an_unknown_name_is_refused_as_openai_does() -> None:
         "param": "model",
         "code": "model_not_found",
     }
+    app = around(engine, names=("other", "helper_api"))
+    for variant, status in (("treatment", 200), ("candidate", 404)):  # who asks does not choose the arm of an A/B test
+        assert run(ask(app, b'{"model": "helper"}', [("x-mlctl-variant", variant)], CHAT)).status == status
     assert (
         run(ask(around(engine), b'{"model": "gpt-4"}', path=CHAT)).status == 200
     )  # of a program we know nothing about

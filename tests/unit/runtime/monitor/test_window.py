@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlctl.runtime.monitor.window import Categories, Numbers, Window, category, read_window
+from mlctl.runtime.monitor.window import Categories, Numbers, Window, category, log_rows, read_window
 
 NOW = datetime(2026, 5, 10, 12, 0, tzinfo=UTC)
 KINDS = {"age": "numeric", "city": "categorical"}
@@ -189,3 +189,13 @@ def test_categories_are_counted(tmp_path: Path) -> None:
     assert cities(
         read(tmp_path, row(), row(features={"city": None}), row(features={"city": "Bern"}), row(features={"age": 1}))
     ) == {"Bern": 2, None: 1}
+
+
+def test_a_day_that_the_server_lets_go_of_while_the_log_is_read_ends_nothing(tmp_path: Path) -> None:
+    for day in ("2026-05-08", "2026-05-10"):
+        line = json.dumps(row(ts=f"{day}T10:00:00+00:00", prediction=1)) + "\n"
+        (tmp_path / f"{day}.jsonl").write_text(line)
+    found = log_rows(tmp_path, None, NOW)
+    assert next(found)["ts"].day == 10
+    (tmp_path / "2026-05-08.jsonl").unlink()  # `log.keep`
+    assert list(found) == []
