@@ -24,7 +24,8 @@ AROUND: dict[str, Any] = {
     },
     "evaluations": {
         alias: {
-            "model": "${training.churn.model}", "dataset": "holdout", "require": {"roc_auc": {"min": 0.7}},
+            "model": "${training.churn.model}", "dataset": "holdout",
+            "require": {"roc_auc": {"min": 0.7, "not_worse_than": "champion", "margin": 0.002}},
             "register": {"name": "churn", "alias": alias},
         }
         for alias in ("champion", "challenger")
