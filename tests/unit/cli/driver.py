@@ -21,8 +21,9 @@ from mlctl.types.diagnostic import ExitCode, MlctlError
 from mlctl.types.event import Progress
 from mlctl.types.state import Record
 
-# who runs the tests in the background hands an ignored Ctrl-C down to every process
+# who runs the tests in the background, or under `nohup`, hands ignored signals down to every process
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BEHAVIOUR = sys.argv[1]
 REAL = fake._Fake.apply
