@@ -1,4 +1,4 @@
-"""Durations and percentages as people write them in a project file."""
+"""Durations and percentages as people write them in a project file, and how far a count may go."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+MOST = 2**31  # of a count stays below: what libraries in C, and torch, count with
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 

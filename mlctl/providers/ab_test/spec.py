@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mlctl.provider import Block, Reference, Spec
 from mlctl.providers.ab_test.metrics import Guardrail, Positive, Primary, Success, Text
-from mlctl.types.units import Duration, Share
+from mlctl.types.units import MOST, Duration, Share
 
 CONTROL = "control"
 DEFAULT_LOOKS = 5
@@ -58,11 +58,11 @@ class Design(Block):
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     tails: Literal[1, 2] = 2
     sequential: Literal["obrien_fleming", "pocock", "always_valid", "fixed"] = "obrien_fleming"
-    looks: Annotated[int | None, Field(ge=1, lt=2**31)] = None
+    looks: Annotated[int | None, Field(ge=1, lt=MOST)] = None
     every: Duration | None = None
     min_duration: Duration = 7 * 86400.0
     daily_units: Positive | None = None
-    max_weeks: Annotated[int | None, Field(ge=1, lt=2**31)] = None
+    max_weeks: Annotated[int | None, Field(ge=1, lt=MOST)] = None
 
 
 class ExperimentSpec(Spec):

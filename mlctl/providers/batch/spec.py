@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mlctl.provider import Block, Metadata, Provided, Reference, Spec
 from mlctl.types.jobs.used_model import check_name
+from mlctl.types.units import MOST
 
 
 def _typed(value: object) -> object:
@@ -44,7 +45,7 @@ class VllmEngine(Block):
         int | None, Field(ge=16, description="Tokens of a prompt and its answer; without it what the model takes")
     ] = None
     kv_cache_gib: Annotated[
-        int, Field(ge=1, lt=2**31, description="Memory for the cache of keys, where there is no GPU")
+        int, Field(ge=1, lt=MOST, description="Memory for the cache of keys, where there is no GPU")
     ] = 1
 
 
@@ -53,7 +54,7 @@ class GenerateSpec(Block):
 
     prompt: Annotated[str | None, Field(min_length=1, description="A column of texts")] = None
     messages: Annotated[str | None, Field(min_length=1, description="A column of lists of {role, content}")] = None
-    max_new_tokens: Annotated[int, Field(ge=1, lt=2**31, description="The longest answer")] = 128
+    max_new_tokens: Annotated[int, Field(ge=1, lt=MOST, description="The longest answer")] = 128
     temperature: Annotated[
         float, Field(ge=0, le=2, description="0 takes the likeliest token each time, and the same answers every time")
     ] = 0.0
@@ -85,7 +86,7 @@ class RaySpec(Block):
     address: Annotated[
         str | None, Field(min_length=1, description="Of the cluster; without it one of this machine for the job's time")
     ] = None
-    workers: Annotated[int, Field(ge=1, lt=2**31, description="How many parts are predicted at once")] = 2
+    workers: Annotated[int, Field(ge=1, lt=MOST, description="How many parts are predicted at once")] = 2
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1.0
 
 
@@ -123,7 +124,7 @@ class BatchSpec(Spec):
         ),
     ] = None
     rows_per_part: Annotated[
-        int, Field(ge=1, lt=2**31, description="Rows of one Parquet file; a kill loses one part's work")
+        int, Field(ge=1, lt=MOST, description="Rows of one Parquet file; a kill loses one part's work")
     ] = 100_000
     generate: Annotated[GenerateSpec | None, Field(description="For a language model, and only for one")] = None
     executor: Annotated[

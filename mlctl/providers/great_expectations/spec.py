@@ -11,6 +11,7 @@ from mlctl.provider import Block, Link, Reference, Spec
 from mlctl.providers.great_expectations.expectations import EXPECTATIONS, SQL_ONLY
 from mlctl.types.address import FULL_NAME, Address
 from mlctl.types.jobs.checks import SHORT_RULES, DuckdbEngine, Engine, split_reference
+from mlctl.types.units import MOST
 
 
 def _rules_schema() -> dict[str, Any]:
@@ -45,7 +46,7 @@ def _typed(value: object) -> object:
 class QuarantineSpec(Block):
     """How much of the offending rows is kept."""
 
-    max_rows: Annotated[int, Field(ge=1, lt=2**31)] | None = None  # else all of them
+    max_rows: Annotated[int, Field(ge=1, lt=MOST)] | None = None  # else all of them
 
 
 def _rows(value: object) -> object:

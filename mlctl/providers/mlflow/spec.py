@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from mlctl.provider import Block, Reference, Spec
+from mlctl.types.units import MOST
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -45,9 +46,9 @@ class Bar(Block):
 class Generation(Block):
     """How a language model answers for `exact_match` and `token_f1`: the likeliest token each time."""
 
-    max_new_tokens: Annotated[int, Field(ge=1, lt=2**31, description="The longest answer")] = 64
+    max_new_tokens: Annotated[int, Field(ge=1, lt=MOST, description="The longest answer")] = 64
     documents: Annotated[
-        int, Field(ge=1, lt=2**31, description="How many are answered at most, drawn by their content")
+        int, Field(ge=1, lt=MOST, description="How many are answered at most, drawn by their content")
     ] = 200
 
 

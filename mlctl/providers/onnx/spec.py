@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mlctl.provider import Block, Provided, Reference, Spec
 from mlctl.types.jobs.export import Format, Precision
 from mlctl.types.jobs.used_model import check_name
-from mlctl.types.units import Share
+from mlctl.types.units import MOST, Share
 
 
 class RequireSpec(Block):
@@ -34,8 +34,8 @@ class GenerateSpec(Block):
 
     prompt: Annotated[str | None, Field(min_length=1, description="A column of texts")] = None
     messages: Annotated[str | None, Field(min_length=1, description="A column of lists of {role, content}")] = None
-    max_new_tokens: Annotated[int, Field(ge=1, lt=2**31)] = 32
-    documents: Annotated[int, Field(ge=1, lt=2**31, description="How many prompts are answered, at most")] = 50
+    max_new_tokens: Annotated[int, Field(ge=1, lt=MOST)] = 32
+    documents: Annotated[int, Field(ge=1, lt=MOST, description="How many prompts are answered, at most")] = 50
     python: Annotated[
         str | None,
         Field(min_length=1, description="The interpreter of an environment with xllamacpp; without it mlctl's own"),

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from mlctl.provider import Block
 from mlctl.providers.torch.remote import Kubernetes, SkyPilot, remote_params
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._:-]*[A-Za-z0-9])?|::1")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.,+-]*[A-Za-z0-9_])?")
@@ -82,7 +82,7 @@ class Slurm(Block):
     """A batch job of Slurm. The nodes see the project, and this Python, under the same path."""
 
     type: Literal["slurm"]
-    nodes: Annotated[int, Field(ge=1, lt=2**31)] = 1
+    nodes: Annotated[int, Field(ge=1, lt=MOST)] = 1
     partition: Name | None = None
     account: Name | None = None
     qos: Name | None = None
@@ -90,8 +90,8 @@ class Slurm(Block):
         Annotated[Duration, Field(ge=120)] | None,
         Field(description="The job's limit; a training that needs longer saves, and goes on in another job"),
     ] = None
-    gpus_per_node: Annotated[int | None, Field(ge=1, lt=2**31)] = None
-    cpus_per_task: Annotated[int | None, Field(ge=1, lt=2**31, description="Of a node")] = None
+    gpus_per_node: Annotated[int | None, Field(ge=1, lt=MOST)] = None
+    cpus_per_task: Annotated[int | None, Field(ge=1, lt=MOST, description="Of a node")] = None
     memory: Annotated[str, _shaped(_MEMORY, "an amount of memory", "16G")] | None = None
     constraint: Annotated[str, _shaped(_CONSTRAINT, "a constraint on nodes", "a100&ib")] | None = None
     modules: Annotated[list[Module], Field(default_factory=list, description="Loaded before the training starts")]

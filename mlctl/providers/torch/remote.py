@@ -23,7 +23,7 @@ from mlctl.launch.pods import (
 )
 from mlctl.provider import Block
 from mlctl.types.diagnostic import Diagnostic
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 from mlctl.types.value import Json
 
 _STORAGE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s?#]*)?")
@@ -68,15 +68,15 @@ class SkyPilot(Block):
         Field(min_length=1, description="`aws`, `aws/us-east-1`, `k8s/CONTEXT`; the cheapest when not given"),
     ] = None
     gpu: Annotated[str, shaped(_GPU, "the name of a GPU; write for example `H100`")] | None = None
-    gpus: Annotated[int, Field(ge=1, lt=2**31, description="Of each node, with `gpu`")] = 1
+    gpus: Annotated[int, Field(ge=1, lt=MOST, description="Of each node, with `gpu`")] = 1
     cpus: Annotated[
         str | None, BeforeValidator(of_number), Field(description="Of each node; `8`, or `8+` for at least 8")
     ] = None
     memory: Annotated[str | None, BeforeValidator(of_number), Field(description="GB of each node; `32`, or `32+`")] = (
         None
     )
-    disk: Annotated[int | None, Field(ge=10, lt=2**31, description="GB of each node")] = None
-    nodes: Annotated[int, Field(ge=1, lt=2**31)] = 1
+    disk: Annotated[int | None, Field(ge=10, lt=MOST, description="GB of each node")] = None
+    nodes: Annotated[int, Field(ge=1, lt=MOST)] = 1
     spot: Annotated[bool, Field(description="Cheaper machines that may be taken away at any time")] = False
     max_hourly_cost: Annotated[
         float | None, Field(gt=0, description="Dollars of each node; dearer machines are not taken")
@@ -114,8 +114,8 @@ class Kubernetes(Block):
     image: Annotated[str, Field(min_length=1, description="With this version of mlctl and its `train` extra")]
     namespace: Label = "default"
     context: Annotated[str | None, Field(min_length=1, description="Of kubectl; its current one when not given")] = None
-    nodes: Annotated[int, Field(ge=1, lt=2**31)] = 1
-    gpus: Annotated[int, Field(ge=0, lt=2**31, description="Of each node")] = 0
+    nodes: Annotated[int, Field(ge=1, lt=MOST)] = 1
+    gpus: Annotated[int, Field(ge=0, lt=MOST, description="Of each node")] = 0
     gpu_resource: Resource | None = None
     cpus: Annotated[Cpus, Field(description="Of each node")]
     memory: Annotated[Quantity, Field(description="Of each node, `64Gi`")]

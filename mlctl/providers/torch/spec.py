@@ -12,7 +12,7 @@ from mlctl.providers.torch.executors import Executor, Local
 from mlctl.providers.torch.search import Search
 from mlctl.providers.torch.strategies import Single, Strategy
 from mlctl.types.change import FieldClass
-from mlctl.types.units import Share, parse_share
+from mlctl.types.units import MOST, Share, parse_share
 from mlctl.types.value import Json
 
 _EVERY = re.compile(r"([1-9][0-9]*)\s*(steps?|epochs?|minutes?)")
@@ -86,7 +86,7 @@ class Corpus(Block):
     prompt: str | None = None
     completion: str | None = None
     text: str | None = None
-    max_length: Annotated[int, Field(ge=8, lt=2**31, description="Tokens of a row; a longer document is cut")] = 1024
+    max_length: Annotated[int, Field(ge=8, lt=MOST, description="Tokens of a row; a longer document is cut")] = 1024
     packing: Annotated[
         bool, Field(description="Put several documents into a row, side by side, without one seeing another")
     ] = True
@@ -101,7 +101,7 @@ class Mlp(Block):
     """A multi-layer perceptron with ReLU; `hidden: []` is logistic or linear regression."""
 
     type: Literal["mlp"]
-    hidden: list[Annotated[int, Field(ge=1, lt=2**31)]]
+    hidden: list[Annotated[int, Field(ge=1, lt=MOST)]]
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
@@ -169,7 +169,7 @@ class Full(Block):
 class LowRank(Block):
     """What all low-rank adapters have."""
 
-    r: Annotated[int, Field(ge=1, lt=2**31)] = 8
+    r: Annotated[int, Field(ge=1, lt=MOST)] = 8
     alpha: Annotated[float | None, Field(gt=0, description="2 r when it is not given")] = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target: Annotated[list[str] | Literal["all-linear"], Field(description="Names of modules that get an adapter")] = (
@@ -194,8 +194,8 @@ class Galore(Block):
     """Train every weight, with the optimizer working on gradients of low rank."""
 
     type: Literal["galore"]
-    rank: Annotated[int, Field(ge=1, lt=2**31)] = 128
-    update_every: Annotated[int, Field(ge=1, lt=2**31, description="Steps between two projections")] = 200
+    rank: Annotated[int, Field(ge=1, lt=MOST)] = 128
+    update_every: Annotated[int, Field(ge=1, lt=MOST, description="Steps between two projections")] = 200
     scale: Annotated[float, Field(gt=0)] = 0.25
     target: Annotated[list[str], Field(min_length=1, default_factory=lambda: ["attn", "mlp"])]
 
@@ -240,7 +240,7 @@ class Memory(Block):
 class EarlyStopping(Block):
     """End when the validation loss has not fallen by `min_delta` for `patience` epochs, and keep the best epoch's model."""
 
-    patience: Annotated[int, Field(ge=1, lt=2**31)]
+    patience: Annotated[int, Field(ge=1, lt=MOST)]
     min_delta: Annotated[float, Field(ge=0)] = 0.0
 
 
@@ -255,7 +255,7 @@ class Checkpoint(Block):
     """How often the state of a training is saved, how many of the newest are kept, and where a copy of each goes."""
 
     every: Annotated[str, AfterValidator(_every)] = "1 epochs"
-    keep: Annotated[int, Field(ge=1, lt=2**31)] = 2
+    keep: Annotated[int, Field(ge=1, lt=MOST)] = 2
     background: Annotated[bool, Field(description="Write while the next steps are computed")] = False
     storage: Annotated[
         Annotated[str, AfterValidator(_storage)] | None, Field(description="`s3://bucket/prefix` for a copy")
@@ -297,12 +297,12 @@ class TrainingSpec(Spec):
     ] = None
     strategy: Annotated[Strategy, Metadata] = Single(type="single")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    epochs: Annotated[int, Field(ge=1, lt=2**31)]
+    epochs: Annotated[int, Field(ge=1, lt=MOST)]
     max_steps: Annotated[
-        int | None, Field(ge=1, lt=2**31, description="End after so many steps, if that is earlier")
+        int | None, Field(ge=1, lt=MOST, description="End after so many steps, if that is earlier")
     ] = None
     batch_size: Annotated[
-        int, Field(ge=1, lt=2**31, description="Rows that one step learns from, over all processes")
+        int, Field(ge=1, lt=MOST, description="Rows that one step learns from, over all processes")
     ] = 256
     micro_batch_size: Annotated[
         int | None,
@@ -317,4 +317,4 @@ class TrainingSpec(Spec):
     search: Search | None = None
     executor: Annotated[Executor, Metadata] = Local(type="local")
     deterministic: Annotated[bool, Field(description="Use only kernels that give the same bits every time")] = True
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(ge=0, lt=MOST)] = 0

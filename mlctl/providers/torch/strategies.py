@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
 
 from mlctl.provider import Block
+from mlctl.types.units import MOST
 
 
 class Single(Block):
@@ -20,32 +21,32 @@ class DataParallel(Block):
     optimizer's state, the gradients too, the weights too (DeepSpeed). `fsdp`: they share all three (PyTorch's fully_shard)."""
 
     type: Literal["ddp", "fsdp", "zero1", "zero2", "zero3"]
-    processes: Annotated[int, Field(ge=1, lt=2**31)]
+    processes: Annotated[int, Field(ge=1, lt=MOST)]
 
 
 class TensorParallel(Block):
     """Every weight matrix is cut over the processes, which all work on the same rows."""
 
     type: Literal["tensor"]
-    processes: Annotated[int, Field(ge=2, lt=2**31)]
+    processes: Annotated[int, Field(ge=2, lt=MOST)]
 
 
 class PipelineParallel(Block):
     """The layers are cut into stages, one a process; a batch goes through them in `microbatches` parts."""
 
     type: Literal["pipeline"]
-    stages: Annotated[int, Field(ge=2, lt=2**31)]
-    microbatches: Annotated[int, Field(ge=1, lt=2**31)] = 4
+    stages: Annotated[int, Field(ge=2, lt=MOST)]
+    microbatches: Annotated[int, Field(ge=1, lt=MOST)] = 4
 
 
 class ThreeD(Block):
     """Data, tensor and pipeline parallel at once: `data` x `tensor` x `pipeline` processes."""
 
     type: Literal["3d"]
-    data: Annotated[int, Field(ge=1, lt=2**31)]
-    tensor: Annotated[int, Field(ge=1, lt=2**31)]
-    pipeline: Annotated[int, Field(ge=1, lt=2**31)]
-    microbatches: Annotated[int, Field(ge=1, lt=2**31)] = 4
+    data: Annotated[int, Field(ge=1, lt=MOST)]
+    tensor: Annotated[int, Field(ge=1, lt=MOST)]
+    pipeline: Annotated[int, Field(ge=1, lt=MOST)]
+    microbatches: Annotated[int, Field(ge=1, lt=MOST)] = 4
 
 
 class Auto(Block):
@@ -53,7 +54,7 @@ class Auto(Block):
 
     type: Literal["auto"]
     processes: Annotated[
-        int | None, Field(ge=1, lt=2**31, description="As many as there are devices when it is not given")
+        int | None, Field(ge=1, lt=MOST, description="As many as there are devices when it is not given")
     ] = None
 
 

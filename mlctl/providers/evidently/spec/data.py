@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mlctl.provider import Block
 from mlctl.stats.drift import MARGINS, TOGETHER, Method
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 WEEK_SECONDS = 7 * 86400.0
 
@@ -24,7 +24,7 @@ class DataDrift(Block):
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     correction: Literal["holm", "bh"] = "holm"
     margin: dict[Method, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    min_rows: Annotated[int, Field(ge=30, lt=2**31)] = 100
+    min_rows: Annotated[int, Field(ge=30, lt=MOST)] = 100
     window: Duration = WEEK_SECONDS
     unit: Annotated[
         Literal["key", "row"],

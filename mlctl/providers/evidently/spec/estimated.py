@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mlctl.provider import Block
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 WEEK_SECONDS = 7 * 86400.0
 
@@ -21,4 +21,4 @@ class Estimated(Block):
         float, Field(ge=0.01, le=0.2, description="Of each end of the interval, which is bootstrapped")
     ] = 0.05
     window: Annotated[Duration, Field(gt=0)] = WEEK_SECONDS
-    min_rows: Annotated[int, Field(ge=100, lt=2**31)] = 300
+    min_rows: Annotated[int, Field(ge=100, lt=MOST)] = 300

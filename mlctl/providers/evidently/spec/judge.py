@@ -10,7 +10,7 @@ from mlctl.provider import Block, Reference
 from mlctl.providers.evidently.spec.actions import web
 from mlctl.providers.evidently.spec.labels import Name
 from mlctl.providers.evidently.spec.prompts import Compared
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 SEED = 20_261_122
 
@@ -38,7 +38,7 @@ class JudgeSpec(Compared):
     api_key: Annotated[str | None, Field(min_length=1, description="A secret, such as `${env.JUDGE_KEY}`")] = None
     rubric: Annotated[str, Field(min_length=20, max_length=8000), AfterValidator(_rubric)]
     sample: Annotated[int, Field(ge=30, le=2000, description="Answers of each side that are judged, at most")] = 150
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = SEED
+    seed: Annotated[int, Field(ge=0, lt=MOST)] = SEED
     parallel: Annotated[int, Field(ge=1, le=32, description="Requests at a time")] = 4
     timeout: Annotated[Duration, Field(gt=0, le=600, description="Of one verdict")] = 60.0
     margin: Annotated[float, Field(ge=0, lt=1, description="How many more may fail before it is an alarm")] = 0.05

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mlctl.provider import Block, Reference
-from mlctl.types.units import Duration, Share
+from mlctl.types.units import MOST, Duration, Share
 
 WEEK_SECONDS, MONTH_SECONDS = 7 * 86400.0, 28 * 86400.0
 RUN_LENGTH = 50_000.0
@@ -58,7 +58,7 @@ class Labels(Joined):
         float | None, Field(ge=0, le=1, description="The share of labels that has to change class for an alarm")
     ] = None
     alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
-    min_labels: Annotated[int, Field(ge=30, lt=2**31)] = 100
+    min_labels: Annotated[int, Field(ge=30, lt=MOST)] = 100
     min_coverage: Annotated[
         Share, Field(description="Of ripe predictions, the share that needs a label for a verdict")
     ] = 0.5

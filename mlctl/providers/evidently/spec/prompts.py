@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mlctl.provider import Block
 from mlctl.providers.evidently.spec.labels import MONTH_SECONDS, WEEK_SECONDS
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 MARGINS = {"length": 0.1, "topics": 0.55}
 
@@ -19,7 +19,7 @@ class Compared(Block):
     window: Annotated[Duration, Field(gt=0)] = WEEK_SECONDS
     baseline: Annotated[Duration, Field(gt=0, description="How much of the time before the window")] = MONTH_SECONDS
     alpha: Annotated[float, Field(gt=0, le=0.2, description="Adjusted for how many figures are tested")] = 0.05
-    min_rows: Annotated[int, Field(ge=30, lt=2**31, description="Requests of each side that a verdict needs")] = 100
+    min_rows: Annotated[int, Field(ge=30, lt=MOST, description="Requests of each side that a verdict needs")] = 100
 
 
 class Prompts(Compared):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mlctl.providers.evidently.spec.labels import MONTH_SECONDS, WEEK_SECONDS, Joined, Name
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 DAY_SECONDS = 86400.0
 
@@ -32,7 +32,7 @@ class Proxy(Joined):
         Duration, Field(gt=0, description="How much of the time before the window it is held against")
     ] = MONTH_SECONDS
     alpha: Annotated[float, Field(gt=0, le=0.2, description="Adjusted for how many proxies there are")] = 0.05
-    min_units: Annotated[int, Field(ge=30, lt=2**31)] = 100
+    min_units: Annotated[int, Field(ge=30, lt=MOST)] = 100
 
     @property
     def joined(self) -> bool:

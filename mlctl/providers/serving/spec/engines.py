@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from mlctl.provider import Block
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 _OPTION = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -187,7 +187,7 @@ class XllamacppEngine(LlmEngine):
     gguf: Annotated[
         str, Field(min_length=1, description="The model as a GGUF file of the project, such as an export's")
     ]
-    max_model_len: Annotated[int, Field(ge=1, lt=2**31, description="The most tokens of a request and its answer")] = (
+    max_model_len: Annotated[int, Field(ge=1, lt=MOST, description="The most tokens of a request and its answer")] = (
         2048
     )
     max_running: Annotated[int, Field(ge=1, le=256, description="The most requests that are worked on at once")] = 8

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mlctl.provider import Block, Provided
 from mlctl.providers.serving.spec.model import registered
 from mlctl.types.jobs.rollout import CANDIDATE, STABLE
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 
 def _hundredths(percent: float) -> float:
@@ -130,7 +130,7 @@ class BanditSpec(Block):
     ] = "binary"
     floor: Annotated[float, Field(ge=0, lt=0.5, description="The least share of an arm")] = 0.05
     update: Annotated[Duration, Field(ge=1, description="How often shares follow the rewards")] = 60.0
-    min_rewards: Annotated[int, Field(ge=1, lt=2**31, description="Of each arm, before shares follow them")] = 40
+    min_rewards: Annotated[int, Field(ge=1, lt=MOST, description="Of each arm, before shares follow them")] = 40
     window: Annotated[Duration, Field(ge=1, description="How long after its request a reward still counts")] = 86_400.0
     rewards_port: Annotated[int, Field(ge=1, le=65535, description="Where rewards are sent to")]
     seed: Annotated[int, Field(ge=0, lt=2**63, description="Of the draws: the same rewards give the same shares")] = 0

@@ -20,7 +20,7 @@ from mlctl.launch.pods import (
     variable,
 )
 from mlctl.provider import Block
-from mlctl.types.units import Duration
+from mlctl.types.units import MOST, Duration
 
 _MODELS = re.compile(
     r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s?#]*)?|pvc://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(/[^\s?#]*)?"
@@ -179,7 +179,7 @@ class KubernetesTarget(Block):
     gpu_resource: Resource | None = None
     shared_memory: Annotated[Quantity | None, Field(description="Of /dev/shm, a part of `memory`")] = None
     service_account: Annotated[str | None, Field(min_length=1)] = None
-    user: Annotated[int, Field(ge=1, lt=2**31, description="The user id of the processes, never root")] = 1000
+    user: Annotated[int, Field(ge=1, lt=MOST, description="The user id of the processes, never root")] = 1000
     env: Annotated[dict[Variable, str], Field(default_factory=dict)]
     secrets: Annotated[
         dict[Variable, Annotated[SecretValue, BeforeValidator(secret_key), _ShortText()]],
