@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from mlctl.cli.pricing import keeping, of_saved
@@ -52,7 +51,7 @@ def of_texts(workspace: Workspace, saved: SavedPlan) -> Workspace:
 def of_past(workspace: Workspace, saved: SavedPlan) -> Workspace:
     """The same of a plan that was applied once. Its prices may be as old as they like: who goes back must not be kept from it."""
     inside = of_texts(workspace, saved)
-    inside.pricing = replace(inside.pricing, allow_stale=True)
+    inside.pricing = inside.pricing._replace(allow_stale=True)
     return inside
 
 

@@ -49,7 +49,7 @@ def parts(setup: Setup) -> dict[str, Range]:
 
 def peak(setup: Setup) -> Range:
     """Bytes on one device at the peak; on a CPU, of all processes together."""
-    found = sum(parts(setup).values(), NOTHING)
+    found = Range.total(parts(setup).values())
     if setup.device.host and setup.strategy in ("fsdp", "tensor", "pipeline", "3d", "zero3"):
         whole = Range(
             0.0, FP32 * setup.parameters, 1.5 * FP32 * setup.parameters

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cache, cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from mlctl.estimate.devices import NAMED, named
 from mlctl.types.estimate import Estimate, Range, Rate
@@ -72,8 +72,7 @@ PriceList = Callable[[], Sequence[PriceRow]]
 Asked = tuple[str, str, str, str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """Dollars for one device and hour, and where they come from: the oldest row counts."""
 
     usd: Range
@@ -98,8 +97,7 @@ def gpu_names() -> tuple[str, ...]:
     return (*NAMED, MACHINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Pricing:
+class Pricing(NamedTuple):
     """What a command is told of prices: `rows` that win over all lists, and whether prices may be used whatever their age."""
 
     rows: tuple[PriceRow, ...] = ()

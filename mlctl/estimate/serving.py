@@ -114,10 +114,7 @@ class Service:
     @cached_property
     def held(self) -> Range:
         """Bytes of each device that stay beside keys and values."""
-        found = NOTHING
-        for part in parts(self).values():
-            found = found + part
-        return found
+        return Range.total(parts(self).values())
 
     @cached_property
     def room(self) -> Range:

@@ -79,8 +79,7 @@ class LanguageShape:
         return self.layers * (sum(rank * (item.inputs + item.outputs) for item in chosen) + extra)
 
 
-@dataclass(frozen=True, slots=True)
-class DenseShape:
+class DenseShape(NamedTuple):
     """A multi-layer perceptron with one output."""
 
     features: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,18 @@ class Range:
     def exactly(cls, value: float) -> Range:
         """A figure that is known."""
         return cls(value, value, value)
+
+    @classmethod
+    def total(cls, parts: Iterable[Range]) -> Range:
+        """The sum of all of them at once; of none, nothing."""
+        found = tuple(parts)
+        bases = {item.basis for item in found}
+        low, mid, high = (
+            sum(item.low for item in found),
+            sum(item.mid for item in found),
+            sum(item.high for item in found),
+        )
+        return cls(low, mid, high, bases.pop() if len(bases) == 1 else FORMULA)
 
     def __add__(self, other: Range) -> Range:
         basis = self.basis if self.basis == other.basis else FORMULA
