@@ -11,23 +11,10 @@ from mlctl.provider import Context, Desired
 from mlctl.providers.evidently.spec.labels import Joined
 from mlctl.types.diagnostic import Diagnostic, MlctlError, did_you_mean
 from mlctl.types.jobs.labels import HeldOut, Joining
+from mlctl.types.jobs.learnable import is_number
 from mlctl.types.jobs.profile import Source
 
 HELD_OUT_FILE = "held_out.json"
-NUMBERS = (
-    "tinyint",
-    "smallint",
-    "integer",
-    "bigint",
-    "hugeint",
-    "utinyint",
-    "usmallint",
-    "uinteger",
-    "ubigint",
-    "float",
-    "double",
-    "decimal",
-)
 TIMES = ("timestamp", "date")
 
 
@@ -92,7 +79,7 @@ def column(source: Source, dataset: str, name: str, part: str, field: str) -> st
 def number(source: Source, dataset: str, name: str, part: str, field: str) -> None:
     """See that a column holds numbers, or true and false. Raises MlctlError for text, which is never guessed at."""
     kind = column(source, dataset, name, part, field)
-    if not kind.startswith(NUMBERS) and kind != "boolean":
+    if not is_number(kind):
         raise MlctlError.of(
             "monitor.not-a-number",
             f"`{name}` of datasets.{dataset} holds {kind}, and no numbers",

@@ -19,12 +19,13 @@ import pyarrow.parquet as parquet
 from mlctl.files import atomic
 from mlctl.runtime.features.join import point_in_time_join
 from mlctl.runtime.features.sql import columns_of, write_parquet
-from mlctl.runtime.features.transform_table import NUMBERS, add_transformed
+from mlctl.runtime.features.transform_table import add_transformed
 from mlctl.runtime.profile.database import database, own_parquet, quote
 from mlctl.runtime.profile.source import relation
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 from mlctl.types.jobs.batch import BatchJob
 from mlctl.types.jobs.features import LabelSource, keys_of
+from mlctl.types.jobs.learnable import is_number
 
 ROWS_FILE = "rows.parquet"
 _NOTE_FILE = "rows.json"  # written after it: {"rows": n}
@@ -212,7 +213,7 @@ def _check_types(dataset: str, types: Mapping[str, str], columns: Sequence[str])
                 "the model reads it, and no feature view or transformation gives it",
                 did_you_mean(name, types),
             )
-        if types[name].split("(")[0] not in NUMBERS:
+        if not is_number(types[name]):
             raise MlctlError.of(
                 "batch.not-numeric",
                 f"`{name}` of `{dataset}` is {types[name]}, and the model reads numbers",

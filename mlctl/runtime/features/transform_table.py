@@ -17,7 +17,7 @@ from mlctl.runtime.features.transform import load
 from mlctl.runtime.profile.database import literal, quote
 from mlctl.types.diagnostic import MlctlError, did_you_mean
 from mlctl.types.jobs.features import Transformation
-from mlctl.types.jobs.learnable import NUMBERS as NUMBERS
+from mlctl.types.jobs.learnable import is_number
 
 _ROW = "file_row_number"
 _CHUNK_ROWS = 65_536
@@ -78,7 +78,7 @@ def _check(types: dict[str, str], transformations: Sequence[Transformation], rea
                     "rename the feature, or the column of the labels",
                 )
             taken[name.lower()] = f"`{item.view}`"
-    text = [name for name in reads if types[name].split("(")[0] not in NUMBERS]
+    text = [name for name in reads if not is_number(types[name])]
     if text:
         raise MlctlError.of(
             "features.not-numeric",

@@ -8,22 +8,11 @@ from typing import Any
 
 from mlctl.types.diagnostic import Diagnostic, did_you_mean
 
-NUMBERS = (
-    "tinyint",
-    "smallint",
-    "integer",
-    "bigint",
-    "hugeint",
-    "utinyint",
-    "usmallint",
-    "uinteger",
-    "ubigint",
-    "uhugeint",
-    "float",
-    "double",
-    "decimal",
-    "boolean",
-)
+# DuckDB's types that a model reads, without their parameters.
+_NUMBERS = frozenset({
+    "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint", "float", "double",
+    "decimal", "boolean",
+})  # fmt: skip
 THRESHOLD = 0.5  # of a score from which on it says 1
 _FEW_CLASSES = 20  # as many whole values as a target of classes may well have
 _ROWS_OF_CLASS = 5  # on average; amounts of a handful of rows are few, too
@@ -38,7 +27,7 @@ def own_features(columns: Iterable[str], others: Iterable[str | None]) -> list[s
 
 def is_number(found: str) -> bool:
     """Whether a model reads a column of a DuckDB type."""
-    return found.split("(")[0] in NUMBERS
+    return found.split("(")[0] in _NUMBERS
 
 
 def is_whole(found: str) -> bool:
