@@ -54,29 +54,18 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     place = place_of(spec)
     rent = rent_of(spec, place, ctx)
     folder = ctx.folder(desired.key) if isinstance(desired.identity, str) else None
-    taken = 0.0 if folder is None else taken_by(spec, folder)
-    allowed = limit_of(spec, rent, ctx)
-    allowed = bounded(allowed, taken, folder) if folder is not None else allowed
-    paid = Paid(tier=rent.tier, hourly=rent.hourly, limit=allowed, taken=taken)
-    notes = [text for text in (place.note, rent.note, uncarried(spec, allowed)) if text]
-    if taken and ctx.settings.get(BUDGET):
-        notes.append(f"it has had its devices for {spoken_seconds(taken)} already, which the budget counts")
+    paid, notes = _paid(spec, place, rent, folder, ctx)
     amount, missing = _amount(desired, made, ctx)
     try:
         shape = shape_of(spec, ctx, features_of(desired))
         teacher = teacher_of(spec, ctx)
     except UnknownShape as error:
-        language = isinstance(spec.model, CausalLm)
         if isinstance(spec.model, CausalLm) and not is_pending(spec.model.base):
             planned_layout(spec, ctx)  # refuses what could not be decided later either
         more = money.beyond(rent.paid, place.hosts if place.device.host else place.device.count, place.device.name)
-        notes += [more] if more else []
-        return Estimate(
-            place.device.name,
-            place.device.count,
-            notes=(*notes, f"unknown: {error}" if language or not missing else f"known {missing}"),
-            **paid,
-        )
+        known = f"known {missing}" if missing and not isinstance(spec.model, CausalLm) else f"unknown: {error}"
+        words = (*notes, *filter(None, [more]), known)
+        return Estimate(place.device.name, place.device.count, notes=words, **paid)
     layout, why = planned_layout(spec, ctx)
     absent = [f"{item.summary}: {item.why}; {item.fix}" for item in missing_tools(spec, layout)]
     setup = setup_of(spec, shape, layout, place, teacher, amount.rows.low if amount is not None else 0.0)
@@ -85,27 +74,14 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
     left = 1.0 if folder is None else _left(folder)
     seconds = None if amount is None else seconds_of(spec, setup, amount, runs, left)
     usd, waste = _usd(seconds, setup, rent, place)
-    told = (
-        place.device.count if spec.executor.type in _ASKED_FOR else 0
-    )  # a warning of its own says that they are not used
+    # where more are asked for than used, a warning of its own says so
+    told = place.device.count if spec.executor.type in _ASKED_FOR else 0
     more = money.beyond(rent.paid, max(told, _busy(setup)), place.device.name)
     room, lacking = disk_words(spec, setup, ctx)
     ending, short = finish_words(spec, setup, place, ctx)
     slow = "" if seconds is None or amount is None else time.reason(setup, work_of(spec, amount))
-    notes += [
-        text
-        for text in (
-            why,
-            amount and amount.note,
-            slow,
-            more,
-            *room,
-            *ending,
-            waste,
-            missing and f"its time is known {missing}",
-        )
-        if text
-    ]
+    lacks = missing and f"its time is known {missing}"
+    notes += filter(None, [why, "" if amount is None else amount.note, slow, more, *room, *ending, waste, lacks])
     return Estimate(
         device=place.device.name,
         devices=_busy(setup),
@@ -125,6 +101,19 @@ def estimate(desired: Desired, made: Sequence[Record], ctx: Context) -> Estimate
             *absent,
         ),
     )
+
+
+def _paid(
+    spec: TrainingSpec, place: TrainingPlace, rent: Rent, folder: Path | None, ctx: Context
+) -> tuple[Paid, list[str]]:
+    """What is known of money before anything is known of the model, and the words on that."""
+    taken = 0.0 if folder is None else taken_by(spec, folder)
+    allowed = limit_of(spec, rent, ctx)
+    allowed = bounded(allowed, taken, folder) if folder is not None else allowed
+    notes = [text for text in (place.note, rent.note, uncarried(spec, allowed)) if text]
+    if taken and ctx.settings.get(BUDGET):
+        notes.append(f"it has had its devices for {spoken_seconds(taken)} already, which the budget counts")
+    return Paid(tier=rent.tier, hourly=rent.hourly, limit=allowed, taken=taken), notes
 
 
 def _usd(seconds: Range | None, setup: Setup, rent: Rent, place: TrainingPlace) -> tuple[Range | None, str]:
